@@ -1,0 +1,52 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# the trainers' tests have a process of their own: torch, DALI and OpenVINO each bring an OpenMP runtime
+
+# what each stamp installs beside the engine
+EXTRAS_demo := demo
+EXTRAS_dev := demo,data,train,faces,gpu,dev
+
+.PHONY: help demo test test-full lint format bench proto clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.demo ## Stream images through a Kafka broker and the shipped detector (no torch needed)
+	$(BIN)/python -P -m assay.bench.demo
+
+test: $(VENV)/.dev ## Run the tests (at most 15 minutes on 2 cores)
+	$(BIN)/pytest --ignore tests/trainers
+	$(BIN)/pytest tests/trainers
+
+test-full: $(VENV)/.dev ## Run all tests that need no GPU (at most 60 minutes on 2 cores)
+	$(BIN)/pytest -m "not gpu" --ignore tests/trainers
+	$(BIN)/pytest -m "not gpu" tests/trainers
+
+lint: $(VENV)/.dev .types/assay ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy -p assay.engine -p assay.kernels -p assay.trainers -p assay.bench
+
+format: $(VENV)/.dev ## Put the sources in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.dev ## Measure throughput against ceilings and peers; writes bench/results/
+	$(BIN)/python -P -m assay.bench
+
+proto: $(VENV)/.dev ## Rebuild the generated gRPC code from proto/
+	$(BIN)/python -P -m assay.engine.wire.generate
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .types .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+$(VENV)/.%: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[$(EXTRAS_$*)]'
+	touch $@
+
+.types/assay:
+	mkdir -p .types
+	ln -sfn .. $@
