@@ -1,0 +1,183 @@
+"""A bundle: the folder that a trainer hands to an engine. `manifest.json`, ONNX graphs, a card.
+
+Everything that decides a score stands in the manifest: views, graphs with their hashes, calibration,
+thresholds. `load` checks all of it before any graph is opened, so that a broken bundle is one sentence at
+start-up and never a wrong verdict.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from assay.engine.errors import BundleError
+from assay.engine.outcome import Label
+from assay.kernels import ViewRule
+
+SCHEMA = 1
+SHIPPED = Path(__file__).parent / "bundles"
+DEFAULT = "plain-mobilenet"
+
+Shape = tuple[int | str, ...]
+"""The shape of a tensor, images first; a name (`N`, `K`) stands for a dimension that varies."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GraphSpec(_Record):
+    """One ONNX graph: its file, its hash, its tensors in call order, and the precisions measured for it."""
+
+    file: str
+    sha256: str
+    inputs: dict[str, Shape]
+    outputs: dict[str, Shape]
+    precisions: dict[str, float] = {"fp32": 0.0}
+    """Precision -> largest measured difference of the probability to fp32."""
+
+    @field_validator("file")
+    @classmethod
+    def _inside(cls, file: str) -> str:
+        if Path(file).name != file:
+            raise ValueError("must be a plain file name inside the bundle")
+        return file
+
+
+class Calibration(_Record):
+    """probability = sigmoid((logit - shift) / temperature)."""
+
+    method: Literal["temperature"] = "temperature"
+    temperature: float = Field(1.0, gt=0)
+    shift: float = 0.0
+
+    def probability(self, logit: float) -> float:
+        """The calibrated probability of synthetic for one logit, without overflow at either end."""
+        z = (logit - self.shift) / self.temperature
+        return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
+
+
+class Thresholds(_Record):
+    """At or above `synthetic` the label is synthetic, at or below `authentic` it is authentic."""
+
+    synthetic: float = Field(ge=0, le=1)
+    authentic: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.authentic >= self.synthetic:
+            raise ValueError("authentic must lie below synthetic")
+        return self
+
+    def label(self, probability: float) -> Label:
+        if probability >= self.synthetic:
+            return Label.SYNTHETIC
+        return Label.AUTHENTIC if probability <= self.authentic else Label.UNCERTAIN
+
+
+class Manifest(_Record):
+    """The contents of `manifest.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_: int = Field(alias="schema")
+    kind: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    version: str
+    licence: str
+    view: ViewRule
+    min_side: int = Field(gt=0)
+    max_batch: int = Field(64, gt=0)
+    parameters: dict[str, Any] = {}
+    graphs: dict[str, GraphSpec]
+    calibration: Calibration = Calibration()
+    thresholds: Thresholds
+    trained_on: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle: its folder and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def kind(self) -> str:
+        return self.manifest.kind
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check the bundle in folder `path`.
+
+        Raises:
+            BundleError: what is wrong with which file, in one sentence.
+        """
+        manifest = _manifest(path)
+        for name, graph in manifest.graphs.items():
+            file = path / graph.file
+            if not file.is_file():
+                raise BundleError(f"bundle {path}: graph {name!r} needs {graph.file}, which is not there")
+            if hashlib.sha256(file.read_bytes()).hexdigest() != graph.sha256:
+                raise BundleError(
+                    f"bundle {path}: {graph.file} is not the file that the manifest names "
+                    "(its SHA-256 differs); fetch or export the bundle again"
+                )
+        return cls(path, manifest)
+
+
+def _manifest(path: Path) -> Manifest:
+    file = path / "manifest.json"
+    if not path.is_dir():
+        raise BundleError(
+            f"bundle {path}: there is no such folder, and no bundle of that name ships with Assay"
+        )
+    try:
+        record = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"bundle {path}: the folder has no manifest.json") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"bundle {path}: manifest.json cannot be read: {error}") from None
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise BundleError(
+            f"bundle {path}: manifest schema {schema} is newer than this Assay reads ({SCHEMA}); "
+            "upgrade Assay"
+        )
+    if schema != SCHEMA:
+        raise BundleError(f"bundle {path}: manifest.json names no schema that this Assay reads ({SCHEMA})")
+    try:
+        return Manifest.model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise BundleError(f"bundle {path}: manifest.json, {where}: {first['msg']}") from None
+
+
+def shipped() -> Iterator[Path]:
+    """The folders of the bundles inside the package, by name."""
+    return (file.parent for file in sorted(SHIPPED.glob("*/manifest.json")))
+
+
+def find(name: str) -> Bundle:
+    """The bundle that `name` means: a folder, or the name of one that ships with Assay.
+
+    Raises:
+        BundleError: there is none, or it is broken.
+    """
+    folder = SHIPPED / name
+    return Bundle.load(folder if "/" not in name and folder.is_dir() else Path(name))

@@ -1,0 +1,267 @@
+"""The core that every door calls: items in, in bulk; one future outcome for each.
+
+    admission -> byte budget -> queue -> runners (a thread each) -> worker processes
+
+Doors only translate. Limits, batching, rejections and metrics are made here, once.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from time import monotonic
+from typing import Literal
+
+from assay.engine import telemetry
+from assay.engine.admission import admit
+from assay.engine.budget import BACKLOG_SHARE, Budget
+from assay.engine.bundle import Bundle
+from assay.engine.detectors import detector_of, intermediate_bytes
+from assay.engine.errors import BundleError, EngineFault, SetupError
+from assay.engine.inline import InlineWorker
+from assay.engine.item import Item, Priority
+from assay.engine.outcome import Outcome, Reason, Refused, Rejection
+from assay.engine.process import WorkerProcess
+from assay.engine.queue import BatchLimits, Queue, Ticket
+from assay.engine.runner import Runner, too_late
+from assay.engine.settings import MIB, Settings
+
+log = logging.getLogger(__name__)
+
+PIXEL_BYTES = 3
+"""Bytes of a decoded pixel."""
+
+
+class Core:
+    """Scores items for every door.
+
+    Raises:
+        BundleError: a bundle cannot be served.
+        SetupError: the memory budget is too small for the largest image that the limits admit.
+        EngineFault: no worker passed its self-test.
+    """
+
+    def __init__(self, bundles: Sequence[Bundle], settings: Settings | None = None) -> None:
+        self.settings = settings = settings or Settings()
+        self.bundles = {bundle.name: bundle for bundle in bundles}
+        if not bundles or len(self.bundles) < len(bundles):
+            raise SetupError("serve at least one bundle, and each name once")
+        for bundle in bundles:
+            detector_of(bundle)
+        self._intermediate = {bundle.name: intermediate_bytes(bundle) for bundle in bundles}
+        self._default = bundles[0].name
+        self._check_budget()
+        self._budget = Budget(settings.memory)
+        telemetry.BUDGET_TOTAL.set(settings.memory)
+        self._queue = Queue(BatchLimits(settings.batch, settings.limits.max_bytes, settings.memory // 4))
+        self._lock = threading.Lock()
+        self._fault: EngineFault | None = None
+        self._watchers: list[Callable[[EngineFault], None]] = []
+        self._runners: list[Runner] = []
+        self._start(bundles)
+
+    def _check_budget(self) -> None:
+        limits = self.settings.limits
+        most = limits.max_bytes + PIXEL_BYTES * limits.max_pixels
+        most += max(self._intermediate.values())
+        if most > self.settings.memory * BACKLOG_SHARE:
+            raise SetupError(
+                f"a memory budget of {self.settings.memory // MIB} MiB is too small: the largest image that "
+                f"the limits admit needs {most // MIB} MiB of its {BACKLOG_SHARE:.0%}; raise `memory`, "
+                "or lower `limits.max_pixels` or `limits.max_bytes`"
+            )
+
+    def _start(self, bundles: Sequence[Bundle]) -> None:
+        worker = WorkerProcess if self.settings.workers else InlineWorker
+        self._living = max(1, self.settings.workers)
+        for number in range(self._living):
+            name = f"assay-runner-{number}"
+            runner = Runner(lambda: worker(bundles, self.settings), self._queue, self, name)
+            self._runners.append(runner)
+            runner.start()
+        for runner in self._runners:
+            runner.ready.wait()
+        if descriptions := [runner.description for runner in self._runners if runner.description]:
+            log.info("%d workers serve %s", len(descriptions), descriptions[0])
+        if self._fault:
+            raise self._fault.__cause__ if isinstance(self._fault.__cause__, BundleError) else self._fault
+
+    @property
+    def serving(self) -> bool:
+        """Whether items are taken and scored."""
+        return self._fault is None
+
+    def on_fault(self, callback: Callable[[EngineFault], None]) -> None:
+        """Call `callback` once, from a thread of the core, when no worker is left."""
+        with self._lock:
+            if self._fault is None:
+                self._watchers.append(callback)
+                return
+        callback(self._fault)
+
+    def submit(self, items: Sequence[Item], wait: bool = False) -> list[Future[Outcome]]:
+        """One future per item, in order. A future raises `EngineFault` if the engine is lost before its turn.
+
+        With `wait` the caller blocks while the byte budget is full; without, an item that finds no room is
+        answered `overloaded`.
+
+        Raises:
+            EngineFault: no worker is left, or the core was stopped.
+            SetupError: an item names a bundle that is not served.
+        """
+        return self._enter(items, "wait" if wait else "refuse")
+
+    def offer(self, items: Sequence[Item]) -> list[Future[Outcome]]:
+        """Take items from the front while there is room -> their futures, possibly fewer than items.
+
+        Raises what `submit` raises.
+        """
+        return self._enter(items, "leave")
+
+    def _enter(
+        self, items: Sequence[Item], when_full: Literal["wait", "refuse", "leave"]
+    ) -> list[Future[Outcome]]:
+        if self._fault:
+            raise self._fault
+        owners = [self._bundle(item) for item in items]  # an unknown name must not leave half of them taken
+        futures: list[Future[Outcome]] = []
+        entered: list[Ticket] = []
+        for item, bundle in zip(items, owners, strict=True):
+            future: Future[Outcome] = Future()
+            try:
+                ticket = self._admit(item, bundle, future)
+            except Refused as refused:
+                self._answer(future, refused.rejection(item.id), bundle.name)
+                futures.append(future)
+                continue
+            except Exception as error:  # a defect of ours, which must not take a door down with it
+                log.exception("admission of %r failed", item.id)
+                detail = f"Reading the headers of this image failed: {type(error).__name__}: {error}"
+                self._answer(future, Rejection(item.id, Reason.INTERNAL, detail), bundle.name)
+                futures.append(future)
+                continue
+            if item.deadline is not None and monotonic() > item.deadline:
+                self._answer(future, too_late(item), bundle.name)
+                futures.append(future)
+                continue
+            if not self._budget.reserve(ticket.bytes, item.priority):
+                if when_full == "leave":
+                    break
+                if when_full == "refuse":
+                    self._answer(future, _overloaded(item, ticket.bytes), bundle.name)
+                    futures.append(future)
+                    continue
+                self._put(entered)
+                entered = []
+                self._budget.reserve(ticket.bytes, item.priority, wait=True)
+            entered.append(ticket)
+            futures.append(future)
+        self._put(entered)
+        return futures
+
+    def _bundle(self, item: Item) -> Bundle:
+        try:
+            return self.bundles[item.bundle or self._default]
+        except KeyError:
+            raise SetupError(
+                f"bundle {item.bundle!r} is not served here; served: {', '.join(self.bundles)}"
+            ) from None
+
+    def _admit(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket:
+        header = admit(item.data, self.settings.limits, bundle.manifest.min_side)
+        need = len(item.data) + header.peak_bytes + self._intermediate[bundle.name]
+        most = self._budget.limit(Priority.BACKLOG)
+        if need > most:
+            raise Refused(
+                Reason.TOO_MANY_PIXELS,
+                f"Decoding this {header.name} of {header.width}x{header.height} pixels takes "
+                f"{need // MIB} MiB; the memory budget has {most // MIB} MiB for one image.",
+                bytes=need,
+                limit=most,
+            )
+        return Ticket(item, bundle.name, header, need, monotonic(), future)
+
+    def _put(self, tickets: Sequence[Ticket]) -> None:
+        if not tickets:
+            return
+        self._queue.put(tickets)
+        self._observe()
+        if self._fault:  # the last worker was lost, or the core stopped, between the first look and here
+            self._abandon(self._fault)
+
+    def _answer(self, future: Future[Outcome], outcome: Outcome, bundle: str) -> None:
+        telemetry.count(outcome, bundle)
+        if not future.cancelled():
+            future.set_result(outcome)
+
+    def _observe(self) -> None:
+        telemetry.QUEUED.set(len(self._queue))
+        telemetry.BUDGET_USED.set(self._budget.used)
+
+    def settle(self, ticket: Ticket, outcome: Outcome) -> None:
+        """A runner has the outcome of a ticket."""
+        self.drop(ticket)
+        self._answer(ticket.future, outcome, ticket.bundle)
+
+    def drop(self, ticket: Ticket) -> None:
+        """A runner found a ticket cancelled, or has settled it: its bytes are free."""
+        self._budget.release(ticket.bytes)
+        self._observe()
+
+    def ended(self, runner: Runner, cause: Exception | None) -> None:
+        """A runner has given its device up (`cause`), or has drained the queue after `stop`."""
+        with self._lock:
+            self._living -= 1
+            last = self._living == 0
+        if cause:
+            log.error("%s was given up: %s", runner.name, cause)
+        if last and cause:
+            self._fail(EngineFault(f"no worker is left: {cause}"), cause)
+
+    def _fail(self, fault: EngineFault, cause: Exception | None = None) -> None:
+        with self._lock:
+            if self._fault:
+                return
+            fault.__cause__ = cause
+            self._fault = fault
+            watchers = self._watchers
+        self._abandon(fault)
+        for watcher in watchers:
+            watcher(fault)
+
+    def _abandon(self, fault: EngineFault) -> None:
+        for ticket in self._queue.clear():
+            self.drop(ticket)
+            if ticket.future.running() or ticket.future.set_running_or_notify_cancel():
+                ticket.future.set_exception(fault)
+
+    def pids(self) -> list[int]:
+        """The process ids of the living workers."""
+        return [pid for runner in self._runners if runner.is_alive() and (pid := runner.pid()) is not None]
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Take nothing more, score what was taken, end the workers.
+
+        After `timeout` seconds what is left is abandoned: its futures raise `EngineFault`.
+        """
+        stopped = EngineFault("the engine was stopped")
+        end = None if timeout is None else monotonic() + timeout
+        with self._lock:
+            self._watchers.clear()
+        self._queue.close()
+        for runner in self._runners:
+            runner.join(None if end is None else max(0.0, end - monotonic()))
+        for runner in self._runners:
+            if runner.is_alive():
+                runner.abort()
+                runner.join()
+        self._fail(stopped)
+
+
+def _overloaded(item: Item, need: int) -> Rejection:
+    return Rejection(
+        item.id,
+        Reason.OVERLOADED,
+        "the memory budget is in use; try again shortly, or give the engine more workers or memory",
+        {"bytes": need},
+    )

@@ -1,0 +1,126 @@
+"""The detectors by kind. A new kind is one file here and one entry in `KINDS`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from assay.engine.bundle import Bundle, GraphSpec, Manifest
+from assay.engine.detectors import apn, fusing, lnp, plain
+from assay.engine.detectors.detector import Choice, Detection, Detector, Graph, Image, Stopwatch
+from assay.engine.errors import BundleError
+
+__all__ = [
+    "KINDS",
+    "Choice",
+    "Detection",
+    "Detector",
+    "Graph",
+    "Image",
+    "Kind",
+    "Stopwatch",
+    "detector_of",
+    "intermediate_bytes",
+    "make_graphs",
+]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a bundle of this kind must bring, and the function that chains it.
+
+    detect: the function; graphs: names of the graphs that a bundle must have; parameters: the form of the
+        manifest's `parameters`.
+    intermediate_bytes: memory that one image needs between its pixels and its score.
+    choosing: graphs that choose indices, by the name that `detect` asks for.
+    check: raises ValueError where graphs or view are not what `detect` needs.
+    """
+
+    detect: Detector
+    graphs: frozenset[str]
+    parameters: type[BaseModel]
+    intermediate_bytes: Callable[[Manifest], int]
+    choosing: Mapping[str, Choice] = field(default_factory=dict)
+    check: Callable[[Manifest], None] = lambda manifest: None
+
+
+KINDS = {
+    "plain": Kind(plain.detect, frozenset({"classify"}), plain.Parameters, plain.intermediate_bytes),
+    "fusing": Kind(
+        fusing.detect,
+        frozenset({"backbone", "fuse"}),
+        fusing.Parameters,
+        fusing.intermediate_bytes,
+        {"backbone_view": Choice("backbone", ("activation",))},
+        fusing.check,
+    ),
+    "apn": Kind(
+        apn.detect,
+        frozenset({"propose", "classify"}),
+        apn.Parameters,
+        apn.intermediate_bytes,
+        {"propose": Choice("propose", ("amplitude_bands", "phase_bands"))},
+        apn.check,
+    ),
+    "lnp": Kind(
+        lnp.detect,
+        frozenset({"denoise", "classify"}),
+        lnp.Parameters,
+        lnp.intermediate_bytes,
+        check=lnp.check,
+    ),
+}
+
+
+def detector_of(bundle: Bundle) -> Detector:
+    """The detector that runs `bundle`.
+
+    Raises:
+        BundleError: the kind is unknown, a graph of it is missing, or its parameters are wrong.
+    """
+    kind = KINDS.get(bundle.kind)
+    if kind is None:
+        raise BundleError(
+            f"bundle {bundle.path}: kind {bundle.kind!r} is unknown; this Assay runs {', '.join(KINDS)}"
+        )
+    if missing := kind.graphs - bundle.manifest.graphs.keys():
+        raise BundleError(
+            f"bundle {bundle.path}: kind {bundle.kind!r} needs graph {', '.join(sorted(missing))}"
+        )
+    try:
+        kind.parameters.model_validate(bundle.manifest.parameters)
+        kind.check(bundle.manifest)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(
+            f"bundle {bundle.path}: manifest.json, parameters.{where}: {first['msg']}"
+        ) from None
+    except ValueError as error:
+        raise BundleError(f"bundle {bundle.path}: manifest.json: {error}") from None
+    return kind.detect
+
+
+def intermediate_bytes(bundle: Bundle) -> int:
+    """Bytes that one image needs between its pixels and its score."""
+    return KINDS[bundle.kind].intermediate_bytes(bundle.manifest)
+
+
+def make_graphs(
+    bundle: Bundle,
+    precision: Callable[[str], str],
+    executor: Callable[[Path, GraphSpec, str], Graph],
+) -> dict[str, Graph]:
+    """Every graph that the detector of `bundle` asks for, run by `executor(file, spec, precision)`.
+
+    Graphs that choose indices run in fp32, the others in `precision(name)`. What would be the same executor
+    under two names is made once.
+    """
+    wanted = {name: (name, precision(name)) for name in bundle.manifest.graphs}
+    wanted |= {name: (choice.graph, "fp32") for name, choice in KINDS[bundle.kind].choosing.items()}
+    made: dict[tuple[str, str], Graph] = {}
+    for name, precise in dict.fromkeys(wanted.values()):
+        spec = bundle.manifest.graphs[name]
+        made[name, precise] = executor(bundle.path / spec.file, spec, precise)
+    return {name: made[key] for name, key in wanted.items()}

@@ -1,0 +1,63 @@
+"""What a detector is: a function of decoded images and graphs."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.engine.bundle import Manifest
+
+Image = NDArray[np.uint8]
+"""A decoded image: (H, W, 3) uint8 RGB, at stored size and orientation."""
+
+Graph = Callable[..., tuple[NDArray[np.float32], ...]]
+"""A graph: float32 arrays, N first, in the manifest's order of inputs -> a tuple in its order of outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A detector's word on one image: the logit of synthetic, and what it looked at.
+
+    `chosen` are the indices that decided where it looked, if any did: what parity compares as integers.
+    """
+
+    logit: float
+    evidence: dict[str, Any] = field(default_factory=dict)
+    chosen: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A graph whose `outputs` choose indices. It runs in fp32 whatever the precision of the rest, because a
+    flipped index changes a whole crop or band. `graph` is its name in the bundle: of one file a detector may
+    ask for two executors."""
+
+    graph: str
+    outputs: tuple[str, ...]
+
+
+class Stopwatch:
+    """Seconds by stage, summed over a batch."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+
+class Detector(Protocol):
+    """Scores a batch. One detection per image, in order."""
+
+    def __call__(
+        self, images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+    ) -> list[Detection]: ...

@@ -1,0 +1,98 @@
+"""Joins the core, which knows threads and `concurrent.futures`, to the event loop of a door.
+
+Both ways are batched, because a wake-up costs more than the item that it is for: calls that the loop runs
+in one turn are submitted together, and futures that finish while the loop is busy are handed to it by one
+`call_soon_threadsafe`.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+
+from assay.engine.core import Core
+from assay.engine.item import Item
+from assay.engine.outcome import Outcome
+
+Callback = Callable[[Future[Outcome]], None]
+
+
+class Bridge:
+    """Belongs to one event loop; every method but the core's callback is called in its thread."""
+
+    def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
+        self._core = core
+        self._loop = loop
+        self._calls: list[_Call] = []
+        self._finished: deque[tuple[Callback, Future[Outcome]]] = deque()
+        self._woken = False
+
+    async def score(self, item: Item) -> Outcome:
+        """The outcome of one item, `overloaded` where there is no room. Cancelling cancels the item.
+
+        Raises EngineFault where the engine was lost before the item was scored.
+        """
+        call = _Call(item, self._loop.create_future())
+        if not self._calls:
+            self._loop.call_soon(self._submit)
+        self._calls.append(call)
+        try:
+            return await call.waiter
+        finally:
+            if call.future is not None:
+                call.future.cancel()
+
+    def watch(self, future: Future[Outcome], callback: Callback) -> None:
+        """Has `callback(future)` called in the loop once the future is done."""
+        future.add_done_callback(partial(self._on_done, callback))
+
+    def _submit(self) -> None:
+        calls, self._calls = [call for call in self._calls if not call.waiter.done()], []
+        try:
+            futures = self._core.submit([call.item for call in calls])
+        except Exception as error:
+            for call in calls:
+                call.waiter.set_exception(error)
+            return
+        for call, future in zip(calls, futures, strict=True):
+            call.future = future
+            self.watch(future, call.settle)
+
+    def _on_done(self, callback: Callback, future: Future[Outcome]) -> None:
+        """Runs in a thread of the core. The flag is looked at after the append and cleared before the queue
+        is emptied, so nothing is left behind; two threads at once cost a wake-up too many at worst.
+        """
+        self._finished.append((callback, future))
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._woken = False
+        while self._finished:
+            callback, future = self._finished.popleft()
+            callback(future)
+
+
+class _Call:
+    """One item that a coroutine waits for."""
+
+    __slots__ = ("future", "item", "waiter")
+
+    def __init__(self, item: Item, waiter: asyncio.Future[Outcome]) -> None:
+        self.item = item
+        self.waiter = waiter
+        self.future: Future[Outcome] | None = None
+
+    def settle(self, future: Future[Outcome]) -> None:
+        if self.waiter.done():
+            return
+        if future.cancelled():
+            self.waiter.cancel()
+        elif error := future.exception():
+            self.waiter.set_exception(error)
+        else:
+            self.waiter.set_result(future.result())

@@ -1,0 +1,6 @@
+"""The Kafka door: images in from a topic, verdicts and rejections out to two others, at least once."""
+
+from assay.engine.doors.kafka.door import KafkaDoor
+from assay.engine.doors.kafka.settings import KafkaSettings
+
+__all__ = ["KafkaDoor", "KafkaSettings"]

@@ -1,0 +1,131 @@
+"""The partitions that this member of the group owns now, and what of them is to be committed.
+
+Partitions come and go in the consumer's I/O thread while the thread that owns the consumer waits in `poll` or
+`close`; other threads read.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from kafka import OffsetAndMetadata
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka.errors import KafkaError
+
+from assay.engine.doors.kafka.partition import Partition
+
+log = logging.getLogger(__name__)
+
+HAND_OVER_SECONDS = 1.0  # for acknowledgements of what was sent; the group waits as long
+
+Offsets = dict[Any, Any]
+"""kafka-python's `TopicPartition` -> `OffsetAndMetadata`."""
+
+
+class Assignment:
+    """Owned partitions by `TopicPartition`."""
+
+    def __init__(self) -> None:
+        self._partitions: dict[Any, Partition] = {}  # replaced as a whole, so that other threads may read it
+        self._committed: dict[Any, int] = {}
+
+    def partitions(self) -> Mapping[Any, Partition]:
+        """What is owned at this moment."""
+        return self._partitions
+
+    @property
+    def bytes(self) -> int:
+        """Size of all records that were taken and have no acknowledged outcome."""
+        return sum(partition.bytes for partition in self._partitions.values())
+
+    @property
+    def busy(self) -> bool:
+        """Whether an outcome is still to come or to be acknowledged."""
+        return any(partition.busy for partition in self._partitions.values())
+
+    def suspend(self) -> None:
+        """The group is rebalancing: send nothing, and wait a moment until all that was sent is acknowledged.
+
+        Outcomes are sent in offset order, so with that a commit covers each of them and none comes twice.
+        """
+        for partition in self._partitions.values():
+            partition.suspend()
+        deadline = time.monotonic() + HAND_OVER_SECONDS
+        while time.monotonic() < deadline and not all(one.settled for one in self._partitions.values()):
+            time.sleep(0.005)
+
+    def assign(self, names: Collection[Any]) -> list[Partition]:
+        """The group gave us exactly these -> those that we had before, which go on where they were.
+
+        kafka-python keeps the position of a partition that stays, so what was polled of it must stay too.
+        """
+        before = self._partitions
+        self._partitions = {name: before.get(name) or Partition() for name in names}
+        for name in before.keys() - self._partitions.keys():
+            before[name].close()
+            self._committed.pop(name, None)
+        kept = [before[name] for name in before.keys() & self._partitions.keys()]
+        for partition in kept:
+            partition.resume()
+        return kept
+
+    def uncommitted(self, positions: Mapping[Any, int]) -> Offsets:
+        """Those of `positions` that are not committed yet."""
+        return {
+            name: OffsetAndMetadata(offset, "", -1)
+            for name, offset in positions.items()
+            if offset != self._committed.get(name)
+        }
+
+    def committed(self, offsets: Offsets) -> None:
+        """The group's coordinator has noted `offsets`."""
+        self._committed.update({name: offset.offset for name, offset in offsets.items()})
+
+    def acknowledged(self) -> dict[Any, int]:
+        """Of each partition the end of the unbroken run of acknowledged outcomes, where there is one."""
+        return {
+            name: position
+            for name, partition in self._partitions.items()
+            if (position := partition.position) is not None
+        }
+
+
+class Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Keeps `assignment` as the group decides, and commits before partitions are handed over.
+
+    It awaits that commit: the thread it runs in also sends the heartbeats. `commits` says whether it may;
+    `resumed` is called with each partition that stays. Relies on eager assignors: all partitions are
+    revoked, then all that are ours are assigned.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        consumer: Any,
+        commits: Callable[[], bool],
+        resumed: Callable[[Partition], None],
+    ) -> None:
+        self._assignment = assignment
+        self._consumer = consumer
+        self._commits = commits
+        self._resumed = resumed
+
+    async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        try:
+            self._assignment.suspend()
+            offsets = self._assignment.uncommitted(self._assignment.acknowledged())
+            if offsets and self._commits():
+                await self._consumer.commit_async(offsets)
+                self._assignment.committed(offsets)
+        except KafkaError as error:
+            log.warning("offsets were not committed before the hand-over, so records come again: %s", error)
+
+    async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
+        log.info("assigned: %s", ", ".join(sorted(f"{name.topic}/{name.partition}" for name in assigned)))
+        for partition in self._assignment.assign(assigned):
+            self._resumed(partition)
+
+    async def on_partitions_lost(self, lost: Collection[Any]) -> None:
+        log.warning("the group went on without this member: others get its unfinished records")
+        self._assignment.assign([])

@@ -1,0 +1,186 @@
+"""The clients of kafka-python with the settings that this door relies on, and errors that say their cause."""
+
+import logging
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from kafka.errors import KafkaError
+from kafka.net.compat import KafkaNetClient
+
+from assay.engine.doors.kafka.settings import KafkaSettings
+from assay.engine.errors import SetupError
+from assay.engine.settings import MIB
+
+# It warns of every fetch that takes 0.1 s to parse, as fetches of images do.
+logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
+
+CONNECT_MS = 6000
+BATCH_BYTES = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """What the cluster says about the two topics that are written: number of partitions, largest record."""
+
+    partitions: Mapping[str, int]
+    limits: Mapping[str, int]
+
+
+def describe(settings: KafkaSettings) -> Topics:
+    """Ask the cluster about the three topics.
+
+    Raises:
+        SetupError: no broker answers, it refuses us, or a topic is missing.
+    """
+    with _explained(settings):
+        admin = _made(KafkaAdminClient, **_common(settings))
+        try:
+            wanted = [settings.input, settings.output, settings.rejects]
+            found = {
+                topic["name"]: topic for topic in admin.describe_topics(wanted) if not topic["error_code"]
+            }
+            if missing := [topic for topic in dict.fromkeys(wanted) if topic not in found]:
+                raise SetupError(
+                    f"Kafka at {settings.brokers} has no topic {' and no topic '.join(missing)}"
+                    " (or hides it from this user): create it first"
+                )
+            written = list(dict.fromkeys((settings.output, settings.rejects)))
+            resources = [ConfigResource("TOPIC", topic) for topic in written]
+            configs = admin.describe_configs(resources, config_filter="all")["topic"]
+        finally:
+            admin.close()
+    return Topics(
+        {topic: len(found[topic]["partitions"]) for topic in written},
+        {topic: int(configs[topic]["max.message.bytes"]["value"]) for topic in written},
+    )
+
+
+def open_producer(settings: KafkaSettings, topics: Topics) -> Any:
+    """An idempotent KafkaProducer: what it sends arrives once and in order, as long as it lives."""
+    with _explained(settings):
+        return _made(
+            KafkaProducer,
+            **_common(settings),
+            metrics_enabled=False,
+            acks="all",
+            linger_ms=5,
+            batch_size=min(BATCH_BYTES, *topics.limits.values()),
+            max_request_size=max(topics.limits.values()) + MIB,  # `limits` decide, not the client
+            request_timeout_ms=15_000,
+            delivery_timeout_ms=60_000,
+            max_block_ms=15_000,
+        )
+
+
+def open_consumer(settings: KafkaSettings) -> Any:
+    """A KafkaConsumer that commits only when told, from the beginning where nothing was committed."""
+    with _explained(settings):
+        return _made(
+            KafkaConsumer,
+            **_common(settings),
+            metrics_enabled=False,
+            group_id=settings.group,
+            group_instance_id=settings.instance,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            partition_assignment_strategy=(RangePartitionAssignor, RoundRobinPartitionAssignor),
+            max_poll_records=64,
+            max_partition_fetch_bytes=8 * MIB,
+            fetch_max_bytes=32 * MIB,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=3000,
+            request_timeout_ms=15_000,
+        )
+
+
+def discard(producer: Any) -> None:
+    """Give up a producer with all that it still holds."""
+    try:
+        producer.close(timeout=0)
+    except KafkaError:
+        # With records that were not sent `close` raises before it ends the sender's thread.
+        producer._sender.force_close()
+
+
+def _made(kind: Callable[..., Any], **options: Any) -> Any:
+    """A client, or the error of its constructor, which would leave its threads and sockets behind."""
+    networks: list[Any] = []
+
+    def network(*args: Any, **more: Any) -> Any:
+        networks.append(KafkaNetClient(*args, **more))
+        return networks[-1]
+
+    try:
+        return kind(**options, kafka_client=network)
+    except BaseException:
+        for each in networks:
+            each.close()
+        raise
+
+
+def _common(settings: KafkaSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.brokers.split(","),
+        "client_id": "assay",
+        "security_protocol": settings.security,
+        "bootstrap_timeout_ms": CONNECT_MS,
+        # With the defaults a consumer stays silent for up to 50 s after a broker came back.
+        "reconnect_backoff_max_ms": 1000,
+        "metadata_max_age_ms": 30_000,
+    }
+    if settings.security.endswith("SSL"):
+        options["ssl_context"] = _ssl_context(settings)
+    if settings.security.startswith("SASL"):
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.username
+        options["sasl_plain_password"] = settings.password.get_secret_value() if settings.password else None
+    return options
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.certificate_file:
+            password = settings.key_password.get_secret_value() if settings.key_password else None
+            context.load_cert_chain(settings.certificate_file, settings.key_file, password)
+    except OSError as error:  # ssl.SSLError is one
+        files = filter(None, (settings.ca_file, settings.certificate_file, settings.key_file))
+        raise SetupError(f"cannot use the TLS files given for Kafka ({', '.join(files)}): {error}") from error
+    return context
+
+
+class _Cause(logging.Handler):
+    """Keeps the last warning of kafka-python: its exceptions do not say why a connection failed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if "bootstrap" not in message.lower():  # these only say that it failed
+            self.text = message
+
+
+@contextmanager
+def _explained(settings: KafkaSettings) -> Iterator[None]:
+    """Turn an error of kafka-python into one sentence with its cause; keep its log lines off the screen."""
+    logger = logging.getLogger("kafka")
+    cause = _Cause()
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(cause)
+    try:
+        yield
+    except KafkaError as error:
+        raise SetupError(f"cannot use Kafka at {settings.brokers}: {cause.text or error}") from error
+    finally:
+        logger.removeHandler(cause)
+        logger.propagate = propagate

@@ -1,0 +1,243 @@
+"""The Kafka door: a member of a consumer group that answers each record of a topic with one outcome.
+
+One thread owns the consumer: it polls, offers to the core, pauses and commits. Where the core's budget or the
+door's own window is full it holds what it has polled, pauses all partitions and goes on polling, so that its
+membership lives. Offsets are committed only behind outcomes that the broker has acknowledged: after a crash
+an input may get a second outcome, never none.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, Protocol
+
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+
+from assay.engine.doors.kafka import clients
+from assay.engine.doors.kafka.assignment import Assignment, Rebalance
+from assay.engine.doors.kafka.emitter import Emitter
+from assay.engine.doors.kafka.partition import Partition, Taken
+from assay.engine.doors.kafka.records import record_size, to_item
+from assay.engine.doors.kafka.settings import KafkaSettings
+from assay.engine.errors import AssayError, SetupError
+from assay.engine.item import Item
+from assay.engine.outcome import Outcome
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
+COMMIT_SECONDS = 0.5
+COMMIT_TIMEOUT_MS = 5000
+CLOSE_TIMEOUT_MS = 5000
+OFFER = 64  # records offered to the core at once
+
+NO_MEMBER = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+"""Errors of a commit while the group is rebalancing; the next poll says what became of the partitions."""
+
+
+class Core(Protocol):
+    """What this door needs of the core."""
+
+    def offer(self, items: Sequence[Item]) -> list[Future[Outcome]]:
+        """Takes items from the front while there is room."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A record that was polled and that the core has not taken yet."""
+
+    partition: Partition
+    record: Any
+    item: Item
+
+
+class KafkaDoor:
+    """Scores a topic's records with `core`. Made once, started once, and ended by `drain` or `stop`."""
+
+    def __init__(self, core: Core, settings: KafkaSettings) -> None:
+        self._core = core
+        self._settings = settings
+        self._watchers: list[Callable[[AssayError], None]] = []
+        self._assignment = Assignment()
+        self._held: deque[_Held] = deque()
+        self._wake = threading.Event()  # something was finished or acknowledged, or the end is near
+        self._stopping = threading.Event()
+        self._drain_until: float | None = None
+        self._failed = threading.Lock()
+        self._emitter = Emitter(settings, self._partitions, self._wake.set, self._fail)
+        self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
+
+    def on_failure(self, callback: Callable[[AssayError], None]) -> None:
+        """Have `callback` called once, from a thread of the door, when it had to stop: with the `EngineFault`
+        of the core, or a `SetupError` where Kafka refuses to go on."""
+        self._watchers.append(callback)
+
+    def start(self) -> None:
+        """Connect and begin to consume.
+
+        Raises:
+            SetupError: within 10 s, when no broker answers, it refuses us, or a topic is missing.
+        """
+        self._emitter.start()
+        self._thread.start()
+
+    def drain(self, timeout: float) -> None:
+        """Take nothing more, finish what the core took, commit it, and leave the group.
+
+        What is unfinished after `timeout` seconds is left to the next member: it was not committed.
+        """
+        self._drain_until = time.monotonic() + timeout
+        self._end()
+
+    def stop(self) -> None:
+        """Stop at once, commit nothing more, and leave the group."""
+        self._stopping.set()
+        self._end()
+
+    def _end(self) -> None:
+        self._wake.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._emitter.close()
+
+    def _fail(self, error: Exception) -> None:
+        self._stopping.set()
+        self._wake.set()
+        if not self._failed.acquire(blocking=False):
+            return
+        if not isinstance(error, AssayError):
+            log.error("the Kafka door failed", exc_info=error)
+            error = SetupError(f"the Kafka door failed: {error!r}")
+        for callback in self._watchers:
+            callback(error)
+
+    def _partitions(self) -> Iterable[Partition]:
+        return self._assignment.partitions().values()
+
+    # All that follows runs in the consumer's thread.
+
+    def _run(self) -> None:
+        try:
+            consumer = clients.open_consumer(self._settings)
+            try:
+                listener = Rebalance(
+                    self._assignment,
+                    consumer,
+                    commits=lambda: not self._stopping.is_set(),
+                    resumed=self._emitter.notify,
+                )
+                consumer.subscribe([self._settings.input], listener=listener)
+                self._consume(consumer)
+            finally:
+                consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
+        except KafkaError as error:
+            kafka, group = self._settings.brokers, self._settings.group
+            self._fail(SetupError(f"Kafka at {kafka} does not serve group {group}: {error}"))
+        except Exception as error:
+            self._fail(error)
+
+    def _consume(self, consumer: Any) -> None:
+        commit_at = 0.0
+        while not self._stopping.is_set() and not self._drained():
+            self._regulate(consumer)
+            self._hold(consumer.poll(timeout_ms=0 if self._full() else int(POLL_SECONDS * 1000)))
+            self._offer_until(time.monotonic() + POLL_SECONDS)
+            if time.monotonic() >= commit_at:
+                self._commit(consumer)
+                commit_at = time.monotonic() + COMMIT_SECONDS
+        if not self._stopping.is_set():
+            self._commit(consumer)
+            if self._assignment.busy:
+                log.warning("not all records were finished in time: the next member of the group gets them")
+
+    def _drained(self) -> bool:
+        """Whether a drain was asked for and has come to its end."""
+        if self._drain_until is None:
+            return False
+        return not self._assignment.busy or time.monotonic() > self._drain_until
+
+    def _full(self) -> bool:
+        """Whether nothing more may be polled."""
+        draining = self._drain_until is not None
+        return draining or bool(self._held) or self._assignment.bytes >= self._settings.window
+
+    def _regulate(self, consumer: Any) -> None:
+        if self._full():
+            consumer.pause(*(consumer.assignment() - consumer.paused()))
+        else:
+            consumer.resume(*consumer.paused())
+
+    def _hold(self, polled: dict[Any, list[Any]]) -> None:
+        owned = self._assignment.partitions()
+        if any(held.partition.closed for held in self._held):  # partitions went away in this poll
+            self._held = deque(held for held in self._held if not held.partition.closed)
+        for name, records in polled.items():
+            if partition := owned.get(name):
+                for record in records:
+                    self._held.append(_Held(partition, record, to_item(record, self._settings.id_header)))
+
+    def _offer_until(self, deadline: float) -> None:
+        """Offer what is held, again whenever room was made, until all is taken or the next poll is due."""
+        while not self._stopping.is_set() and not self._drained():
+            self._wake.clear()
+            self._offer()
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._full():
+                return
+            self._wake.wait(left)
+
+    def _offer(self) -> None:
+        if self._drain_until is not None:
+            self._held.clear()  # neither taken nor committed: the next member polls it again
+        while self._held:
+            batch = list(islice(self._held, OFFER))
+            futures = self._core.offer([held.item for held in batch])
+            for held, future in zip(batch, futures, strict=False):
+                self._held.popleft()
+                held.partition.take(Taken(held.record, record_size(held.record), future))
+                future.add_done_callback(partial(self._finished, held.partition))
+            if len(futures) < len(batch):
+                return
+
+    def _finished(self, partition: Partition, _: Future[Outcome]) -> None:
+        """Called by a thread of the core."""
+        self._emitter.notify(partition)
+        self._wake.set()
+
+    def _commit(self, consumer: Any) -> None:
+        try:
+            offsets = self._assignment.uncommitted(self._positions(consumer))
+            if offsets:
+                consumer.commit(offsets, timeout_ms=COMMIT_TIMEOUT_MS)
+                self._assignment.committed(offsets)
+        except NO_MEMBER as error:
+            log.info("offsets were not committed, the group is rebalancing: %s", error)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            log.warning("offsets were not committed, trying again: %s", error)
+
+    def _positions(self, consumer: Any) -> dict[Any, int]:
+        """What to commit: behind acknowledged outcomes or, where nothing is under way, behind all that was
+        polled. So lag ends at 0 although a topic ends with the marks of a transaction, and an idle group has
+        offsets, which autoscalers look for."""
+        positions = self._assignment.acknowledged()
+        held = {id(held.partition) for held in self._held}
+        for name, partition in self._assignment.partitions().items():
+            if not partition.busy and id(partition) not in held and self._drain_until is None:
+                position = consumer.position(name, timeout_ms=0)
+                if position is not None:
+                    positions[name] = position
+        return positions

@@ -1,0 +1,56 @@
+"""Settings of the Kafka door: brokers, topics, group, how to authenticate, and how much it may hold."""
+
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from assay.engine.settings import MIB
+
+
+class KafkaSettings(BaseSettings):
+    """Where images come from and where outcomes go; as variables: `ASSAY_KAFKA_PASSWORD` and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_KAFKA_", extra="forbid", frozen=True)
+
+    brokers: str = Field(min_length=1)
+    """Addresses HOST:PORT to start from, separated by commas."""
+    input: str = Field(min_length=1)
+    """Topic whose record values are encoded images."""
+    output: str = Field(min_length=1)
+    """Topic for verdicts as JSON."""
+    rejects: str = Field(min_length=1)
+    """Topic for the records that got no verdict, with the reason in their headers."""
+    group: str = Field(min_length=1)
+    """Consumer group; its members share the partitions of `input`."""
+    instance: str | None = Field(None, min_length=1)
+    """Name of this member for static membership: a restart within 10 s then moves no partition. Unique in
+    the group."""
+    id_header: str = "assay.id"
+    """Record header that names an image; without it an image is named `topic/partition/offset`."""
+    window: int = Field(64 * MIB, gt=0)
+    """Bytes of records that were taken and have no acknowledged outcome yet; past it partitions are paused.
+    What Kafka's client fetches ahead (up to 32 MiB a broker) comes on top."""
+
+    security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to talk to the brokers."""
+    ca_file: str | None = None
+    """PEM file of the authorities that vouch for the brokers; None: those of the system."""
+    certificate_file: str | None = None
+    """PEM file of this client's own certificate, for brokers that ask for one."""
+    key_file: str | None = None
+    """PEM file of that certificate's private key."""
+    key_password: SecretStr | None = None
+    """Password of `key_file`."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-256"
+    """How `username` and `password` are proven, with a SASL `security`."""
+    username: str | None = None
+    password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.input in (self.output, self.rejects):
+            raise ValueError(f"topic {self.input} cannot be read and written: outcomes would be scored again")
+        if self.security.startswith("SASL") and (self.username is None or self.password is None):
+            raise ValueError(f"security {self.security} needs username and password")
+        return self

@@ -1,0 +1,1 @@
+"""The runtimes that run a bundle's graphs: one file each."""

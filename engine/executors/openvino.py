@@ -1,0 +1,79 @@
+"""Runs graphs on a CPU core with OpenVINO.
+
+One thread an executor: a worker owns one core, and workers are what fills the machine. Pinning is off,
+because OpenVINO would pin the threads of all worker processes to the same core. Shapes are static, one
+compiled model for each of a few small batch sizes: on one core a dynamic batch dimension costs 8 to 15 %,
+and large batches leave the cache.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from assay.engine.bundle import GraphSpec
+from assay.engine.errors import BundleError
+
+BATCHES = (4, 2, 1)
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def computes_bf16() -> bool:
+    """Whether this CPU computes in bfloat16 (AVX-512 BF16 or AMX), so that bf16 is faster than fp32."""
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class OpenVinoGraph:
+    """One graph of a bundle, compiled for one core in one precision ("fp32" or "bf16").
+
+    Raises:
+        BundleError: OpenVINO cannot read or compile the file, or its tensors are not the manifest's.
+    """
+
+    def __init__(self, file: Path, spec: GraphSpec, precision: str) -> None:
+        core = ov.Core()
+        options = {
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        }
+        try:
+            model = core.read_model(file)
+            _match(model, spec)
+            self._requests: dict[int, ov.InferRequest] = {}
+            for batch in BATCHES:
+                model.reshape({name: [batch, *shape[1:]] for name, shape in spec.inputs.items()})
+                self._requests[batch] = core.compile_model(model, "CPU", options).create_infer_request()
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise BundleError(f"graph {file}: OpenVINO cannot run it: {reason}") from None
+        self._inputs = list(spec.inputs)
+        self._outputs = list(spec.outputs)
+
+    def __call__(self, *arrays: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Inputs in the manifest's order, each (N, ...) float32 -> its outputs, each (N, ...) float32."""
+        parts: list[list[NDArray[np.float32]]] = [[] for _ in self._outputs]
+        start, count = 0, len(arrays[0])
+        while start < count:
+            batch = next(size for size in BATCHES if size <= count - start)
+            request = self._requests[batch]
+            chunk = {
+                name: np.ascontiguousarray(array[start : start + batch], np.float32)
+                for name, array in zip(self._inputs, arrays, strict=True)
+            }
+            result = request.infer(chunk, share_inputs=True)
+            for part, name in zip(parts, self._outputs, strict=True):
+                part.append(result[name])
+            start += batch
+        return tuple(part[0] if len(part) == 1 else np.concatenate(part) for part in parts)
+
+
+def _match(model: ov.Model, spec: GraphSpec) -> None:
+    """Refuse a graph whose tensors do not bear the names that the manifest gives them."""
+    for what, ports, named in (("input", model.inputs, spec.inputs), ("output", model.outputs, spec.outputs)):
+        present = {name for port in ports for name in port.get_names()}
+        if missing := named.keys() - present:
+            raise ValueError(f"the manifest names {what} {sorted(missing)}, the graph has {sorted(present)}")

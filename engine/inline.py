@@ -1,0 +1,45 @@
+"""A worker inside the front's own process (`workers=0`): for tests, debugging and notebooks."""
+
+import traceback
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assay.engine.bundle import Bundle
+from assay.engine.process import WorkerLost
+from assay.engine.queue import Ticket
+from assay.engine.scorer import Job, Scorer
+from assay.engine.settings import Settings
+
+
+class InlineWorker:
+    """Answers as a `WorkerProcess` does, computed in the thread that asks."""
+
+    pid = None
+
+    def __init__(self, bundles: Sequence[Bundle], settings: Settings) -> None:
+        self._scorer = Scorer(bundles, settings)
+        self._scorer.self_test()
+        self.description = self._scorer.description
+        self._batches: deque[Sequence[Ticket]] = deque()
+
+    def check(self) -> None:
+        """Always there."""
+
+    def send(self, tickets: Sequence[Ticket]) -> None:
+        self._batches.append(tickets)
+
+    def receive(self) -> list[Mapping[str, Any]]:
+        tickets = self._batches.popleft()
+        jobs = [Job(ticket.item.data, ticket.header) for ticket in tickets]
+        try:
+            return [outcome.to_dict() for outcome in self._scorer.score(tickets[0].bundle, jobs)]
+        except Exception as error:
+            traceback.print_exc()
+            raise WorkerLost(f"{type(error).__name__}: {error}") from error
+
+    def interrupt(self) -> None:
+        """Not to be interrupted; a batch takes milliseconds."""
+
+    def kill(self) -> None:
+        """Nothing to end."""

@@ -1,0 +1,26 @@
+"""What goes into the core: one encoded image with what the caller wants of it."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Priority(IntEnum):
+    """Interactive items (gRPC, HTTP) are taken before the backlog (Kafka, folders)."""
+
+    INTERACTIVE = 0
+    BACKLOG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """`data` is the encoded image; `bundle` names the bundle that scores it (None: the first one served).
+
+    `deadline` is a moment of `time.monotonic()`: past it the item is answered with a `deadline` rejection
+    instead of being scored.
+    """
+
+    id: str
+    data: bytes
+    bundle: str | None = None
+    deadline: float | None = None
+    priority: Priority = Priority.BACKLOG

@@ -1,0 +1,107 @@
+"""What comes out for an image: exactly one `Verdict` or one `Rejection`.
+
+`to_dict()` is the one JSON form that every door uses: a line of `assay scan --json`, the value of a Kafka
+record, a row of the dashboard. Its schema is `engine/outcome.schema.json`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Label(StrEnum):
+    """What a bundle's thresholds make of a probability."""
+
+    AUTHENTIC = "authentic"
+    SYNTHETIC = "synthetic"
+    UNCERTAIN = "uncertain"
+
+
+class Reason(StrEnum):
+    """Why an image got no verdict."""
+
+    EMPTY = "empty"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TRUNCATED = "truncated"
+    UNDECODABLE = "undecodable"
+    TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
+    DEADLINE = "deadline"
+    OVERLOADED = "overloaded"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An image was scored.
+
+    `probability` is the calibrated probability that the image is synthetic, `scores` each detector's own
+    score before calibration (a logit), `evidence` what the detector looked at, in pixels of the stored
+    image, `seconds` the time of each stage.
+    """
+
+    id: str
+    label: Label
+    probability: float
+    scores: Mapping[str, float]
+    bundle: str
+    version: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "label": self.label.value,
+            "probability": self.probability,
+            "scores": dict(self.scores),
+            "bundle": self.bundle,
+            "version": self.version,
+            "evidence": dict(self.evidence),
+            "seconds": dict(self.seconds),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An image got no verdict: why, in a sentence for people, and what the sentence is about."""
+
+    id: str
+    reason: Reason
+    detail: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "rejected": self.reason.value,
+            "detail": self.detail,
+            "about": dict(self.about),
+        }
+
+
+Outcome = Verdict | Rejection
+
+
+def from_dict(record: Mapping[str, Any], **changed: Any) -> Outcome:
+    """The outcome that `to_dict()` made `record` of, with the named fields `changed`."""
+    fields = {**record, **changed}
+    if "rejected" in fields:
+        fields["reason"] = Reason(fields.pop("rejected"))
+        return Rejection(**fields)
+    return Verdict(**{**fields, "label": Label(fields["label"])})
+
+
+class Refused(Exception):
+    """Raised where an image is turned down (admission, decoding); the core makes the `Rejection` of it."""
+
+    def __init__(self, reason: Reason, detail: str, **about: Any) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.about = about
+
+    def rejection(self, id: str) -> Rejection:
+        return Rejection(id, self.reason, self.detail, self.about)

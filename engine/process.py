@@ -1,0 +1,133 @@
+"""The front's handle of one worker process: start it, hand it batches, hear outcomes, notice its end."""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from assay.engine.bundle import Bundle
+from assay.engine.channel import Channel
+from assay.engine.errors import BundleError
+from assay.engine.queue import Ticket
+from assay.engine.settings import Settings
+from assay.engine.slots import Slot
+
+log = logging.getLogger(__name__)
+
+SLOTS = 2
+"""Batches that a worker holds: one it scores and one that is ready when it is done."""
+
+
+STDERR = 2
+"""Where a worker's standard output goes: nothing but outcomes may reach the front's."""
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Set to 1 for a worker, which owns one core."""
+
+
+class WorkerLost(Exception):
+    """The worker ended, or did not answer in time; the message says what is known."""
+
+
+class WorkerProcess:
+    """A running worker that has passed its self-test.
+
+    Raises:
+        BundleError: it cannot run one of the bundles.
+        WorkerLost: it ended or failed its self-test.
+    """
+
+    def __init__(self, bundles: Sequence[Bundle], settings: Settings) -> None:
+        self._timeout = settings.worker_timeout
+        self._slots = [Slot.create(settings.limits.max_bytes) for _ in range(SLOTS)]
+        self._next = 0
+        ours, theirs = socket.socketpair()
+        fds = [theirs.fileno(), *(slot.fd for slot in self._slots)]
+        self._channel = Channel(ours)
+        with theirs:
+            # -P: the caller's working directory must not shadow the modules of the worker
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "assay.engine.worker", *map(str, fds)],
+                pass_fds=fds,
+                stdin=subprocess.DEVNULL,
+                stdout=STDERR,
+                env=os.environ | {name: "1" for name in THREADS if name not in os.environ},
+            )
+        try:
+            self._tell(
+                {
+                    "settings": json.loads(settings.model_dump_json()),
+                    "bundles": [str(Path(bundle.path).resolve()) for bundle in bundles],
+                    "slot_bytes": settings.limits.max_bytes,
+                    "log_level": log.getEffectiveLevel(),
+                }
+            )
+            self.description: str = self._hear(settings.start_timeout)["ready"]
+        except BaseException:
+            self.kill()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def check(self) -> None:
+        """Raises `WorkerLost` if the process has ended."""
+        if self._process.poll() is not None:
+            raise WorkerLost(self._last_words())
+
+    def send(self, tickets: Sequence[Ticket]) -> None:
+        """Hand over a batch; at most `SLOTS` may be unanswered. Raises `WorkerLost`."""
+        spans = self._slots[self._next].pack([ticket.item.data for ticket in tickets])
+        images = [[*span, astuple(ticket.header)] for span, ticket in zip(spans, tickets, strict=True)]
+        self._tell({"slot": self._next, "bundle": tickets[0].bundle, "images": images})
+        self._next = (self._next + 1) % SLOTS
+
+    def receive(self) -> list[Mapping[str, Any]]:
+        """The outcomes of the oldest unanswered batch, in order. Raises `WorkerLost`."""
+        outcomes: list[Mapping[str, Any]] = self._hear(self._timeout)["outcomes"]
+        return outcomes
+
+    def _tell(self, message: Any) -> None:
+        try:
+            self._channel.send(message)
+        except EOFError:
+            self._hear(1.0)  # it may have left its last words
+            raise WorkerLost(self._last_words()) from None
+
+    def _hear(self, timeout: float) -> Any:
+        try:
+            message = self._channel.receive(timeout)
+        except EOFError:
+            raise WorkerLost(self._last_words()) from None
+        except TimeoutError:
+            raise WorkerLost(f"worker {self.pid} did not answer within {timeout:g} s") from None
+        if "fault" in message:
+            raise (BundleError if message.get("bundle") else WorkerLost)(message["fault"])
+        return message
+
+    def _last_words(self) -> str:
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return f"worker {self.pid} closed its channel"
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        return f"worker {self.pid} {how}"
+
+    def interrupt(self) -> None:
+        """End the process; whoever waits for it hears `WorkerLost`. May be called from any thread."""
+        self._process.kill()
+
+    def kill(self) -> None:
+        """End the process at once and give its slots back."""
+        self._channel.close()
+        self._process.kill()
+        self._process.wait()
+        for slot in self._slots:
+            slot.close()

@@ -1,0 +1,128 @@
+"""What waits for a worker: interactive items before the backlog, and before both what must run alone.
+
+A batch holds images of one bundle. Nothing lingers for a batch to fill; what is waiting is shared out among
+the workers that are free.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from assay.engine.admission import Header
+from assay.engine.item import Item, Priority
+from assay.engine.outcome import Outcome
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """An item on its way: what it reserved, when it came, and how often it ended a worker when alone."""
+
+    item: Item
+    bundle: str
+    header: Header
+    bytes: int
+    submitted: float
+    future: Future[Outcome]
+    suspect: bool = False
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """What one batch may hold. An image that exceeds `encoded` or `bytes` by itself runs alone."""
+
+    images: int
+    encoded: int
+    """Encoded bytes: the size of a slot."""
+    bytes: int
+    """Bytes of the budget."""
+
+
+class Queue:
+    """Tickets in order of arrival, by lane. Thread-safe; `take` is called by one thread per worker."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        self._suspects: deque[Ticket] = deque()
+        self._lanes: dict[Priority, dict[str, deque[Ticket]]] = {priority: {} for priority in Priority}
+        self._count = 0
+        self._idle = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, tickets: Iterable[Ticket]) -> None:
+        with self._changed:
+            for ticket in tickets:
+                lanes = self._lanes[ticket.item.priority]
+                lanes.setdefault(ticket.bundle, deque()).append(ticket)
+                self._count += 1
+            self._changed.notify(self._count)
+
+    def put_back(self, tickets: Iterable[Ticket]) -> None:
+        """Return tickets that a worker did not settle, to the front; suspects wait in a lane of their own."""
+        with self._changed:
+            for ticket in reversed(list(tickets)):
+                if ticket.suspect:
+                    self._suspects.appendleft(ticket)
+                else:
+                    self._lanes[ticket.item.priority].setdefault(ticket.bundle, deque()).appendleft(ticket)
+                self._count += 1
+            self._changed.notify(self._count)
+
+    def take(self, wait: bool) -> list[Ticket]:
+        """The next batch. With `wait` blocks until there is one; empty only once closed and drained.
+
+        Without `wait` (a worker that is busy asks for its next batch ahead) idle workers come first.
+        """
+        with self._changed:
+            if wait:
+                self._idle += 1
+                self._changed.wait_for(lambda: self._count or self._closed)
+                self._idle -= 1
+            elif self._idle:
+                return []
+            batch = self._batch(-(-self._count // (self._idle + 1)))
+            self._count -= len(batch)
+            return batch
+
+    def _batch(self, share: int) -> list[Ticket]:
+        if self._suspects:
+            return [self._suspects.popleft()]
+        for lanes in self._lanes.values():
+            waiting = [lane for lane in lanes.values() if lane]
+            if waiting:
+                return self._cut(min(waiting, key=lambda lane: lane[0].submitted), share)
+        return []
+
+    def _cut(self, lane: deque[Ticket], share: int) -> list[Ticket]:
+        batch = [lane.popleft()]
+        encoded, held = len(batch[0].item.data), batch[0].bytes
+        while lane and len(batch) < min(self._limits.images, share):
+            ticket = lane[0]
+            encoded += len(ticket.item.data)
+            held += ticket.bytes
+            if encoded > self._limits.encoded or held > self._limits.bytes:
+                break
+            batch.append(lane.popleft())
+        return batch
+
+    def close(self) -> None:
+        """No more will come: `take` gives out what is left, then empty batches."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def clear(self) -> list[Ticket]:
+        """Take everything that waits, whatever its lane."""
+        with self._changed:
+            lanes = [self._suspects, *(lane for group in self._lanes.values() for lane in group.values())]
+            tickets = [ticket for lane in lanes for ticket in lane]
+            for lane in lanes:
+                lane.clear()
+            self._count = 0
+            return tickets

@@ -1,0 +1,158 @@
+"""`assay serve`: several doors over one core, from start to a clean end.
+
+The end has an order. Readiness turns false and health NOT_SERVING; for `delay` seconds everything is still
+served, until load balancers have noticed; then the doors let nothing new in and answer what they received,
+the core stops, and HTTP, which carries probes and metrics, goes last. An engine fault takes no such care:
+nothing can be answered any more, so what Kafka delivered stays uncommitted.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from assay.engine.core import Core
+from assay.engine.doors.address import check_free, parse_address
+from assay.engine.doors.door import Door
+from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
+from assay.engine.doors.http import HttpDoor, HttpSettings
+from assay.engine.errors import AssayError, EngineFault
+
+# Parts of the drain timeout; the rest is for ending threads and processes.
+DOORS_SHARE = 0.8
+CORE_SHARE = 0.1
+
+Event = signal.Signals | AssayError
+
+log = logging.getLogger(__name__)
+
+
+class ServeSettings(BaseSettings):
+    """How the server ends; as variables: `ASSAY_SERVE_DELAY` and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_SERVE_", extra="forbid", frozen=True)
+
+    delay: float = Field(0.0, ge=0)
+    """Seconds between NOT_SERVING and refusing: as long as load balancers take to notice."""
+    timeout: float = Field(25.0, gt=0)
+    """Seconds after `delay` until the process ends, whatever is left. Their sum belongs below the grace
+    period of its host, which for Kubernetes is 30 s."""
+
+
+class FailingDoor(Door, Protocol):
+    """A door that can fail while it serves, such as one whose broker is lost for good."""
+
+    def on_failure(self, callback: Callable[[AssayError], None]) -> None:
+        """Has `callback` called, once and from any thread, with what ended the door."""
+
+
+def check_addresses(grpc: GrpcSettings | None, http: HttpSettings | None) -> None:
+    """Raises SetupError where an address cannot be listened on: known before an engine is built for it."""
+    if grpc:
+        check_free(*parse_address(grpc.address, "gRPC"), "gRPC")
+    if http:
+        check_free(*parse_address(http.address, "HTTP"), "HTTP")
+
+
+def serve(
+    core: Core,
+    *,
+    grpc: GrpcSettings | None = None,
+    http: HttpSettings | None = None,
+    kafka: Sequence[FailingDoor] = (),
+    settings: ServeSettings | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains, stops the core and returns. Main thread only.
+
+    A second signal ends the process at once, without answering what was received.
+
+    Raises SetupError where a door cannot open, EngineFault where the core loses its last worker, and what a
+    door failed with.
+    """
+    settings = settings or ServeSettings()
+    events: SimpleQueue[Event] = SimpleQueue()  # its put() may be called in a signal handler
+    draining = threading.Event()
+    grpc_door = GrpcDoor(core, grpc) if grpc else None
+    http_door = HttpDoor(http, ready=lambda: core.serving and not draining.is_set()) if http else None
+    intakes: list[Door] = [*kafka, *([grpc_door] if grpc_door else [])]
+    core.on_fault(events.put)
+    for door in kafka:
+        door.on_failure(events.put)
+    with ExitStack() as stack:
+        stack.callback(core.stop, 0.0)
+        with _signals(events.put):
+            for each in [*([http_door] if http_door else []), *reversed(intakes)]:
+                stack.callback(each.stop)
+                each.start()
+            event = events.get()
+        log.info("ending: %s", event.name if isinstance(event, signal.Signals) else event)
+        stack.enter_context(_hard_limit(settings.delay + settings.timeout))
+        draining.set()
+        if grpc_door:
+            grpc_door.not_serving()
+        if not isinstance(event, EngineFault):
+            _raise_failure(_wait(events, settings.delay))
+            _drain(intakes, settings.timeout * DOORS_SHARE)
+        _raise_failure(event)
+        _raise_failure(_wait(events, 0))
+        core.stop(settings.timeout * CORE_SHARE)
+
+
+def _drain(doors: Sequence[Door], timeout: float) -> None:
+    """All at once, but asked in order: the backlog is stopped first."""
+    if not doors:
+        return
+    with ThreadPoolExecutor(len(doors), "assay-drain") as pool:
+        for drained in [pool.submit(door.drain, timeout) for door in doors]:
+            drained.result()
+
+
+def _wait(events: SimpleQueue[Event], seconds: float) -> Event | None:
+    try:
+        return events.get(timeout=seconds)
+    except Empty:
+        return None
+
+
+def _raise_failure(event: Event | None) -> None:
+    if isinstance(event, AssayError):
+        raise event
+
+
+@contextmanager
+def _signals(callback: Callable[[Event], None]) -> Iterator[None]:
+    """Calls back on SIGTERM and SIGINT, and puts the former handlers back at the end."""
+    former = {
+        number: signal.signal(number, lambda received, _: callback(signal.Signals(received)))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _hard_limit(seconds: float) -> Iterator[None]:
+    """Ends the process where the body takes longer."""
+
+    def give_up() -> None:
+        log.error("not drained within %g s; ending without the rest", seconds)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

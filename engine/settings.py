@@ -1,0 +1,110 @@
+"""Settings of the engine. Each can be given in code, in a TOML file, or as an environment variable.
+
+The variable of a field is `ASSAY_` and its name in capitals, of a nested field with two underscores between:
+`ASSAY_WORKERS=4`, `ASSAY_LIMITS__MAX_BYTES=10485760`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from assay.engine.errors import SetupError
+
+MIB = 1 << 20
+
+
+class Limits(BaseModel):
+    """What admission refuses before anything is decoded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_bytes: int = Field(20 * MIB, gt=0)
+    """Largest encoded image, in bytes."""
+    max_pixels: int = Field(100_000_000, gt=0)
+    """Largest width times height that a header may claim."""
+    max_scans: int = Field(100, gt=0)
+    """Most scans that a progressive JPEG may hold."""
+
+
+Model = TypeVar("Model", bound=BaseSettings)
+
+
+def granted_memory() -> int:
+    """Bytes of memory that the cgroup grants this process, or the machine where no cgroup limits it."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            return min(machine, int(text))
+    return machine
+
+
+class Settings(BaseSettings):
+    """How the engine runs, whatever the doors."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ASSAY_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=0)
+    """Worker processes, one a core by default; 0 scores inside this process."""
+    batch: int = Field(4, gt=0)
+    """Most images that a worker takes at once. More does not help on a CPU core: the cache is the limit."""
+    memory: int = Field(default_factory=lambda: granted_memory() // 2, gt=0)
+    """Byte budget for encoded, decoded and intermediate data of all images in the engine."""
+    limits: Limits = Limits()
+    decoder: Literal["turbo", "dali"] = "turbo"
+    """`turbo`: libjpeg-turbo and Pillow, image by image. `dali`: NVIDIA DALI behind a strict check."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` takes bf16 where the bundle offers it and the CPU computes in it, else fp32."""
+    allow_unmeasured: bool = False
+    """Serve a precision that the bundle's manifest does not list as measured."""
+    worker_timeout: float = Field(60.0, gt=0)
+    """Seconds that a worker may spend on one batch before it is taken for hung and replaced."""
+    start_timeout: float = Field(120.0, gt=0)
+    """Seconds that a new worker may take until it has scored the built-in image."""
+
+
+def read_config(file: Path | None) -> dict[str, Any]:
+    """The tables of a TOML file of settings; nothing without a file. Raises `SetupError`."""
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError(f"settings file {file} cannot be read: {error}") from None
+
+
+def load(model: type[Model], table: Mapping[str, Any], **given: Any) -> Model:
+    """Settings from what was `given` (None: not given), else the environment, else `table`, else defaults.
+
+    Raises:
+        SetupError: a value is wrong or a name unknown; the sentence says which.
+    """
+    prefix = model.model_config.get("env_prefix", "")
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        return model(**{**_not_in_environment(table, prefix), **chosen})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SetupError(f"setting {where!r}: {first['msg']}") from None
+
+
+def _not_in_environment(table: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, value in table.items():
+        variable = prefix + name.upper()
+        if isinstance(value, Mapping):
+            kept[name] = _not_in_environment(value, variable + "__")
+        elif variable not in os.environ:
+            kept[name] = value
+    return kept

@@ -1,0 +1,48 @@
+"""Shared memory in which a batch of encoded images reaches a worker.
+
+A slot is a memfd, so it needs no /dev/shm (64 MiB in many containers), has no name that could be left
+behind, and is handed over as a descriptor. It takes memory only where it was written.
+"""
+
+import mmap
+import os
+from collections.abc import Sequence
+
+KEPT = 4 << 20
+"""Bytes that a slot keeps for the next batch; what a larger batch used beyond is given back."""
+
+
+class Slot:
+    """One slot. The front packs it, the worker reads it, and its owner changes with the messages between."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self.fd = fd
+        self.size = size
+        self._map = mmap.mmap(fd, size)
+        self._used = 0
+
+    @classmethod
+    def create(cls, size: int) -> "Slot":
+        fd = os.memfd_create("assay-slot", os.MFD_CLOEXEC)
+        os.ftruncate(fd, size)
+        return cls(fd, size)
+
+    def pack(self, images: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Write `images` one behind the other -> the (offset, length) of each, in bytes."""
+        if self._used > KEPT:
+            self._map.madvise(mmap.MADV_REMOVE)
+        spans, offset = [], 0
+        for image in images:
+            self._map[offset : offset + len(image)] = image
+            spans.append((offset, len(image)))
+            offset += len(image)
+        self._used = offset
+        return spans
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """The bytes of one image, without a copy."""
+        return memoryview(self._map)[offset : offset + length]
+
+    def close(self) -> None:
+        self._map.close()
+        os.close(self.fd)

@@ -1,0 +1,28 @@
+"""What the engine counts, as Prometheus metrics of this process. `assay serve --http` shows them."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from assay.engine.outcome import Outcome, Verdict
+
+OUTCOMES = Counter("assay_outcomes_total", "Outcomes by label or reason of rejection", ["bundle", "outcome"])
+STAGES = Histogram(
+    "assay_stage_seconds",
+    "Seconds that an image spent in a stage",
+    ["stage"],
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+QUEUED = Gauge("assay_queue_images", "Images that wait for a worker")
+BUDGET_USED = Gauge("assay_budget_used_bytes", "Bytes of the memory budget in use")
+BUDGET_TOTAL = Gauge("assay_budget_bytes", "The memory budget")
+WORKERS = Gauge("assay_workers", "Workers that have passed their self-test")
+RESTARTS = Counter("assay_worker_restarts_total", "Workers that were replaced")
+
+
+def count(outcome: Outcome, bundle: str) -> None:
+    """Record one outcome and its stage times."""
+    if isinstance(outcome, Verdict):
+        OUTCOMES.labels(bundle, outcome.label.value).inc()
+        for stage, seconds in outcome.seconds.items():
+            STAGES.labels(stage).observe(seconds)
+    else:
+        OUTCOMES.labels(bundle, outcome.reason.value).inc()

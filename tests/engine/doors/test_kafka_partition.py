@@ -1,0 +1,97 @@
+"""The bookkeeping of one partition against a plain model, whatever the order of events."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.engine.doors.kafka.partition import Partition, Taken
+from assay.engine.outcome import Outcome, Reason, Rejection
+
+OUTCOME = Rejection("x", Reason.EMPTY, "there are no bytes")
+
+
+def taken(offset: int, size: int = 1) -> Taken:
+    return Taken(SimpleNamespace(offset=offset), size, Future[Outcome]())
+
+
+@given(gaps=st.lists(st.integers(1, 5), min_size=1, max_size=30), data=st.data())
+def test_any_order_of_events(gaps: list[int], data: st.DataObject) -> None:
+    """Sent in offset order, each once; the position is never beyond a gap; bytes are those unacknowledged."""
+    offsets = [sum(gaps[: i + 1]) for i in range(len(gaps))]  # compaction and transactions leave holes
+    partition = Partition()
+    to_take = [taken(offset, size=offset) for offset in offsets]
+    inside: list[Taken] = []
+    finished: set[int] = set()
+    sent: list[Taken] = []
+    acknowledged: set[int] = set()
+
+    def take() -> None:
+        inside.append(to_take.pop(0))
+        partition.take(inside[-1])
+
+    def finish() -> None:
+        one = data.draw(st.sampled_from([t for t in inside if not t.future.done()]))
+        one.future.set_result(OUTCOME)
+        finished.add(one.record.offset)
+        sent.extend(partition.ready())
+
+    def acknowledge() -> None:
+        one = data.draw(st.sampled_from([t for t in sent if t.record.offset not in acknowledged]))
+        partition.acknowledge(one)
+        acknowledged.add(one.record.offset)
+
+    def possible() -> list[Callable[[], None]]:
+        return [
+            *([take] if to_take else []),
+            *([finish] if any(not t.future.done() for t in inside) else []),
+            *([acknowledge] if any(t.record.offset not in acknowledged for t in sent) else []),
+        ]
+
+    while actions := possible():
+        data.draw(st.sampled_from(actions))()
+        so_far = offsets[: len(inside)]
+        prefix = next((i for i, offset in enumerate(so_far) if offset not in finished), len(so_far))
+        assert [t.record.offset for t in sent] == so_far[:prefix]
+        run = next((i for i, offset in enumerate(so_far) if offset not in acknowledged), len(so_far))
+        assert partition.position == (so_far[run - 1] + 1 if run else None)
+        assert partition.bytes == sum(so_far[run:])
+        assert partition.busy == (run < len(so_far))
+        again = [t.record.offset for t in partition.resend()]
+        assert again == [t.record.offset for t in sent if t.record.offset not in acknowledged]
+    assert partition.position == offsets[-1] + 1
+    assert partition.bytes == 0
+
+
+@given(st.integers(1, 8), st.data())
+def test_closed_it_sends_nothing_and_counts_what_was_sent(count: int, data: st.DataObject) -> None:
+    partition = Partition()
+    inside = [taken(offset) for offset in range(count)]
+    for one in inside:
+        partition.take(one)
+    first = data.draw(st.integers(0, count))
+    for one in inside[:first]:
+        one.future.set_result(OUTCOME)
+    sent = partition.ready()
+    partition.close()
+    assert all(one.future.cancelled() for one in inside[first:])
+    assert partition.ready() == partition.resend() == []
+    assert partition.bytes == first
+    for one in sent:
+        partition.acknowledge(one)
+    assert not partition.busy
+    assert partition.position == (first or None)
+
+
+def test_an_outcome_that_is_acknowledged_twice_counts_once() -> None:
+    partition = Partition()
+    one, two = taken(0), taken(1)
+    for each in (one, two):
+        partition.take(each)
+        each.future.set_result(OUTCOME)
+    partition.ready()
+    partition.acknowledge(one)
+    partition.acknowledge(one)
+    assert (partition.position, partition.bytes) == (1, 1)
