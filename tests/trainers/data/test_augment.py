@@ -1,0 +1,102 @@
+"""Steps do what they say, no more often than they say, and nothing but their seed decides."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.photos import scene
+
+from assay.trainers.data.augment import (
+    Blur,
+    Colour,
+    Compress,
+    Flip,
+    Grey,
+    Noise,
+    Pixels,
+    Rescale,
+    Step,
+    Turn,
+    recipe,
+)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Pixels:
+    return scene(np.random.default_rng(0), 90, 70)
+
+
+def spread(values: Pixels) -> float:
+    """Mean squared step between neighbours: how much fine detail there is."""
+    return float((np.diff(values.astype(float), axis=1) ** 2).mean())
+
+
+@pytest.mark.parametrize(
+    "step",
+    [Blur(0.1), Compress(0.1), Rescale(0.1, (0.5, 0.9), 8), Noise(0.1, (3, 9)), Colour(0.1, 0.3), Grey(0.1)],
+    ids=lambda step: type(step).__name__,
+)
+def test_one_image_in_ten(step: Step, pixels: Pixels) -> None:
+    changed = sum(
+        not np.array_equal(step(pixels, np.random.default_rng(seed)), pixels) for seed in range(600)
+    )
+    assert 36 <= changed <= 84  # 60 expected; three standard deviations are 22
+
+
+def test_blur_takes_detail_and_keeps_the_mean(pixels: Pixels) -> None:
+    blurred = Blur(1.0, (1.5, 1.5))(pixels, np.random.default_rng(0))
+    assert spread(blurred) < spread(pixels) / 3
+    assert abs(blurred.mean() + 1 - pixels.mean()) < 0.1  # two passes, each cutting off half a step
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+def test_lower_quality_is_further_away(pixels: Pixels, format: str) -> None:
+    def error(quality: int) -> float:
+        step = Compress(1.0, (quality, quality), (format,), ("4:4:4",))
+        return float(np.abs(step(pixels, np.random.default_rng(0)).astype(int) - pixels).mean())
+
+    assert 0 < error(95) < error(60) < error(30)
+
+
+def test_rescale_stops_at_the_floor(pixels: Pixels) -> None:
+    for seed in range(30):
+        made = Rescale(1.0, (0.2, 0.4), floor=64)(pixels, np.random.default_rng(seed))
+        assert min(made.shape[:2]) == 64
+    tiny = pixels[:40, :30]
+    assert Rescale(1.0, (0.2, 0.4), floor=64)(tiny, np.random.default_rng(0)).shape == tiny.shape
+
+
+def test_flip_and_turn_are_exact(pixels: Pixels) -> None:
+    assert np.array_equal(Flip(1.0)(pixels, np.random.default_rng(0)), pixels[:, ::-1])
+    turned = {Turn()(pixels, np.random.default_rng(seed)).tobytes() for seed in range(40)}
+    assert turned == {np.rot90(pixels, count).tobytes() for count in range(4)}
+
+
+def test_noise_has_the_deviation_asked_for() -> None:
+    grey = np.full((200, 200, 3), 128, np.uint8)
+    noisy = Noise(1.0, (4.0, 4.0))(grey, np.random.default_rng(0))
+    assert noisy.std() == pytest.approx(4.0, rel=0.02)
+    assert noisy.mean() == pytest.approx(128, abs=0.05)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    height=st.integers(8, 150),
+    width=st.integers(8, 150),
+    name=st.sampled_from(["cnn_aug", "shipped", "none"]),
+)
+def test_a_recipe_keeps_the_form_and_follows_its_seed(seed: int, height: int, width: int, name: str) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+    before = pixels.copy()
+    results = []
+    for _ in range(2):
+        rng, made = np.random.default_rng(seed), pixels
+        for step in recipe(name, 32):  # type: ignore[arg-type]
+            made = step(made, rng)
+        assert made.dtype == np.uint8
+        assert made.ndim == 3
+        assert made.shape[2] == 3
+        results.append(made)
+    assert np.array_equal(*results)
+    assert np.array_equal(pixels, before)

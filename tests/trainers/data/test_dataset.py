@@ -1,0 +1,147 @@
+"""Batches are balanced, follow from seed and epoch alone, and survive unreadable files."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.photos import scene, write_tree
+
+from assay.engine.errors import SetupError
+from assay.kernels import ViewRule, view
+from assay.trainers.data.augment import recipe
+from assay.trainers.data.dataset import BalancedSampler, Batch, loader, random_view
+from assay.trainers.data.samples import Sample, read_samples
+
+RULE = ViewRule(resize="none", size=32, crop="centre", small="wrap", mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+def samples(reals: int, **fakes: int) -> list[Sample]:
+    groups = {"camera": (reals, 0), **{name: (count, 1) for name, count in fakes.items()}}
+    return [
+        Sample(Path(f"{group}{number}"), label, "train", group, "")
+        for group, (count, label) in groups.items()
+        for number in range(count)
+    ]
+
+
+def test_halves_and_turns() -> None:
+    """Half photographs, half synthesised, and of these as many from a rare generator as from a common one."""
+    data = samples(10, gan=60, diffusion=6)
+    draws = list(BalancedSampler(data, seed=1, epoch=0))
+    assert len(draws) == len(data)
+    groups = Counter(data[draw.index].group for draw in draws)
+    assert groups == {"camera": 38, "gan": 19, "diffusion": 19}
+    rare = Counter(draw.index for draw in draws if data[draw.index].group == "diffusion")
+    assert max(rare.values()) - min(rare.values()) <= 1
+    assert len({draw.seed for draw in draws}) == len(draws)
+
+
+def test_pairs_stay_together() -> None:
+    """A fake comes with its own photograph and the same seed; one without a pair with some photograph."""
+    data = [
+        *(Sample(Path(f"{number}r"), 0, "train", "camera", "", f"p{number}") for number in range(9)),
+        *(Sample(Path(f"{number}f"), 1, "train", "gan", "", f"p{number}") for number in range(9)),
+        Sample(Path("noise"), 1, "train", "dcgan", "", "unpaired"),
+    ]
+    draws = list(BalancedSampler(data, seed=0, epoch=0))
+    partners: dict[str, set[str]] = {}
+    for one, other in zip(draws[::2], draws[1::2], strict=True):
+        photo, fake = data[one.index], data[other.index]
+        assert (photo.label, fake.label) == (0, 1)
+        partners.setdefault(fake.pair, set()).add(photo.pair)
+        assert (one.seed == other.seed) == (fake.pair != "unpaired")
+    assert len(partners.pop("unpaired")) > 1
+    assert all(photos == {fake} for fake, photos in partners.items())
+
+
+def test_processes_share_an_epoch() -> None:
+    """What two processes get is what one would, couple by couple, and each gets balanced batches."""
+    data = [
+        Sample(Path(f"{number}{label}"), label, "train", "gan" if label else "camera", "", f"p{number}")
+        for number in range(11)
+        for label in (0, 1)
+    ]
+    one, other = (list(BalancedSampler(data, 4, 2, number, world=2)) for number in (0, 1))
+    together = list(BalancedSampler(data, 4, 2))
+    assert [
+        draw for couple in zip(one[::2], one[1::2], other[::2], other[1::2], strict=True) for draw in couple
+    ] == (together[: 4 * (len(one) // 2)])
+    assert len(one) == len(other) == 10
+    assert [data[draw.index].label for draw in one] == [0, 1] * 5
+
+
+def test_one_class_alone_is_an_error() -> None:
+    with pytest.raises(SetupError, match="one of them is missing"):
+        loader(samples(9), random_view((), RULE), batch=2, seed=0, epoch=0, workers=0)
+
+
+def test_every_batch_is_balanced() -> None:
+    data = samples(7, gan=50)
+    draws = list(BalancedSampler(data, seed=1, epoch=0))
+    for start in range(0, len(draws) - 8, 8):
+        assert sum(data[draw.index].label for draw in draws[start : start + 8]) == 4
+
+
+def test_epochs_and_seeds_differ() -> None:
+    data = samples(20, gan=20)
+    orders = [
+        [draw.index for draw in BalancedSampler(data, seed, epoch)]
+        for seed, epoch in [(0, 0), (0, 1), (1, 0)]
+    ]
+    assert orders[0] == [draw.index for draw in BalancedSampler(data, 0, 0)]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_batches_do_not_depend_on_workers(tmp_path: Path) -> None:
+    data = read_samples(write_tree(tmp_path, {"train/a/real": 5, "train/a/fake": 5}))
+    prepare = random_view(recipe("shipped", 32), RULE)
+
+    def epoch(workers: int) -> list[Batch]:
+        return list(loader(data, prepare, batch=4, seed=3, epoch=2, workers=workers))
+
+    for alone, shared in zip(epoch(0), epoch(2), strict=True):
+        assert torch.equal(alone.images, shared.images)
+        assert torch.equal(alone.labels, shared.labels)
+
+
+def test_unreadable_files_are_left_out_and_named(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train/a/real": 3, "train/a/fake": 4})
+    (tmp_path / "train/a/real/empty.png").touch()
+    truncated = tmp_path / "train/a/fake/0.png"
+    truncated.write_bytes(truncated.read_bytes()[:-200])
+    data = read_samples(tmp_path)
+    batches = list(loader(data, random_view((), RULE), batch=2, seed=0, epoch=0, workers=0))
+    bad = {path for batch in batches for path in batch.unreadable}
+    assert bad == {truncated, tmp_path / "train/a/real/empty.png"}
+    assert sum(len(batch.labels) + len(batch.unreadable) for batch in batches) == len(data)
+    assert all(len(batch.images) == len(batch.labels) for batch in batches)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (40, 90), (20, 50), (300, 500)])
+def test_a_random_view_is_a_served_view(shape: tuple[int, int]) -> None:
+    """Without augmentation a training view is, value for value, some view that the kernel cuts."""
+    pixels = scene(np.random.default_rng(0), *shape)
+    got = random_view((), RULE)(pixels, np.random.default_rng(5))
+    height, width = RULE.room(*shape)
+    places = [(y, x) for y in range(height - 31) for x in range(width - 31)]
+    every = view([pixels], RULE, np.array([places], np.int32))
+    assert got.dtype == np.float32
+    assert any(np.array_equal(got, one) for one in every)
+
+
+def test_random_views_reach_every_edge() -> None:
+    """The first and the last row and column of an image are trained on, also where only a part is taken."""
+    marked = np.zeros((100, 100, 3), np.uint8)
+    marked[0, 50] = marked[-1, 50] = marked[50, 0] = marked[50, -1] = 255
+    rule = ViewRule(resize="none", size=32, crop="centre", small="wrap", mean=(0, 0, 0), std=(1, 1, 1))
+    prepare = random_view((), rule)
+    tops = lefts = bottoms = rights = 0
+    for seed in range(1500):
+        cut = prepare(marked, np.random.default_rng(seed))[0]
+        tops += bool(cut[0].any())
+        bottoms += bool(cut[-1].any())
+        lefts += bool(cut[:, 0].any())
+        rights += bool(cut[:, -1].any())
+    assert min(tops, bottoms, lefts, rights) > 0

@@ -1,0 +1,86 @@
+"""Labels come from names of folders, never from their order; manifests say it all."""
+
+from pathlib import Path
+
+import pytest
+from support.photos import write_tree
+
+from assay.engine.errors import SetupError
+from assay.trainers.data import manifest
+from assay.trainers.data.samples import Sample, of_split, read_samples
+
+
+def test_cnn_detection_layout(tmp_path: Path) -> None:
+    write_tree(
+        tmp_path,
+        {
+            "train/car/0_real": 2,
+            "train/car/1_fake": 1,
+            "test/progan/cat/0_real": 1,
+            "test/progan/cat/1_fake": 3,
+            "test/san/1_fake": 1,
+        },
+    )
+    samples = read_samples(tmp_path)
+    found = [(sample.split, sample.group, sample.label) for sample in samples]
+    assert sorted(found) == [
+        *[("test", "progan", 0)],
+        *[("test", "progan", 1)] * 3,
+        *[("test", "san", 1)],
+        *[("train", "car", 0)] * 2,
+        *[("train", "car", 1)],
+    ]
+    assert {sample.pool for sample in of_split(samples, "test")} == {"progan", "san"}
+
+
+def test_genimage_labels_are_not_alphabetical(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"adm/imagenet_ai/val/ai": 2, "adm/imagenet_ai/val/nature": 1})
+    samples = read_samples(tmp_path)
+    assert {(sample.path.parent.name, sample.label) for sample in samples} == {("ai", 1), ("nature", 0)}
+    assert {(sample.split, sample.group) for sample in samples} == {("val", "adm")}
+
+
+def test_the_innermost_class_folder_decides(tmp_path: Path) -> None:
+    """Data sets are often unpacked below a folder that is called real or fake itself."""
+    write_tree(tmp_path / "fake", {"train/real": 1, "train/fake": 1})
+    assert [sample.label for sample in read_samples(tmp_path / "fake")] == [1, 0]
+    assert sorted(sample.label for sample in read_samples(tmp_path)) == [0, 1]
+
+
+def test_hidden_files_and_files_outside_classes_are_not_samples(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train/real": 1})
+    (tmp_path / "train/real/.DS_Store").write_bytes(b"x")
+    (tmp_path / "train/readme.txt").write_text("x")
+    assert [sample.path.name for sample in read_samples(tmp_path)] == ["0.png"]
+
+
+def test_manifest(tmp_path: Path) -> None:
+    common = {"view": "crop", "pair": "p", "photo": "office/1", "scale": 2.0, "quality": 90}
+    size = {"width": 256, "height": 256}
+    manifest.write(
+        [
+            manifest.Record("a.jpg", "real", "train", source="office", family="", **common, **size),
+            manifest.Record("b.jpg", "fake", "test-1", source="office", family="span", **common, **size),
+        ],
+        tmp_path,
+    )
+    assert read_samples(tmp_path) == [
+        Sample(tmp_path / "a.jpg", 0, "train", "office", "train/crop", "p"),
+        Sample(tmp_path / "b.jpg", 1, "test-1", "span", "test-1/crop", "p"),
+    ]
+
+
+@pytest.mark.parametrize("content", [None, "nothing,here\n", ""])
+def test_an_unusable_folder_is_one_sentence(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / manifest.FILE_NAME).write_text(content)
+    with pytest.raises(SetupError, match=str(tmp_path)):
+        read_samples(tmp_path)
+    with pytest.raises(SetupError, match="not a folder"):
+        read_samples(tmp_path / "missing")
+
+
+def test_a_missing_split_names_those_there_are(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"test/x/real": 1, "valid/x/real": 1})
+    with pytest.raises(SetupError, match="split train; the splits of this data: test, val"):
+        of_split(read_samples(tmp_path), "train")

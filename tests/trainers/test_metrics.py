@@ -1,0 +1,162 @@
+"""Metrics, calibration and thresholds against their definitions, written out."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from assay.engine.bundle import Calibration, Thresholds
+from assay.engine.errors import SetupError
+from assay.trainers.calibrate import fit_calibration, fit_thresholds
+from assay.trainers.data.samples import Sample
+from assay.trainers.metrics import Judged, average_precision
+from assay.trainers.report import markdown, write_report
+from assay.trainers.score import Scored
+
+
+def scored(rows: list[tuple[int, str, str, float, int]]) -> Scored:
+    """Rows of label, pool, group, logit, side."""
+    samples = tuple(
+        Sample(Path(f"{number}.png"), label, "test", group, pool)
+        for number, (label, pool, group, _, _) in enumerate(rows)
+    )
+    return Scored(samples, np.array([row[3] for row in rows]), np.array([row[4] for row in rows]))
+
+
+def stepwise(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    """AP by its definition: at each distinct threshold, precision times the rise of recall."""
+    total, before = 0.0, 0.0
+    for threshold in sorted(set(scores.tolist()), reverse=True):
+        taken = scores >= threshold
+        recall = (taken & (labels == 1)).sum() / (labels == 1).sum()
+        total += (recall - before) * (taken & (labels == 1)).sum() / taken.sum()
+        before = recall
+    return total
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-5, 5)), min_size=2, max_size=60))
+def test_average_precision(rows: list[tuple[int, int]]) -> None:
+    labels, scores = np.array([row[0] for row in rows]), np.array([float(row[1]) for row in rows])
+    if len(set(labels.tolist())) < 2:
+        assert math.isnan(average_precision(labels, scores))
+    else:
+        assert average_precision(labels, scores) == pytest.approx(stepwise(labels, scores))
+
+
+ROWS = [
+    (0, "a", "camera", -2.0, 100),
+    (0, "a", "phone", 1.0, 300),
+    (1, "a", "gan", 2.0, 300),
+    (1, "a", "gan", 0.5, 300),
+    (1, "a", "flow", -1.0, 2000),
+    (0, "b", "camera", -3.0, 2000),
+    (1, "b", "gan", 3.0, 100),
+    (1, "lonely", "gan", 0.0, 100),
+]
+
+
+def test_rows_by_hand() -> None:
+    judged = Judged(scored(ROWS), Calibration(), Thresholds(synthetic=0.8, authentic=0.3))
+    generators = {(row.pool, row.name): row for row in judged.by_generator()}
+    assert set(generators) == {("a", "gan"), ("a", "flow"), ("b", "gan"), ("lonely", "gan")}
+    gan = generators["a", "gan"]
+    assert (gan.photos, gan.fakes) == (2, 2)
+    assert gan.average_precision == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert (gan.photo_accuracy, gan.fake_accuracy) == (0.5, 1.0)
+    assert (gan.fakes_synthetic, gan.fakes_uncertain) == (0.5, 0.5)  # sigmoid(2) = 0.88, sigmoid(0.5) = 0.62
+    assert generators["a", "flow"].average_precision == pytest.approx(0.5)
+    # A pool without photographs is compared with all of them; 0 is at probability 0.5, which is not above it.
+    lonely = generators["lonely", "gan"]
+    assert (lonely.photos, lonely.fake_accuracy) == (3, 0.0)
+
+    sources = {(row.pool, row.name): row for row in judged.by_source()}
+    assert sources["a", "phone"].photos_synthetic == 0.0
+    assert sources["a", "phone"].photos_uncertain == 1.0  # sigmoid(1) = 0.73
+    assert math.isnan(sources["a", "phone"].fakes_synthetic)
+
+    pools = {row.pool: row for row in judged.by_pool()}
+    assert pools["a"].average_precision == pytest.approx(
+        (gan.average_precision + generators["a", "flow"].average_precision) / 2
+    )
+    assert [(row.name, row.photos, row.fakes) for row in judged.by_size()] == [
+        ("0 to 111 px", 1, 2),
+        ("224 to 319 px", 1, 2),
+        ("1024 px and more", 1, 1),
+    ]
+    assert (judged.overall().photos, judged.overall().fakes) == (3, 5)
+
+
+def test_report_files(tmp_path: Path) -> None:
+    judged = Judged(scored(ROWS), Calibration(), Thresholds(synthetic=0.8, authentic=0.3))
+    write_report(judged, tmp_path)
+    assert (tmp_path / "report.md").read_text() == markdown(judged)
+    assert "nan" not in markdown(judged)
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == len(ROWS) + 1
+    assert {path.stem for path in tmp_path.glob("*.csv")} == {
+        "pools", "generators", "sources", "sizes", "scores",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("temperature", "shift"), [(2.0, 1.0), (0.5, -2.0), (5.0, 0.0)])
+def test_calibration_is_recovered(temperature: float, shift: float) -> None:
+    """Labels drawn with the probabilities of a known calibration give that calibration back."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(shift, 3 * temperature, 40_000)
+    chance = 1 / (1 + np.exp(-(logits - shift) / temperature))
+    labels = (rng.random(40_000) < chance).astype(int)
+    found = fit_calibration(
+        scored([(int(label), "", "", logit, 1) for label, logit in zip(labels, logits, strict=True)])
+    )
+    assert found.temperature == pytest.approx(temperature, rel=0.05)
+    assert found.shift == pytest.approx(shift, abs=0.05 * temperature)
+
+
+def test_calibration_does_not_depend_on_the_share_of_classes() -> None:
+    rows = [
+        (label, "", "", 2.0 * label - 1 + offset, 1) for label in (0, 1) for offset in np.linspace(-2, 2, 50)
+    ]
+    once, lopsided = fit_calibration(scored(rows)), fit_calibration(scored(rows + rows[50:] * 9))
+    assert lopsided.temperature == pytest.approx(once.temperature, rel=1e-3)
+    assert lopsided.shift == pytest.approx(once.shift, abs=1e-3)
+
+
+def test_separable_data_stay_finite() -> None:
+    found = fit_calibration(scored([(0, "", "", -1.0, 1), (0, "", "", -2.0, 1), (1, "", "", 3.0, 1)]))
+    assert found.temperature > 1e-3
+    with pytest.raises(SetupError, match="one of them is missing"):
+        fit_calibration(scored([(0, "", "", -1.0, 1)]))
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.0, 0.01, 0.05, 0.2, 1.0]),
+    st.sampled_from([0.0, 0.05, 0.3]),
+    st.floats(-3, 3),
+)
+def test_thresholds_hold_what_they_promise(seed: int, alarms: float, misses: float, apart: float) -> None:
+    """Also with tied scores, with hopeless detectors and with perfect ones."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (
+            label,
+            "",
+            f"source{group}" if not label else "gan",
+            round(rng.normal(apart * label + group / 3, 1), 1),
+            1,
+        )
+        for label in (0, 1)
+        for group in range(3)
+        for _ in range(int(rng.integers(20, 40)))
+    ]
+    made = fit_thresholds(scored(rows), Calibration(), false_alarms=alarms, misses=misses)
+    assert made.authentic < 0.5 <= made.synthetic
+    judged = Judged(scored(rows), Calibration(), made)
+    for row in judged.by_source():
+        assert row.photos_synthetic <= alarms
+    overall = judged.overall()
+    assert 1 - overall.fakes_synthetic - overall.fakes_uncertain <= misses + 1e-12

@@ -1,0 +1,174 @@
+"""The whole of it on a tiny data set: train, resume, export, calibrate, evaluate, serve."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from support.photos import write_tree
+from support.tables import read_csv
+from torch import nn
+from typer.testing import CliRunner
+
+from assay.engine.bundle import Bundle
+from assay.engine.cli import app
+from assay.engine.errors import SetupError
+from assay.engine.executors.openvino import OpenVinoGraph
+from assay.trainers import checkpoint
+from assay.trainers.data.samples import of_split, read_samples
+from assay.trainers.export import export_graph, graphs_of
+from assay.trainers.models.plain import Plain
+from assay.trainers.plain import draft
+from assay.trainers.score import score, torch_graph
+
+
+def assay(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    counts = {"train/a": 24, "val/a": 12, "test/gan": 12, "test/flow": 6}
+    write_tree(
+        root,
+        {f"{folder}/{label}": n for folder, n in counts.items() for label in ("0_real", "1_fake")},
+        side=72,
+    )
+    (root / "train/a/0_real/broken.jpg").write_bytes(b"\xff\xd8\xff no JPEG")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "plain"
+    options = "--backbone mobilenet_v2 --epochs 10 --batch 8 --size 64 --crop 32 --rate 0.001 --workers 0"
+    assay("train", "plain", "--data", data, "--out", folder, *options.split())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    assay(
+        "export", run, folder, "--name", "tiny", "--crops", "five", "--checkpoint", "last", "--min-side", "40"
+    )
+    assay("calibrate", folder, "--data", data)
+    return Bundle.load(folder)
+
+
+def test_a_run_says_what_it_did(run: Path, data: Path) -> None:
+    assert {path.name for path in run.iterdir()} == {
+        "run.json",
+        "log.csv",
+        "last.pt",
+        "best.pt",
+        "unreadable.txt",
+        "tensorboard",
+    }
+    assert (run / "unreadable.txt").read_text() == f"{data / 'train/a/0_real/broken.jpg'}\n"
+    rows = read_csv(run / "log.csv")
+    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(1, 11)]
+    assert json.loads((run / "run.json").read_text())["recipe"] == "cnn_aug"
+
+
+def test_a_run_is_not_overwritten_and_resumes_with_its_own_settings(run: Path, data: Path) -> None:
+    with pytest.raises(SetupError, match="--resume"):
+        assay("train", "plain", "--data", data, "--out", run)
+    before = (run / "run.json").read_text()
+    assay("train", "plain", "--data", data, "--out", run, "--resume", "--epochs", "30", "--workers", "0")
+    assert (run / "run.json").read_text() == before
+    assert len((run / "log.csv").read_text().splitlines()) == 11
+
+
+def test_a_bundle_scores_as_the_network_it_came_from(bundle: Bundle, run: Path, data: Path) -> None:
+    """Decoding, five crops and OpenVINO against torch on the same images."""
+    model = Plain("mobilenet_v2")
+    model.load_state_dict(checkpoint.load_state(run / "last.pt"))
+    samples = of_split(read_samples(data), "test")
+    served = score(samples, bundle.manifest, graphs_of(bundle))
+    trained = score(samples, bundle.manifest, {"classify": torch_graph(model.eval())})
+    assert len(served.samples) == len(samples)
+    assert np.abs(served.logits - trained.logits).max() < 1e-3
+    assert np.ptp(served.logits) > 1e-2  # else this compares nothing
+
+
+def test_the_manifest_is_complete(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    assert (manifest.kind, manifest.name, manifest.min_side) == ("plain", "tiny", 40)
+    assert manifest.view.crops == 5
+    assert manifest.view.size == 64
+    assert manifest.trained_on["recipe"] == "cnn_aug"
+    assert manifest.graphs["classify"].precisions["fp32"] == 0.0
+    assert manifest.thresholds.authentic < 0.5 <= manifest.thresholds.synthetic
+    assert {path.name for path in bundle.path.iterdir()} == {"manifest.json", "classify.onnx"}
+
+
+def test_only_the_batch_varies(bundle: Bundle) -> None:
+    model = onnx.load(bundle.path / "classify.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    sides = [
+        [side.dim_param or side.dim_value for side in tensor.type.tensor_type.shape.dim]
+        for tensor in (*model.graph.input, *model.graph.output)
+    ]
+    assert sides == [["N", 3, 64, 64], ["N", 1]]
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+
+
+def builds_for_tensorrt(file: Path, side: int) -> bool:
+    """Whether TensorRT-RTX parses a graph and builds an engine of it; it needs no GPU for that."""
+    trt = pytest.importorskip("tensorrt_rtx_bindings")
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = builder.create_network(0)
+    parser = trt.OnnxParser(network, logger)
+    assert parser.parse(file.read_bytes()), parser.get_error(0)
+    config = builder.create_builder_config()
+    profile = builder.create_optimization_profile()
+    profile.set_shape("image", (1, 3, side, side), (4, 3, side, side), (8, 3, side, side))
+    config.add_optimization_profile(profile)
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(trt.ComputeCapability.SM89, 0)
+    return builder.build_serialized_network(network, config) is not None
+
+
+def test_tensorrt_takes_the_graph(bundle: Bundle) -> None:
+    assert builds_for_tensorrt(bundle.path / "classify.onnx", 64)
+
+
+@pytest.mark.full
+def test_tensorrt_takes_resnet50(tmp_path: Path) -> None:
+    export_graph(Plain("resnet50"), draft(64).graphs["classify"], tmp_path / "classify.onnx")
+    assert builds_for_tensorrt(tmp_path / "classify.onnx", 64)
+
+
+def test_a_graph_that_differs_is_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = OpenVinoGraph.__call__
+    monkeypatch.setattr(OpenVinoGraph, "__call__", lambda self, *arrays: (call(self, *arrays)[0] + 0.1,))
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+    with pytest.raises(SetupError, match=r"differs by 0\.1"):
+        export_graph(module, draft(64).graphs["classify"], tmp_path / "classify.onnx")
+
+
+def test_evaluation(bundle: Bundle, data: Path, tmp_path: Path) -> None:
+    (data / "test/gan/0_real/text.png").write_text("no image")
+    printed = assay("evaluate", bundle.path, "--data", data, "--split", "test", "--out", tmp_path, "--record")
+    assert printed.rstrip("\n") == (tmp_path / "report.md").read_text().rstrip("\n")
+    assert "1 files were refused" in printed
+    scores = read_csv(tmp_path / "scores.csv")
+    assert len(scores) == 36
+    calibration = bundle.manifest.calibration
+    for row in scores:
+        assert float(row["probability"]) == pytest.approx(calibration.probability(float(row["logit"])))
+    assert Bundle.load(bundle.path).manifest.metrics["all"]["photos"] == 18
+
+
+def test_help_explains_itself() -> None:
+    text = assay("train", "plain", "--help")
+    for word in ("--weights", "--recipe", "--resume", "0_real", "unreadable.txt"):
+        assert word in text

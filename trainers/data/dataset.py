@@ -1,0 +1,172 @@
+"""Training images as a torch data set: decoded, augmented and cut to a view, each from its own seed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from assay.engine.errors import SetupError
+from assay.engine.outcome import Refused
+from assay.kernels import ViewRule, view
+from assay.trainers.data.augment import Pixels, Step
+from assay.trainers.data.read import read_pixels
+from assay.trainers.data.samples import Sample
+
+Prepare: TypeAlias = Callable[[Pixels, np.random.Generator], Any]
+"""Augments an image and makes of it what the network of a kind sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One sample of an epoch: which, and the seed of its augmentation."""
+
+    index: int
+    seed: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images (B, 3, S, S) float32, labels (B,) float32, and the files that could not be read."""
+
+    images: Tensor
+    labels: Tensor
+    unreadable: tuple[Path, ...] = ()
+
+
+class TrainingSet(Dataset[tuple[Any, int] | Path]):
+    """Samples made ready for a network; an unreadable file yields its path instead."""
+
+    def __init__(self, samples: Sequence[Sample], prepare: Prepare) -> None:
+        self.samples = samples
+        self.prepare = prepare
+
+    def __getitem__(self, draw: Draw) -> tuple[Any, int] | Path:
+        sample = self.samples[draw.index]
+        try:
+            pixels = read_pixels(sample.path)
+        except (OSError, Refused):
+            return sample.path
+        return self.prepare(pixels, np.random.default_rng(draw.seed)), sample.label
+
+
+class BalancedSampler(Sampler[Draw]):
+    """An epoch of about as many draws as there are samples: in turn a photograph and a synthesised image.
+
+    Generators take equal turns, whatever their numbers of files, and so do the images of each. An image comes
+    with the photograph that it was made of, if the data say which: both get the same seed, so the same crop
+    and augmentation, and nothing but the generator's work tells them apart. Else photographs take turns too.
+    Everything follows from `seed` and `epoch`. Of `world` processes, each gets every world-th couple.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], seed: int, epoch: int, number: int = 0, world: int = 1
+    ) -> None:
+        self.samples = samples
+        self.seed = seed
+        self.epoch = epoch
+        self.number, self.world = number, world
+
+    def __len__(self) -> int:
+        return len(self.samples) // (2 * self.world) * 2
+
+    def __iter__(self) -> Iterator[Draw]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        photos = [index for index, sample in enumerate(self.samples) if not sample.label]
+        of_pair = {self.samples[index].pair: index for index in photos if self.samples[index].pair}
+        others = _endless(np.array(photos), rng)
+        fakes = self._fakes(rng)
+        for position in range(len(self) // 2 * self.world):
+            fake, seed = next(fakes), (self.seed, self.epoch, position)
+            photo = of_pair.get(self.samples[fake].pair)
+            real = Draw(next(others), (*seed, 1)) if photo is None else Draw(photo, seed)
+            if position % self.world == self.number:
+                yield real
+                yield Draw(fake, seed)
+
+    def _fakes(self, rng: np.random.Generator) -> Iterator[int]:
+        groups: dict[str, list[int]] = {}
+        for index, sample in enumerate(self.samples):
+            if sample.label:
+                groups.setdefault(sample.group, []).append(index)
+        turns = [_endless(np.array(indices), rng) for indices in groups.values()]
+        while True:
+            for turn in turns:
+                yield next(turn)
+
+
+def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        for index in rng.permutation(indices):
+            yield int(index)
+
+
+def random_view(steps: Sequence[Step], rule: ViewRule) -> Prepare:
+    """Augments an image, then cuts one view of `rule.size` at a random place, as the rule says otherwise.
+
+    Of an image larger than twice the view a part of that size is taken first: every step is local, and a
+    photograph of 12 megapixels then costs no more than a small one.
+    """
+
+    def prepare(pixels: Pixels, rng: np.random.Generator) -> NDArray[np.float32]:
+        pixels = _part(pixels, 2 * rule.size, rng)
+        for step in steps:
+            pixels = step(pixels, rng)
+        height, width = rule.room(*pixels.shape[:2])
+        offset = rng.integers(0, (height - rule.size, width - rule.size), dtype=np.int32, endpoint=True)
+        cut: NDArray[np.float32] = view([np.ascontiguousarray(pixels)], rule, offset.reshape(1, 1, 2))[0]
+        return cut
+
+    return prepare
+
+
+def _part(pixels: Pixels, side: int, rng: np.random.Generator) -> Pixels:
+    height, width = pixels.shape[:2]
+    top, left = rng.integers(0, (max(height - side, 0), max(width - side, 0)), endpoint=True)
+    return pixels[top : top + side, left : left + side]
+
+
+def loader(
+    samples: Sequence[Sample],
+    prepare: Prepare,
+    *,
+    batch: int,
+    seed: int,
+    epoch: int,
+    workers: int,
+    number: int = 0,
+    world: int = 1,
+    collate: Callable[[Sequence[tuple[Any, int] | Path]], Any] | None = None,
+) -> "DataLoader[Any]":
+    """The balanced batches of one epoch, made by `workers` processes (0: by this one).
+
+    Of `world` processes that train together number `number` gets these. `collate` makes a batch of pairs of
+    what `prepare` gave and the label, or of the path where a file could not be read; else views are stacked.
+    Raises SetupError where one of the classes is missing.
+    """
+    if len({sample.label for sample in samples}) < 2:
+        raise SetupError("training needs photographs and synthesised images; one of them is missing")
+    sampler = BalancedSampler(samples, seed, epoch, number, world)
+    return DataLoader(
+        TrainingSet(samples, prepare),
+        batch_size=batch,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate or _stack,
+        drop_last=len(sampler) >= batch,
+    )
+
+
+def _stack(items: Sequence[tuple[NDArray[np.float32], int] | Path]) -> Batch:
+    read = [item for item in items if isinstance(item, tuple)]
+    views = np.stack([view for view, _ in read]) if read else np.empty((0, 3, 1, 1), np.float32)
+    return Batch(
+        torch.from_numpy(views),
+        torch.tensor([float(label) for _, label in read]),
+        tuple(item for item in items if isinstance(item, Path)),
+    )

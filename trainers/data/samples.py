@@ -1,0 +1,99 @@
+"""What a data set holds: labelled image files, and which generator or photo source each came from.
+
+Two forms are read. A folder tree names its classes by folder: `0_real`, `real`, `nature` against `1_fake`,
+`fake`, `ai`, at any depth. Names decide, never the alphabet: GenImage's `ai` sorts before `nature`, the
+opposite of CNNDetection's `0_real` and `1_fake`. A benchmark folder has a `manifest.csv` that says it all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.engine.errors import SetupError
+from assay.trainers.data import manifest
+
+REAL_FOLDERS = frozenset({"0_real", "real", "nature"})
+FAKE_FOLDERS = frozenset({"1_fake", "fake", "ai"})
+_CLASS_FOLDERS = REAL_FOLDERS | FAKE_FOLDERS
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image file.
+
+    label: 0 for a photograph, 1 for a synthesised image.
+    split: `train`, `val`, `test` or `test-...`; empty where the data set is not split.
+    group: a fake's generator or a photograph's source; of a tree without sources, the folder both lie in.
+    pool: a generator's fakes are compared with the photographs of the same pool.
+    pair: what a photograph and the fakes made of it share; empty where that is not known.
+    """
+
+    path: Path
+    label: int
+    split: str
+    group: str
+    pool: str
+    pair: str = ""
+
+
+def read_samples(root: Path) -> list[Sample]:
+    """All samples below `root`, sorted by path: of its `manifest.csv`, or else of its folder tree.
+
+    Files are listed, not opened. Raises SetupError where there are none.
+    """
+    if not root.is_dir():
+        raise SetupError(f"{root} is not a folder")
+    samples = _of_manifest(root) if (root / manifest.FILE_NAME).is_file() else _of_tree(root)
+    if not samples:
+        folders = ", ".join(sorted(REAL_FOLDERS | FAKE_FOLDERS))
+        raise SetupError(f"no images in {root}: it needs a {manifest.FILE_NAME}, or folders named {folders}")
+    return sorted(samples, key=lambda sample: sample.path)
+
+
+def of_split(samples: Sequence[Sample], *splits: str) -> list[Sample]:
+    """The samples of these splits. Raises SetupError naming the splits there are where none is in them."""
+    chosen = [sample for sample in samples if sample.split in splits]
+    if not chosen:
+        there = ", ".join(sorted({sample.split or "none" for sample in samples}))
+        raise SetupError(f"no images in split {' or '.join(splits)}; the splits of this data: {there}")
+    return chosen
+
+
+def _of_manifest(root: Path) -> list[Sample]:
+    try:
+        records = manifest.read(root)
+    except manifest.ManifestError as error:
+        raise SetupError(str(error)) from None
+    return [
+        Sample(
+            path=root / record.path,
+            label=int(record.label == "fake"),
+            split=record.split,
+            group=record.family or record.source,
+            pool=f"{record.split}/{record.view}",
+            pair=record.pair,
+        )
+        for record in records
+    ]
+
+
+def _of_tree(root: Path) -> list[Sample]:
+    samples = []
+    for path in root.rglob("*"):
+        folders = path.relative_to(root).parts[:-1]
+        label = _label(folders)
+        if label is None or path.name.startswith(".") or not path.is_file():
+            continue
+        split = next((SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS), "")
+        names = [name for name in folders if name not in SPLIT_FOLDERS and name not in _CLASS_FOLDERS]
+        group = names[0] if names else root.name
+        samples.append(Sample(path, label, split, group, pool=group))
+    return samples
+
+
+def _label(folders: Sequence[str]) -> int | None:
+    for name in reversed(folders):
+        if name in _CLASS_FOLDERS:
+            return int(name in FAKE_FOLDERS)
+    return None

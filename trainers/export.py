@@ -1,0 +1,95 @@
+"""From a trained network to a bundle: the graph as ONNX, calibration, measured precisions, the manifest."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from assay.engine.bundle import Bundle, Calibration, GraphSpec, Manifest
+from assay.engine.detectors import Graph, make_graphs
+from assay.engine.errors import SetupError
+from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
+from assay.trainers.calibrate import fit_calibration, fit_thresholds
+from assay.trainers.data.samples import Sample
+from assay.trainers.parity import LIMITS
+from assay.trainers.score import Scored, score, torch_graph
+
+
+def export_graph(module: nn.Module, spec: GraphSpec, file: Path) -> str:
+    """Writes `module` as ONNX with the names and shapes of `spec`, the batch varying; returns its SHA-256.
+
+    Raises SetupError where the graph, run by OpenVINO, does not give the module's outputs.
+    """
+    inputs = tuple(torch.randn(2, *map(int, shape[1:])) for shape in spec.inputs.values())
+    program = torch.onnx.export(
+        module.eval(),
+        inputs,
+        input_names=list(spec.inputs),
+        output_names=list(spec.outputs),
+        dynamic_shapes=({0: torch.export.Dim("N")}, *({0: torch.export.Dim.AUTO} for _ in inputs[1:])),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None
+    program.save(file, external_data=False)
+    arrays = [tensor.numpy() for tensor in inputs]
+    for wanted, got in zip(
+        torch_graph(module)(*arrays), OpenVinoGraph(file, spec, "fp32")(*arrays), strict=True
+    ):
+        if not np.allclose(wanted, got, rtol=1e-3, atol=1e-3):
+            raise SetupError(
+                f"{file}: the exported graph differs by {np.abs(wanted - got).max():.2g} from torch"
+            )
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def graphs_of(bundle: Bundle, precision: str = "fp32") -> dict[str, Graph]:
+    """The graphs of a bundle on OpenVINO, as a worker runs them; those that choose indices in fp32."""
+    return make_graphs(bundle, lambda name: precision, OpenVinoGraph)
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> Bundle:
+    """Writes `manifest.json` and returns the bundle, checked as the engine checks it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=1)
+    (folder / "manifest.json").write_text(text + "\n", "utf-8")
+    return Bundle.load(folder)
+
+
+def calibrated(
+    bundle: Bundle,
+    samples: Sequence[Sample],
+    *,
+    false_alarms: float,
+    misses: float,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Bundle:
+    """The bundle with calibration, thresholds and offered precisions fitted on `samples`, written in place.
+
+    A precision is offered where no sample's probability differs by more than its limit from fp32.
+    """
+    manifest = bundle.manifest
+    reference = score(samples, manifest, graphs_of(bundle), advance)
+    calibration = fit_calibration(reference)
+    offered = {"fp32": 0.0}
+    if computes_bf16():
+        other = score(samples, manifest, graphs_of(bundle, "bf16"), advance)
+        difference = _largest_difference(reference, other, calibration)
+        if difference <= LIMITS["bf16"]:
+            offered["bf16"] = round(difference, 6)
+    specs = {name: spec.model_copy(update={"precisions": offered}) for name, spec in manifest.graphs.items()}
+    thresholds = fit_thresholds(reference, calibration, false_alarms=false_alarms, misses=misses)
+    update = {"calibration": calibration, "thresholds": thresholds, "graphs": specs}
+    return write_manifest(manifest.model_copy(update=update), bundle.path)
+
+
+def _largest_difference(one: Scored, other: Scored, calibration: Calibration) -> float:
+    first, second = (
+        np.array([calibration.probability(logit) for logit in scored.logits]) for scored in (one, other)
+    )
+    return float(np.abs(first - second).max())

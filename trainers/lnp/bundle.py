@@ -1,0 +1,66 @@
+"""How the noise-pattern detector is served, and writing it as a bundle."""
+
+import math
+from pathlib import Path
+
+from assay.engine.bundle import SCHEMA, Bundle, GraphSpec, Manifest, Thresholds
+from assay.engine.detectors import Graph
+from assay.engine.detectors.lnp import Parameters
+from assay.kernels import ViewRule
+from assay.trainers.export import export_graph, write_manifest
+from assay.trainers.models.denoiser import Pattern
+from assay.trainers.models.lnp import LNP
+from assay.trainers.score import torch_graph
+
+SIZE = 256
+"""Side of a view in pixels: that of the face paper's images."""
+
+
+def view_rule(size: int) -> ViewRule:
+    """Original pixels in 0..1: resizing would wipe out the noise."""
+    return ViewRule(
+        resize="none", size=size, crop="centre", small="wrap", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+    )
+
+
+def draft(size: int = SIZE, parameters: Parameters | None = None, min_side: int = 64) -> Manifest:
+    """A manifest that says how such a network is served, before it has a name, files and a calibration."""
+    parameters = parameters or Parameters()
+    pattern = ("N", 3, size, size)
+    return Manifest(
+        schema_=SCHEMA,
+        kind="lnp",
+        name="draft",
+        version="0",
+        licence="",
+        view=view_rule(size),
+        min_side=min_side,
+        parameters=parameters.model_dump(),
+        graphs={
+            "denoise": GraphSpec(
+                file="denoise.onnx", sha256="", inputs={"image": pattern}, outputs={"pattern": pattern}
+            ),
+            "classify": GraphSpec(
+                file="classify.onnx",
+                sha256="",
+                inputs={"pattern": pattern, "spectra": ("N", parameters.planes, size, size)},
+                outputs={"logit": ("N", 1)},
+            ),
+        },
+        thresholds=Thresholds(synthetic=0.5, authentic=math.nextafter(0.5, 0)),
+    )
+
+
+def export(denoiser: Pattern, classifier: LNP, out: Path, manifest: Manifest) -> Bundle:
+    """Writes both networks to folder `out` as the bundle that `manifest` names, not yet calibrated."""
+    out.mkdir(parents=True, exist_ok=True)
+    specs = dict(manifest.graphs)
+    for name, module in (("denoise", denoiser), ("classify", classifier)):
+        digest = export_graph(module, specs[name], out / specs[name].file)
+        specs[name] = specs[name].model_copy(update={"sha256": digest})
+    return write_manifest(manifest.model_copy(update={"graphs": specs}), out)
+
+
+def torch_graphs(denoiser: Pattern, classifier: LNP) -> dict[str, Graph]:
+    """Both networks, in eval mode, as the graphs that the detector asks for."""
+    return {"denoise": torch_graph(denoiser.eval()), "classify": torch_graph(classifier.eval())}

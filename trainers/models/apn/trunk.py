@@ -1,0 +1,43 @@
+"""The ImageNet networks that the branches are built on, without their classifiers."""
+
+from typing import Literal, TypeAlias, get_args
+
+from torch import nn
+from torchvision.models import SwinTransformer, get_model
+
+Trunk: TypeAlias = Literal["swin_t", "convnext_base", "resnet50", "resnet18", "mobilenet_v2"]
+
+
+def trunk(name: Trunk) -> tuple[nn.Module, int]:
+    """A torchvision network (N, 3, S, S) -> (N, C) pooled features, and C.
+
+    Weights are random, nothing is ever fetched. Raises ValueError for an unknown name.
+    """
+    if name not in get_args(Trunk):
+        raise ValueError(f"a branch is built on one of {', '.join(get_args(Trunk))}, not {name!r}")
+    network: nn.Module = _swin_t() if name == "swin_t" else get_model(name, weights=None)
+    *path, last = classifier(name).split(".")
+    owner = network.get_submodule(".".join(path))
+    linear = owner.get_submodule(last)
+    assert isinstance(linear, nn.Linear)
+    setattr(owner, last, nn.Identity())
+    return network, linear.in_features
+
+
+def classifier(name: Trunk) -> str:
+    """Where the last layer stands in torchvision's network."""
+    names = {"swin_t": "head", "convnext_base": "classifier.2", "mobilenet_v2": "classifier.1"}
+    return names.get(name, "fc")
+
+
+def _swin_t() -> nn.Module:
+    """torchvision's Swin-T, but with the published drop path of 0.1 in place of 0.2."""
+    swin: nn.Module = SwinTransformer(
+        patch_size=[4, 4],
+        embed_dim=96,
+        depths=[2, 2, 6, 2],
+        num_heads=[3, 6, 12, 24],
+        window_size=[7, 7],
+        stochastic_depth_prob=0.1,
+    )
+    return swin

@@ -1,0 +1,76 @@
+"""Where a process stands among those that torchrun started to train one network together."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
+PATIENCE = timedelta(hours=12)
+"""How long processes wait for the first one, which alone judges the network after an epoch."""
+
+
+class Rank:
+    """Process `number` of `world`, training on `device`; alone where torchrun did not start it.
+
+    Each process has one CUDA device, or all of them compute on the CPU.
+    """
+
+    def __init__(self) -> None:
+        self.number = int(os.environ.get("RANK", "0"))
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.device = torch.device("cpu")
+        if torch.cuda.is_available():
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(self.device)
+        if self.world > 1 and not distributed.is_initialized():
+            # Figures and flags go over gloo, so that they need no device.
+            backend = "cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo"
+            distributed.init_process_group(backend, timeout=PATIENCE)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that judges, logs and saves."""
+        return self.number == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """`model`, exchanging gradients with the other processes after each backward pass."""
+        if self.world == 1:
+            return model
+        return DistributedDataParallel(model, [self.device] if self.device.type == "cuda" else None)
+
+    def told(self, what: Callable[[], T]) -> T:
+        """What the first process finds; the others wait for it. An error of its is raised in all."""
+        if self.world == 1:
+            return what()
+        found: list[Any] = [None, None]
+        if self.first:
+            try:
+                found[0] = what()
+            except Exception as error:
+                found[1] = error
+        distributed.broadcast_object_list(found)
+        if found[1] is not None:
+            raise found[1]
+        result: T = found[0]
+        return result
+
+    def union(self, values: set[T]) -> set[T]:
+        """The values of all processes together."""
+        if self.world == 1:
+            return values
+        gathered: list[set[T]] = [set() for _ in range(self.world)]
+        distributed.all_gather_object(gathered, values)
+        return set().union(*gathered)
+
+    def all(self, flag: bool) -> bool:
+        """Whether `flag` holds in every process."""
+        if self.world == 1:
+            return flag
+        least = torch.tensor(int(flag))
+        distributed.all_reduce(least, distributed.ReduceOp.MIN)
+        return bool(least)

@@ -1,0 +1,74 @@
+"""Learning rates over a run, and when to stop."""
+
+import math
+from dataclasses import dataclass
+
+FLOOR = 1e-6
+"""A plateau schedule stops rather than go below this rate."""
+
+
+@dataclass
+class Plateau:
+    """A rate that is divided after `patience` epochs without improvement, by ten as in CNNDetection.
+
+    Below `FLOOR` it stops, or, if `endless`, goes on at that rate, as the published code of Fusing does.
+    """
+
+    rate: float
+    patience: int
+    divide: float = 10.0
+    endless: bool = False
+    stale: int = 0
+
+    def at(self, step: int) -> float:
+        """The rate of step `step` (from 0)."""
+        return self.rate
+
+    def judge(self, improved: bool) -> bool:
+        """Takes in how an epoch went; true when the run should stop."""
+        self.stale = 0 if improved else self.stale + 1
+        if not self.patience or self.stale < self.patience:
+            return False
+        self.stale = 0
+        if self.rate / self.divide < FLOOR * (1 - 1e-9) and not self.endless:
+            return True
+        self.rate = max(self.rate / self.divide, FLOOR)
+        return False
+
+
+@dataclass
+class Cosine:
+    """A linear rise to `rate` over the first twentieth of `steps`, then half a cosine down to zero."""
+
+    rate: float
+    patience: int
+    steps: int
+    stale: int = 0
+
+    def at(self, step: int) -> float:
+        """The rate of step `step` (from 0)."""
+        rise = max(1, self.steps // 20)
+        if step < rise:
+            return self.rate * (step + 1) / rise
+        return self.rate * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise))) / 2
+
+    def judge(self, improved: bool) -> bool:
+        """Takes in how an epoch went; true when the run should stop."""
+        self.stale = 0 if improved else self.stale + 1
+        return bool(self.patience) and self.stale >= self.patience
+
+
+@dataclass
+class Staircase:
+    """A rate that is divided by ten after every `every` steps, however the epochs go."""
+
+    rate: float
+    every: int
+
+    def at(self, step: int) -> float:
+        """The rate of step `step` (from 0)."""
+        return self.rate * 0.1 ** (step // self.every)
+
+    def judge(self, improved: bool) -> bool:
+        """Takes in how an epoch went; never stops."""
+        return False

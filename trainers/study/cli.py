@@ -1,0 +1,139 @@
+"""`assay study`: one command for each table or figure; each writes Markdown, CSV and a plot to a folder."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from assay.trainers.needs import need_torch
+
+if TYPE_CHECKING:
+    from assay.trainers.study.table import Line
+
+app = typer.Typer(no_args_is_help=True, help="Make the tables and figures of the papers anew.")
+
+Methods = Annotated[
+    list[str], typer.Argument(help="NAME=FOLDER of a bundle or of a training run, one for each method.")
+]
+Data = Annotated[Path, typer.Option(help="Data set, as for `assay evaluate`.")]
+Split = Annotated[str, typer.Option(help="Split to judge.")]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+
+
+@app.command("generators")
+def generators(methods: Methods, data: Data, out: Out, split: Split = "test") -> None:
+    """Average precision by family of generators, Total mAP and Global AP (table 2 of the Fusing paper)."""
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import table
+    from assay.trainers.study.contender import contender
+
+    samples = of_split(read_samples(data), split)
+    lines = [table.line(one.name, one.score(samples, None)) for one in map(contender, methods)]
+    text = table.markdown(lines)
+    _write(out, "generators", text, table.records(lines))
+    bars = {one.method: [(float(place), value) for place, value in enumerate(_columns(one))] for one in lines}
+    names = [*lines[0].families, "Total mAP", "Global AP"]
+    _plot(out / "generators.png", bars, "", "average precision in %", names)
+    typer.echo(text)
+
+
+@app.command("robustness")
+def robustness(
+    methods: Methods,
+    data: Data,
+    out: Out,
+    to: Annotated[Literal["blur", "jpeg"], typer.Option(help="What is done to the images.")],
+    split: Split = "test",
+) -> None:
+    """Total mAP on images blurred or compressed ever more strongly (figure 3 of the Fusing paper)."""
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import robustness as study
+    from assay.trainers.study.contender import contender
+
+    samples = of_split(read_samples(data), split)
+    if to == "blur":
+        alterations = [(sigma, study.blurred(sigma)) for sigma in study.BLURS]
+    else:
+        alterations = [(float(quality), study.compressed(quality)) for quality in study.QUALITIES]
+    found = study.curves([contender(method) for method in methods], samples, alterations)
+    strengths = [strength for strength, _ in alterations]
+    header = ["method", *(f"{to} {strength:g}" for strength in strengths)]
+    rows = [[name, *(round(value, 3) for _, value in curve)] for name, curve in found.items()]
+    text = f"| {' | '.join(header)} |\n|---|{'--:|' * len(strengths)}\n"
+    text += "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+    _write(out, f"robustness_{to}", text, [header, *rows])
+    label = "Gaussian blur, standard deviation in pixels" if to == "blur" else "JPEG quality"
+    _plot(out / f"robustness_{to}.png", found, label, "Total mAP in %")
+    typer.echo(text)
+
+
+@app.command("patches")
+def patches(
+    bundle: Annotated[str, typer.Argument(help="Fusing bundle: a folder or the name of a shipped one.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    out: Out,
+) -> None:
+    """Pictures of the selected patches: a sheet, and each patch with its attention as Markdown and CSV."""
+    need_torch()
+    from assay.engine import bundle as bundles
+    from assay.engine.errors import SetupError
+    from assay.trainers.data.read import read_pixels
+    from assay.trainers.study import patches as study
+
+    chosen = bundles.find(bundle)
+    if chosen.kind != "fusing":
+        raise SetupError(f"{bundle} is a bundle of kind {chosen.kind!r}, which selects no patches")
+    photos = [read_pixels(image) for image in images]
+    found = study.looked_at(chosen, photos)
+    header = ["image", "top", "left", "bottom", "right", "attention"]
+    rows = [
+        [image.name, *patch["box"], patch["attention"]]
+        for image, detection in zip(images, found, strict=True)
+        for patch in detection.evidence["patches"]
+    ]
+    text = f"| {' | '.join(header)} |\n|---|{'--:|' * (len(header) - 1)}\n"
+    text += "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+    _write(out, "patches", text, [header, *rows])
+    pictures = [study.drawn(photo, one.evidence) for photo, one in zip(photos, found, strict=True)]
+    study.sheet(pictures).save(out / "patches.png")
+    typer.echo(text)
+
+
+def _columns(one: "Line") -> list[float]:
+    return [*one.families.values(), one.total, one.pooled]
+
+
+def _write(folder: Path, name: str, text: str, rows: Iterable[Sequence[object]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(text, "utf-8")
+    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _plot(
+    file: Path,
+    curves: dict[str, list[tuple[float, float]]],
+    across: str,
+    up: str,
+    names: Sequence[str] = (),
+) -> None:
+    """A line with dots for each method; `names` label the places 0, 1, ... of the horizontal axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        axes.plot(*zip(*curve, strict=True), marker="o", label=name, linestyle="none" if names else "solid")
+    if names:
+        axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    elif across == "JPEG quality":
+        axes.invert_xaxis()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(file, dpi=150)

@@ -1,0 +1,57 @@
+"""What a study compares: bundles as they are served, and runs whose networks no bundle holds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.engine.bundle import Bundle
+from assay.engine.errors import SetupError
+from assay.trainers import checkpoint
+from assay.trainers.data.augment import Pixels
+from assay.trainers.data.samples import Sample
+from assay.trainers.export import graphs_of
+from assay.trainers.fit import BEST
+from assay.trainers.fusing.fit import FusingRun, scored_by
+from assay.trainers.models.fusing import Fusing
+from assay.trainers.models.plain import Plain
+from assay.trainers.plain import draft
+from assay.trainers.run import Run, kind_of
+from assay.trainers.score import Scored, score, torch_graph
+
+Alter = Callable[[Pixels], Pixels]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A detector under the name that a table gives it.
+
+    score(samples, alter): scores the samples, each altered between decoding and the detector.
+    """
+
+    name: str
+    score: Callable[[Sequence[Sample], Alter | None], Scored]
+
+
+def contender(text: str) -> Contender:
+    """`NAME=FOLDER`, the folder of a bundle or of a training run, whose best network is taken.
+
+    Raises SetupError where it is neither.
+    """
+    name, equals, path = text.partition("=")
+    folder = Path(path)
+    if not (name and equals and path):
+        raise SetupError(f"{text!r} is not NAME=FOLDER, such as psm=runs/fusing")
+    if (folder / "manifest.json").is_file():
+        bundle = Bundle.load(folder)
+        graphs = graphs_of(bundle)
+        return Contender(name, lambda samples, alter: score(samples, bundle.manifest, graphs, alter=alter))
+    if kind_of(folder) == "fusing":
+        record = FusingRun.read(folder)
+        network = Fusing(record.backbone, record.patches)
+        network.load_state_dict(checkpoint.load_state(folder / BEST))
+        return Contender(name, lambda samples, alter: scored_by(network, samples, alter))
+    run = Run.read(folder)
+    model = Plain(run.backbone)
+    model.load_state_dict(checkpoint.load_state(folder / BEST))
+    classify = {"classify": torch_graph(model.eval())}
+    return Contender(name, lambda samples, alter: score(samples, draft(run.size), classify, alter=alter))

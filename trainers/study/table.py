@@ -1,0 +1,90 @@
+"""Table 2 of the Fusing paper: how well each method detects each family of generators."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.trainers.metrics import average_precision
+from assay.trainers.score import Scored
+
+FAMILIES = {
+    "Seen (ProGAN)": ("progan",),
+    "Conditional GANs": ("gaugan", "stargan", "cyclegan", "pix2pix"),
+    "Unconditional GANs": ("stylegan", "stylegan2", "stylegan3", "biggan", "wgan", "vaegan"),
+    "Perceptual loss": ("crn", "imle"),
+    "Low-level vision": ("seeingdark", "sitd", "san"),
+    "DeepFakes": ("deepfake", "ff++", "faceforensics", "celeb-df", "celebdf"),
+    "Others": ("transformers", "bgm"),
+}
+"""The paper's families with their generators by names of folders; any other generator is its own family."""
+
+_FAMILY = {generator: family for family, generators in FAMILIES.items() for generator in generators}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method's average precisions in percent.
+
+    generators: by generator, against the photographs of its pool. families: means over a family's generators.
+    total: the mean over all generators (Total mAP). pooled: of all images together (Global AP).
+    """
+
+    method: str
+    generators: Mapping[str, float]
+    families: Mapping[str, float]
+    total: float
+    pooled: float
+
+
+def line(method: str, scored: Scored) -> Line:
+    """The figures of one method. Photographs of other pools stand in where a generator's pool has none."""
+    labels = scored.labels
+    pools = np.array([sample.pool for sample in scored.samples])
+    groups = np.array([sample.group for sample in scored.samples])
+    generators: dict[str, float] = {}
+    for name in sorted(set(groups[labels == 1].tolist())):
+        fakes = (labels == 1) & (groups == name)
+        photos = (labels == 0) & np.isin(pools, np.unique(pools[fakes]))
+        both = fakes | (photos if photos.any() else labels == 0)
+        generators[name] = 100 * average_precision(labels[both], scored.logits[both])
+    families: dict[str, list[float]] = defaultdict(list)
+    for name, precision in generators.items():
+        families[_FAMILY.get(name.lower(), name)].append(precision)
+    return Line(
+        method,
+        generators,
+        {family: float(np.mean(each)) for family, each in families.items()},
+        float(np.mean(list(generators.values()))),
+        100 * average_precision(labels, scored.logits),
+    )
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """Methods by families, as the paper prints them; the best of each column in bold."""
+    header, rows = _cells(lines, "families")
+    best = [max(row[column] for _, row in rows) for column in range(len(header))]
+    text = f"| | {' | '.join(header)} |\n|---|{'--:|' * len(header)}\n"
+    for method, row in rows:
+        cells = [
+            f"**{value:.3f}**" if value == most else f"{value:.3f}"
+            for value, most in zip(row, best, strict=True)
+        ]
+        text += f"| {method} | {' | '.join(cells)} |\n"
+    return text
+
+
+def records(lines: Sequence[Line]) -> list[list[object]]:
+    """A header and a row a method, with every generator, for CSV."""
+    header, rows = _cells(lines, "generators")
+    return [["method", *header], *([method, *row] for method, row in rows)]
+
+
+def _cells(lines: Sequence[Line], which: str) -> tuple[list[str], list[tuple[str, list[float]]]]:
+    names = list(getattr(lines[0], which))
+    order = [name for name in FAMILIES if name in names] + [name for name in names if name not in FAMILIES]
+    rows = [
+        (one.method, [*(getattr(one, which)[name] for name in order), one.total, one.pooled]) for one in lines
+    ]
+    return [*order, "Total mAP", "Global AP"], rows
