@@ -1,0 +1,44 @@
+"""The demo as `make demo` runs it, and what it would say of a stream that lost or doubled an outcome."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assay.bench.demo.__main__ import report
+from assay.bench.demo.uploads import Upload, uploads
+from assay.engine.admission import admit
+from assay.engine.outcome import Reason, Refused
+from assay.engine.settings import Limits
+
+
+def test_the_uploads_are_what_they_are_said_to_be() -> None:
+    sent = uploads()
+    assert sent == uploads()
+    assert len({upload.name for upload in sent}) == len(sent) > 250
+    refused = {}
+    for upload in sent:
+        try:
+            admit(upload.data, Limits(), 1)
+        except Refused as refusal:
+            refused[upload.name] = refusal.reason
+    assert refused == {"notes.txt": Reason.UNSUPPORTED_FORMAT}
+    assert {upload.kind for upload in sent} == {"photograph", "synthesised", "drawing", "no image"}
+
+
+def test_a_lost_or_doubled_outcome_is_an_error() -> None:
+    sent = [Upload("a", "photograph", b""), Upload("b", "photograph", b"")]
+    assert report(sent, {"a": ["authentic"], "b": ["truncated"]}, 1.0) == 0
+    assert report(sent, {"a": ["authentic"]}, 1.0) == 1
+    assert report(sent, {"a": ["authentic"], "b": ["synthetic", "synthetic"]}, 1.0) == 1
+
+
+@pytest.mark.full
+def test_the_demo_ends_by_itself_with_one_outcome_for_each_input(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "assay.bench.demo"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Every input has exactly one outcome." in done.stdout

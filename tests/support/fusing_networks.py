@@ -1,0 +1,56 @@
+"""Fusing networks for tests: random weights, but logits that differ between images."""
+
+import torch
+from support.fusing import SIZES, Pixels, resized
+from torch import Tensor, nn
+
+from assay.kernels import ViewRule, view
+from assay.trainers.models.backbone import MEAN, STD, Backbone
+from assay.trainers.models.fusing import Fusing
+
+RULE = ViewRule(resize="short_side", size=224, crop="centre", mean=MEAN, std=STD)
+
+
+def lively(backbone: Backbone = "resnet18") -> Fusing:
+    """A network in eval mode whose batch statistics fit photographs and whose logits spread over -3..3.
+
+    Random weights alone give every image the same answer, which would agree with anything.
+    """
+    torch.manual_seed(7)
+    network = Fusing(backbone)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # keep the mean over the batches seen
+    images = [resized(*size, seed) for seed, size in enumerate(SIZES[::2])]
+    with torch.inference_mode():
+        network(*inputs(images))
+        network.eval()
+        for scale in (network.fc1, network.fc):
+            outputs: list[Tensor] = []
+            hook = scale.register_forward_hook(
+                lambda layer, given, output, outputs=outputs: outputs.append(output)
+            )
+            network(*inputs(images))
+            hook.remove()
+            together = torch.cat(outputs)
+            spread = together.std(dim=0).clamp_min(1e-4)
+            scale.bias -= together.mean(dim=0)
+            scale.bias *= 2 / spread
+            scale.weight *= 2 / spread[:, None]
+    return network
+
+
+def _outputs(layer: nn.Module, network: Fusing, images: list[Pixels]) -> Tensor:
+    """What `layer` puts out, in one or several calls, where `network` scores `images`."""
+    outputs: list[Tensor] = []
+    hook = layer.register_forward_hook(lambda layer, given, output: outputs.append(output))
+    network(*inputs(images))
+    hook.remove()
+    return torch.cat(outputs)
+
+
+def inputs(images: list[Pixels]) -> tuple[list[Tensor], Tensor]:
+    """uint8 photographs as `forward` takes them: normalised originals and their views."""
+    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
+    originals = [(torch.from_numpy(image).permute(2, 0, 1) / 255 - mean) / std for image in images]
+    return originals, torch.from_numpy(view(images, RULE))
