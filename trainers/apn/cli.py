@@ -6,21 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 from assay.engine.errors import SetupError
-from assay.trainers.command import carry_out
+from assay.trainers import options
+from assay.trainers.command import carry_out, settle
 from assay.trainers.needs import need_torch
 
 Trunk = Literal["swin_t", "convnext_base", "resnet50", "resnet18", "mobilenet_v2"]
-WEIGHTS_HELP = (
-    "Pretrained ImageNet weights of the {} branch's network in torchvision's layout. Without, training "
-    "starts from random weights, as the paper's does; nothing is ever fetched."
-)
 
 
 def train_apn(
-    data: Annotated[Path, typer.Option(help="Data set, as for `assay train plain`.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the run: settings, log.csv, tensorboard/, last.pt, best.pt.")
-    ],
+    data: options.Data,
+    out: options.Out,
     proposals: Annotated[
         int, typer.Option(min=1, help="Bands of an image. The paper: 15, and 5 on DiffusionForensics.")
     ] = 15,
@@ -28,8 +23,12 @@ def train_apn(
     frequency: Annotated[
         Trunk, typer.Option(help="Network of purified images; resnet18 is the paper's.")
     ] = "resnet18",
-    weights_spatial: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP.format("spatial"))] = None,
-    weights_frequency: Annotated[Path | None, typer.Option(help=WEIGHTS_HELP.format("frequency"))] = None,
+    weights_spatial: Annotated[
+        Path | None, typer.Option(help=options.WEIGHTS_HELP.format("spatial branch"))
+    ] = None,
+    weights_frequency: Annotated[
+        Path | None, typer.Option(help=options.WEIGHTS_HELP.format("frequency branch"))
+    ] = None,
     masks: Annotated[
         Literal["hard", "soft"],
         typer.Option(help="hard: as published, only the band loss moves bands. soft: every loss does."),
@@ -44,24 +43,18 @@ def train_apn(
     size: Annotated[int, typer.Option(min=32, help="Side of a view in pixels, even.")] = 224,
     epochs: Annotated[int, typer.Option(min=1, help="The paper: 10, and 40 on DiffusionForensics.")] = 10,
     batch: Annotated[int, typer.Option(min=2, help="Images a step, over all processes.")] = 32,
-    accumulate: Annotated[
-        int, typer.Option(min=1, help="Compute a step in so many parts, for less memory.")
-    ] = 1,
+    accumulate: options.Accumulate = 1,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate; the vectors' is a thousandth.")] = 1e-4,
     every: Annotated[
         int, typer.Option(min=1, help="Steps after which the rate is divided by ten. Published: 30000.")
     ] = 20_000,
-    monitor: Annotated[
-        Literal["accuracy", "map"], typer.Option(help="Validated figure that picks the best epoch.")
-    ] = "accuracy",
+    monitor: options.Monitor = "accuracy",
     precision: Annotated[
         Literal["fp32", "bf16"], typer.Option(help="bf16: mixed precision; proposals stay in fp32.")
     ] = "fp32",
-    seed: Annotated[int, typer.Option(help="Same seed, data and machine: same weights.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read images, for each rank.")] = 2,
-    resume: Annotated[
-        bool, typer.Option(help="Go on with the run in --out, with the settings it has.")
-    ] = False,
+    seed: options.Seed = 0,
+    workers: options.Workers = 2,
+    resume: options.Resume = False,
 ) -> None:
     """Train `apn`: suspicious frequency bands beside the image; with its defaults the paper's recipe.
 
@@ -72,7 +65,7 @@ def train_apn(
     """
     need_torch()
     from assay.trainers.apn.fit import PurificationRun, make_fit
-    from assay.trainers.fit import LAST, FitSettings
+    from assay.trainers.fit import FitSettings
     from assay.trainers.models.apn.network import Branch
 
     given: tuple[tuple[Branch, Path | None], ...] = (
@@ -82,21 +75,20 @@ def train_apn(
     weights: dict[Branch, Path] = {branch: file for branch, file in given if file is not None}
     if size % 2:
         raise SetupError(f"--size must be even, not {size}")
-    if resume:
-        run = PurificationRun.read(out)
-    elif (out / LAST).exists():
-        raise SetupError(f"{out} holds a run already: go on with --resume, or name another folder")
-    else:
-        settings = FitSettings(
-            epochs=epochs,
-            rate=rate,
-            accumulate=accumulate,
-            schedule="staircase",
-            every=every,
-            monitor=monitor,
-            precision=precision,
-        )
-        run = PurificationRun(
+    settings = FitSettings(
+        epochs=epochs,
+        rate=rate,
+        accumulate=accumulate,
+        schedule="staircase",
+        every=every,
+        monitor=monitor,
+        precision=precision,
+    )
+    run = settle(
+        PurificationRun,
+        out,
+        resume,
+        lambda: PurificationRun(
             kind="apn",
             proposals=proposals,
             spatial=spatial,
@@ -110,6 +102,7 @@ def train_apn(
             batch=batch,
             seed=seed,
             fit=settings,
-        )
+        ),
+    )
     fit = make_fit(run, out, {} if resume else weights, workers)
     carry_out(fit, run, out, resume)

@@ -1,58 +1,36 @@
 """`assay train fusing`."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from assay.engine.errors import SetupError
-from assay.trainers.command import carry_out
+from assay.trainers import options
+from assay.trainers.command import carry_out, settle
 from assay.trainers.needs import need_torch
 
 Backbone = Literal["resnet50", "resnet18", "mobilenet_v2"]
 
 
 def train_fusing(
-    data: Annotated[
-        Path,
-        typer.Option(
-            help="Data set, as for `assay train plain`; images may differ in size.", show_default=False
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the run: settings, log.csv, tensorboard/, last.pt, best.pt.")
-    ],
+    data: options.Data,
+    out: options.Out,
     backbone: Annotated[Backbone, typer.Option(help="Network; resnet50 is the paper's.")] = "resnet50",
     patches: Annotated[
         Literal["selected", "random", "resized"],
         typer.Option(help="selected: the paper's. random, resized: its ablations RdmCrop and Rsz448."),
     ] = "selected",
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Pretrained ImageNet weights of the backbone in torchvision's layout. Without, training "
-            "starts from random weights; nothing is ever fetched."
-        ),
-    ] = None,
-    recipe: Annotated[
-        Literal["cnn_aug", "shipped", "none"],
-        typer.Option(help="Augmentation. cnn_aug: the paper's (10 % blur, 10 % JPEG, flips)."),
-    ] = "cnn_aug",
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 100,
+    weights: options.Weights = None,
+    recipe: options.Recipe = "cnn_aug",
+    epochs: options.Epochs = 100,
     batch: Annotated[
         int, typer.Option(min=2, help="Images a step, over all processes. The published script: 128.")
     ] = 64,
-    accumulate: Annotated[
-        int, typer.Option(min=1, help="Compute a step in so many parts, for less memory.")
-    ] = 1,
+    accumulate: options.Accumulate = 1,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate. The published script: 5e-5.")] = 1e-4,
     optimizer: Annotated[
         Literal["adam", "sgd"], typer.Option(help="The published code offers both.")
     ] = "adam",
-    schedule: Annotated[
-        Literal["plateau", "cosine"],
-        typer.Option(help="plateau: divide the rate when patience runs out. cosine: fall to zero."),
-    ] = "plateau",
+    schedule: options.Schedule = "plateau",
     patience: Annotated[
         int, typer.Option(min=0, help="Epochs without improvement to wait for; 0: for ever. Published: 10.")
     ] = 5,
@@ -65,22 +43,13 @@ def train_fusing(
     delta: Annotated[
         float, typer.Option(min=0, help="By how much an epoch must improve to count. Published: 1e-4.")
     ] = 1e-3,
-    monitor: Annotated[
-        Literal["accuracy", "map"], typer.Option(help="Validated figure that picks the best epoch.")
-    ] = "accuracy",
-    weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
-    average: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Decay of a running mean of the weights that is kept; 0: none."),
-    ] = 0.0,
-    precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option(help="bf16: mixed precision, weights staying fp32.")
-    ] = "fp32",
-    seed: Annotated[int, typer.Option(help="Same seed, data and machine: same weights.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read and augment, for each rank.")] = 2,
-    resume: Annotated[
-        bool, typer.Option(help="Go on with the run in --out, with the settings it has.")
-    ] = False,
+    monitor: options.Monitor = "accuracy",
+    weight_decay: options.WeightDecay = 0.0,
+    average: options.Average = 0.0,
+    precision: options.Precision = "fp32",
+    seed: options.Seed = 0,
+    workers: options.Workers = 2,
+    resume: options.Resume = False,
 ) -> None:
     """Train `fusing`: the whole image and its strongest patches; with its defaults the paper's recipe.
 
@@ -90,30 +59,29 @@ def train_fusing(
     cannot be read are skipped, counted, and listed in unreadable.txt.
     """
     need_torch()
-    from assay.trainers.fit import LAST, FitSettings
+    from assay.trainers.fit import FitSettings
     from assay.trainers.fusing.fit import FusingRun, make_fit
 
-    if resume:
-        run = FusingRun.read(out)
-    elif (out / LAST).exists():
-        raise SetupError(f"{out} holds a run already: go on with --resume, or name another folder")
-    else:
-        settings = FitSettings(
-            epochs=epochs,
-            rate=rate,
-            optimizer=optimizer,
-            weight_decay=weight_decay,
-            accumulate=accumulate,
-            schedule=schedule,
-            patience=patience,
-            divide=divide,
-            endless=endless,
-            delta=delta,
-            monitor=monitor,
-            precision=precision,
-            average=average,
-        )
-        run = FusingRun(
+    settings = FitSettings(
+        epochs=epochs,
+        rate=rate,
+        optimizer=optimizer,
+        weight_decay=weight_decay,
+        accumulate=accumulate,
+        schedule=schedule,
+        patience=patience,
+        divide=divide,
+        endless=endless,
+        delta=delta,
+        monitor=monitor,
+        precision=precision,
+        average=average,
+    )
+    run = settle(
+        FusingRun,
+        out,
+        resume,
+        lambda: FusingRun(
             kind="fusing",
             backbone=backbone,
             patches=patches,
@@ -123,6 +91,7 @@ def train_fusing(
             batch=batch,
             seed=seed,
             fit=settings,
-        )
+        ),
+    )
     fit = make_fit(run, out, None if resume else weights, workers)
     carry_out(fit, run, out, resume)

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from assay.engine.errors import SetupError
-from assay.trainers.command import carry_out
+from assay.trainers import options
+from assay.trainers.command import carry_out, settle
 from assay.trainers.needs import need_torch
 
 
@@ -17,9 +17,7 @@ def train_denoiser(
             help="Data set, as for `assay train plain`; only its photographs are used.", show_default=False
         ),
     ],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the run: settings, log.csv, TensorBoard events, last.pt, best.pt.")
-    ],
+    out: options.Out,
     network: Annotated[
         Literal["student", "cycleisp"],
         typer.Option(help="student: small, for CPUs. cycleisp: the papers' network, for a GPU."),
@@ -36,30 +34,16 @@ def train_denoiser(
     ] = None,
     crop: Annotated[int, typer.Option(min=32, help="Side of training crops in pixels.")] = 64,
     crops: Annotated[int, typer.Option(min=1, help="Crops of each photograph in an epoch.")] = 16,
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many epochs.")] = 30,
+    epochs: options.Epochs = 30,
     batch: Annotated[int, typer.Option(min=2, help="Crops a step, over all processes.")] = 32,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate of Adam.")] = 1e-3,
-    schedule: Annotated[
-        Literal["plateau", "cosine"],
-        typer.Option(help="plateau: divide the rate when patience runs out. cosine: fall to zero."),
-    ] = "cosine",
-    patience: Annotated[
-        int, typer.Option(min=0, help="Epochs without improvement to wait for; 0: for ever.")
-    ] = 0,
-    average: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Decay of a running mean of the weights that is kept; 0: none."),
-    ] = 0.0,
-    precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option(help="bf16: mixed precision, weights staying fp32.")
-    ] = "fp32",
-    seed: Annotated[int, typer.Option(help="Same seed, data and machine: same weights.")] = 0,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes that read and add noise, for each rank.")
-    ] = 2,
-    resume: Annotated[
-        bool, typer.Option(help="Go on with the run in --out, with the settings it has.")
-    ] = False,
+    schedule: options.Schedule = "cosine",
+    patience: options.Patience = 0,
+    average: options.Average = 0.0,
+    precision: options.Precision = "fp32",
+    seed: options.Seed = 0,
+    workers: options.Workers = 2,
+    resume: options.Resume = False,
 ) -> None:
     """Train the denoiser of `lnp` on photographs with synthetic camera noise.
 
@@ -67,26 +51,25 @@ def train_denoiser(
     A run that is stopped goes on with --resume and ends with the same weights as one that was not.
     """
     need_torch()
-    from assay.trainers.fit import LAST, FitSettings
+    from assay.trainers.fit import FitSettings
     from assay.trainers.lnp.denoiser import DenoiserRun, make_fit
 
-    if resume:
-        run = DenoiserRun.read(out)
-    elif (out / LAST).exists():
-        raise SetupError(f"{out} holds a run already: go on with --resume, or name another folder")
-    else:
-        settings = FitSettings(
-            epochs=epochs,
-            rate=rate,
-            optimizer="adam",
-            schedule=schedule,
-            patience=patience,
-            monitor="psnr",
-            delta=0.01,
-            precision=precision,
-            average=average,
-        )
-        run = DenoiserRun(
+    settings = FitSettings(
+        epochs=epochs,
+        rate=rate,
+        optimizer="adam",
+        schedule=schedule,
+        patience=patience,
+        monitor="psnr",
+        delta=0.01,
+        precision=precision,
+        average=average,
+    )
+    run = settle(
+        DenoiserRun,
+        out,
+        resume,
+        lambda: DenoiserRun(
             kind="denoiser",
             weights=weights.name if weights else "",
             data=data,
@@ -99,6 +82,7 @@ def train_denoiser(
             dab=dab,
             crop=crop,
             crops=crops,
-        )
+        ),
+    )
     fit = make_fit(run, out, None if resume else weights, workers)
     carry_out(fit, run, out, resume, best="{:.2f} dB")
