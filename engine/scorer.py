@@ -37,7 +37,7 @@ class Scorer:
 
     def __init__(self, bundles: Sequence[Bundle], settings: Settings) -> None:
         self._decoder = make_decoder(settings.decoder)
-        self._chains = {bundle.name: _Chain(bundle, settings) for bundle in bundles}
+        self._chains = {bundle.name: Chain(bundle, settings) for bundle in bundles}
 
     @property
     def description(self) -> str:
@@ -74,13 +74,17 @@ class Scorer:
                 raise EngineFault(f"bundle {name}: the built-in image was refused: {outcome.detail}")
 
 
-class _Chain:
-    """One bundle, ready to run: its detector with compiled graphs."""
+class Chain:
+    """One bundle, ready to run: its detector with compiled graphs.
+
+    Raises:
+        BundleError: its kind, a graph or a precision cannot be served.
+    """
 
     def __init__(self, bundle: Bundle, settings: Settings) -> None:
         self.bundle = bundle
-        self._detector = detector_of(bundle)
-        self._graphs: Mapping[str, Graph] = make_graphs(
+        self.detector = detector_of(bundle)
+        self.graphs: Mapping[str, Graph] = make_graphs(
             bundle, lambda name: choose_precision(bundle, name, settings), OpenVinoGraph
         )
         precisions = {name: choose_precision(bundle, name, settings) for name in bundle.manifest.graphs}
@@ -88,7 +92,7 @@ class _Chain:
         self.description = f"{bundle.name} {bundle.version} with OpenVINO: {chosen}"
 
     def detect(self, images: Sequence[Image], watch: Stopwatch) -> list[Detection]:
-        return self._detector(images, self._graphs, self.bundle.manifest, watch)
+        return self.detector(images, self.graphs, self.bundle.manifest, watch)
 
     def verdict(self, detection: Detection, seconds: Mapping[str, float]) -> Verdict:
         if not math.isfinite(detection.logit):
