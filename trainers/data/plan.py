@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from PIL import Image
@@ -26,31 +27,36 @@ _TRAIN, _VAL = 0.72, 0.86
 _WHOLE = 1000
 """Pairs of whole views are numbered from here."""
 
+_LARGE = 2000
+"""Pairs of large views are numbered from here."""
+
 _LOSSLESS_AREA = 400_000
 """Larger views are always JPEG: losslessly they would be most of the benchmark's bytes."""
 
-_WHOLE_SECONDS = 1.0
-"""A whole view gets only families that take no longer than this for it."""
+_WHOLE_SECONDS, _LARGE_SECONDS = 1.0, 2.0
+"""A whole view, and a large one, gets only families that take no longer than this for it."""
 
 
 @dataclass(frozen=True)
 class Amounts:
     """How much a build makes.
 
-    `train`, `held_out`: crops of a photograph, at most, in train and in each other split; `fakes`: of a
-    training crop; `slow`: whether slow generators take part (in every second pair); `steps`: of training
-    each autoencoder of our own.
+    `train`, `held_out`: crops of a photograph, at most, in train and in each other split; `large`: views of a
+    training photograph for detectors that look at whole images and patches of them (one in each other split);
+    `fakes`: of a training crop; `slow`: whether slow generators take part (in every second pair); `steps`: of
+    training each autoencoder of our own.
     """
 
     train: int = 6
     held_out: int = 5
+    large: int = 3
     fakes: int = 3
     slow: bool = True
     steps: int = 800
 
 
 FULL = Amounts()
-LIGHT = Amounts(train=4, held_out=2, fakes=2, slow=False, steps=400)
+LIGHT = Amounts(train=4, held_out=2, large=0, fakes=2, slow=False, steps=400)
 
 
 @dataclass(frozen=True)
@@ -75,19 +81,24 @@ def splits(photo: Photo, seen: bool, seed: int) -> tuple[Split, ...]:
 
 
 def jobs(photo: Photo, seen: bool, seed: int, families: Sequence[Family], amounts: Amounts) -> Iterator[Job]:
-    """All pairs of crops and whole views of a photograph."""
+    """All pairs of crops, whole and large views of a photograph."""
     for split in splits(photo, seen, seed):
         most = amounts.train if split == "train" else amounts.held_out
         width, height = photo.size
         crops = int(np.clip(width * height / 320**2, 2, most))
         key = zlib.crc32(f"{photo.id}/{split}".encode())
         wholes = 2 if split == "train" and key % 2 else 1
+        larges = amounts.large if split == "train" else min(amounts.large, 1)
+        if min(photo.size) < views.LARGE[0]:
+            larges = 0
         # Numbered apart, so that a build with more crops adds to one with fewer.
-        for index in (*range(crops), *range(_WHOLE, _WHOLE + wholes)):
+        numbers = range(crops), range(_WHOLE, _WHOLE + wholes), range(_LARGE, _LARGE + larges)
+        for index in chain(*numbers):
             random = np.random.default_rng([seed, key, index])
-            is_crop = index < _WHOLE
-            if is_crop:
+            if index < _WHOLE:
                 view = views.crop(random, photo.size)
+            elif index >= _LARGE:
+                view = views.large(random, photo.size)
             else:
                 view = views.whole(random, photo.size, stored=bool(index % 2 if wholes == 2 else key & 2))
             area = view.width * view.height
@@ -100,7 +111,7 @@ def jobs(photo: Photo, seen: bool, seed: int, families: Sequence[Family], amount
                 view=view,
                 publication=publish.draw(random, lossless=area <= _LOSSLESS_AREA),
                 reduction=FILTERS[random.integers(len(FILTERS))],
-                families=_families(random, split, is_crop, area, usable, amounts),
+                families=_families(random, split, index, area, usable, amounts),
             )
 
 
@@ -122,21 +133,22 @@ def face_job(photo: Photo, split: Split, seed: int, families: Sequence[FaceFamil
 def _families(
     random: np.random.Generator,
     split: Split,
-    is_crop: bool,
+    index: int,
     area: int,
     usable: Sequence[Family],
     amounts: Amounts,
 ) -> tuple[str, ...]:
-    unseen = split in ("test-1", "test-3")
+    unseen, is_crop = split in ("test-1", "test-3"), index < _WHOLE
+    bearable = _LARGE_SECONDS if index >= _LARGE else _WHOLE_SECONDS
     able = [
         family
         for family in usable
         if (family.role == "unseen") == unseen
         and not (split == "train" and family.role != "train")
-        and (is_crop or family.seconds * area / 256**2 < _WHOLE_SECONDS)
+        and (is_crop or family.seconds * area / 256**2 < bearable)
     ]
     if not is_crop:
-        count = 2 if area < _LOSSLESS_AREA else 1
+        count = 2 if area < _LOSSLESS_AREA or index >= _LARGE else 1
     elif unseen:
         count = len(able)
     else:

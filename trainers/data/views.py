@@ -17,6 +17,9 @@ _BLOCK = 16
 _LARGEST_AREA = 1_600_000
 """Whole views have at most so many pixels."""
 
+LARGE = (426, 720)
+"""Shorter sides of large views: an image of 640x426 pixels and up."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -69,10 +72,19 @@ def crop(random: np.random.Generator, size: tuple[int, int]) -> View:
 
 def whole(random: np.random.Generator, size: tuple[int, int], stored: bool) -> View:
     """The whole photograph: `stored`, at its size if not too large; else with a shorter side of 224-768."""
+    return _reduced(random, size, None if stored else int(random.integers(224, 769)))
+
+
+def large(random: np.random.Generator, size: tuple[int, int]) -> View:
+    """The whole photograph with a shorter side of `LARGE` pixels, or at its size where that is less."""
+    return _reduced(random, size, int(random.integers(*LARGE, endpoint=True)))
+
+
+def _reduced(random: np.random.Generator, size: tuple[int, int], shorter: int | None) -> View:
+    """The whole photograph with that shorter side if it is given, and of a bearable area."""
     width, height = size
     factor = max(1.0, (width * height / _LARGEST_AREA) ** 0.5)
-    if not stored:
-        shorter = int(random.integers(224, 769))
+    if shorter is not None:
         factor = max(factor, min(size) / shorter)
     target = (max(1, round(width / factor)), max(1, round(height / factor)))
     return View("whole", 0, 0, width, height, *target, FILTERS[random.integers(len(FILTERS))])

@@ -78,8 +78,24 @@ def test_a_plan_depends_on_the_seed_and_the_photograph_alone(photo: Photo, seen:
     elsewhere = plan(replace(photo, path=Path("elsewhere")), seen)
     assert first == [replace(job, photo=photo) for job in elsewhere]
     assert len({job.pair for job in first}) == len(first)
-    more = plan(photo, seen, train=20, held_out=20)
+    more = plan(photo, seen, train=20, held_out=20, large=7)
     assert set(first) <= set(more)
+
+
+def test_large_views_are_of_large_photographs_and_have_two_fakes() -> None:
+    for size, least in (((425, 900), 0), ((426, 640), 426), ((6000, 4000), 426)):
+        for seen in (True, False):
+            photo = Photo("office/a", "office", Path(), size)
+            there = set(plan(photo, seen)) - set(plan(photo, seen, large=0))
+            splits_there = [job.split for job in there]
+            expected = {split: 3 if split == "train" else 1 for split in splits(photo, seen, 0)}
+            assert {split: splits_there.count(split) for split in expected if least} == (
+                expected if least else {}
+            )
+            for job in there:
+                assert least <= min(job.view.width, job.view.height) <= 720
+                assert job.view.kind == "whole"
+                assert len(job.families) == 2
 
 
 def test_splits_have_the_stated_shares() -> None:
