@@ -60,6 +60,9 @@ class Frequency(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         spectrum = torch.fft.rfft2(x)
+        # These four are real. Which side of zero rounding leaves the imaginary part on differs between
+        # machines, and turns the phase of a negative one from pi to -pi.
+        spectrum.imag[..., :: x.shape[-2] // 2, :: x.shape[-1] // 2] = 0.0
         amplitude, phase = spectrum.abs(), spectrum.angle()
         bands_a, bands_p = self.proposaler_1(amplitude), self.proposaler_2(phase)
         images, rest = [], []

@@ -232,6 +232,13 @@ def test_every_backbone_answers_and_nothing_is_fetched(
     assert found.purified is None
 
 
+def test_a_light_network_is_light() -> None:
+    """Under 20 MB in fp32 as it is served: the irrelevant head stays behind."""
+    network = APN(5, "mobilenet_v2", "mobilenet_v2")
+    served = [value for name, value in network.named_parameters() if ".irrelevant" not in name]
+    assert 4 * sum(value.numel() for value in served) < 20e6
+
+
 def test_pretrained_trunks_load(tmp_path: Path) -> None:
     spatial, frequency = mobilenet_v2(weights=None), resnet18(weights=None)
     torch.save(spatial.state_dict(), tmp_path / "spatial.pth")

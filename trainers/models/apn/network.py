@@ -11,7 +11,7 @@ from assay.trainers.checkpoint import load_state
 from assay.trainers.models.apn.frequency import FrequencyBranch, Masks
 from assay.trainers.models.apn.published import translate
 from assay.trainers.models.apn.spatial import SpatialBranch, along
-from assay.trainers.models.apn.trunk import Trunk, classifier
+from assay.trainers.models.apn.trunk import Trunk, left_out
 from assay.trainers.models.backbone import fill
 
 FEATURES = 256
@@ -122,11 +122,11 @@ class APN(nn.Module):
         The frequency branch has two of them. Raises SetupError listing what is missing or extra.
         """
         spatial, frequency = self.backbones
-        head = f"{classifier(spatial if branch == 'spatial' else frequency)}."
-        state = {name: value for name, value in load_state(path).items() if not name.startswith(head)}
+        unused = left_out(spatial if branch == "spatial" else frequency)
+        state = {name: value for name, value in load_state(path).items() if not name.startswith(unused)}
         branches = (self.frequency.relevant, self.frequency.irrelevant)
         for part in (self.spatial,) if branch == "spatial" else branches:
-            fill(part.trunk, state, path, optional=head)
+            fill(part.trunk, state, path)
 
     def graphs(self) -> dict[str, nn.Module]:
         """What a verdict needs, as a bundle's graphs; they share the weights of this network."""

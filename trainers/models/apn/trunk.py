@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias, get_args
 
 from torch import nn
-from torchvision.models import SwinTransformer, get_model
+from torchvision.models import MobileNetV2, SwinTransformer, get_model
 
 Trunk: TypeAlias = Literal["swin_t", "convnext_base", "resnet50", "resnet18", "mobilenet_v2"]
 
@@ -11,6 +11,8 @@ Trunk: TypeAlias = Literal["swin_t", "convnext_base", "resnet50", "resnet18", "m
 def trunk(name: Trunk) -> tuple[nn.Module, int]:
     """A torchvision network (N, 3, S, S) -> (N, C) pooled features, and C.
 
+    MobileNetV2, which is there to be small, ends before its last layer, which widens 320 features to 1280:
+    attention over vectors so wide would weigh three times as much as the network.
     Weights are random, nothing is ever fetched. Raises ValueError for an unknown name.
     """
     if name not in get_args(Trunk):
@@ -21,6 +23,10 @@ def trunk(name: Trunk) -> tuple[nn.Module, int]:
     linear = owner.get_submodule(last)
     assert isinstance(linear, nn.Linear)
     setattr(owner, last, nn.Identity())
+    if isinstance(network, MobileNetV2):
+        widening = network.features[-1]
+        network.features = network.features[:-1]
+        return network, widening[0].in_channels
     return network, linear.in_features
 
 
@@ -28,6 +34,12 @@ def classifier(name: Trunk) -> str:
     """Where the last layer stands in torchvision's network."""
     names = {"swin_t": "head", "convnext_base": "classifier.2", "mobilenet_v2": "classifier.1"}
     return names.get(name, "fc")
+
+
+def left_out(name: Trunk) -> tuple[str, ...]:
+    """What the names begin with, in torchvision's network, of the layers that a branch does without."""
+    last = f"{classifier(name)}."
+    return (last, "features.18.") if name == "mobilenet_v2" else (last,)
 
 
 def _swin_t() -> nn.Module:
