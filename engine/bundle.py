@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from assay.engine.errors import BundleError
 from assay.engine.outcome import Label
@@ -31,15 +40,11 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class GraphSpec(_Record):
-    """One ONNX graph: its file, its hash, its tensors in call order, and the precisions measured for it."""
+class File(_Record):
+    """A file of the bundle and its hash."""
 
     file: str
     sha256: str
-    inputs: dict[str, Shape]
-    outputs: dict[str, Shape]
-    precisions: dict[str, float] = {"fp32": 0.0}
-    """Precision -> largest measured difference of the probability to fp32."""
 
     @field_validator("file")
     @classmethod
@@ -47,6 +52,24 @@ class GraphSpec(_Record):
         if Path(file).name != file:
             raise ValueError("must be a plain file name inside the bundle")
         return file
+
+
+class GraphSpec(File):
+    """One ONNX graph: its file, its hash, its tensors in call order, and the precisions measured for it."""
+
+    inputs: dict[str, Shape]
+    outputs: dict[str, Shape]
+    precisions: dict[str, float] = {"fp32": 0.0}
+    """Precision -> largest measured difference of the probability to fp32."""
+    program: File | None = None
+    """The same graph as a torch.export program (`.pt2`), for the executor `torch_export`."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        record: dict[str, Any] = write(self)
+        return (
+            record if self.program else {name: value for name, value in record.items() if name != "program"}
+        )
 
 
 class Calibration(_Record):
@@ -129,15 +152,26 @@ class Bundle:
         """
         manifest = _manifest(path)
         for name, graph in manifest.graphs.items():
-            file = path / graph.file
-            if not file.is_file():
-                raise BundleError(f"bundle {path}: graph {name!r} needs {graph.file}, which is not there")
-            if hashlib.sha256(file.read_bytes()).hexdigest() != graph.sha256:
-                raise BundleError(
-                    f"bundle {path}: {graph.file} is not the file that the manifest names "
-                    "(its SHA-256 differs); fetch or export the bundle again"
-                )
+            for file in (graph, graph.program):
+                if file:
+                    _check(path, name, file)
         return cls(path, manifest)
+
+    @property
+    def ships(self) -> bool:
+        """Whether the bundle came with Assay, so that its files may be trusted."""
+        return self.path.resolve().parent == SHIPPED.resolve()
+
+
+def _check(path: Path, graph: str, named: File) -> None:
+    file = path / named.file
+    if not file.is_file():
+        raise BundleError(f"bundle {path}: graph {graph!r} needs {named.file}, which is not there")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != named.sha256:
+        raise BundleError(
+            f"bundle {path}: {named.file} is not the file that the manifest names "
+            "(its SHA-256 differs); fetch or export the bundle again"
+        )
 
 
 def _manifest(path: Path) -> Manifest:

@@ -1,7 +1,7 @@
 """The training commands of `assay`: train, export, calibrate, evaluate. Torch is imported when one runs."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -115,13 +115,16 @@ def export(
     min_side: Annotated[int, typer.Option(min=1, help="Smaller images are rejected.")] = 64,
 ) -> None:
     """Write the network of a run as a bundle: manifest.json and its graphs as ONNX. Calibrate it next."""
+    pt2: Annotated[
+        bool, typer.Option("--pt2", help="Each graph as a torch.export program too: GPUs without TensorRT.")
+    ] = False,
     need_torch()
     from assay.trainers.apn import fit as apn
     from assay.trainers.fusing import fit as fusing
     from assay.trainers.plain import CROPS, export_run
     from assay.trainers.run import kind_of
 
-    named = {"name": name, "version": version, "licence": licence}
+    named: Any = {"name": name, "version": version, "licence": licence, "programs": pt2}
     best = checkpoint == "best"
     kind = kind_of(run)
     if kind in ("fusing", "apn"):

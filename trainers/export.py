@@ -2,17 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from assay.engine.bundle import Bundle, Calibration, GraphSpec, Manifest
+from assay.engine.bundle import Bundle, Calibration, File, GraphSpec, Manifest
 from assay.engine.detectors import Graph, make_graphs
 from assay.engine.errors import SetupError
 from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
+from assay.engine.executors.torch_export import TorchExportGraph
 from assay.trainers.calibrate import fit_calibration, fit_thresholds
 from assay.trainers.data.samples import Sample
 from assay.trainers.parity import LIMITS
@@ -24,28 +26,68 @@ def export_graph(module: nn.Module, spec: GraphSpec, file: Path) -> str:
 
     Raises SetupError where the graph, run by OpenVINO, does not give the module's outputs.
     """
-    inputs = tuple(torch.randn(2, *map(int, shape[1:])) for shape in spec.inputs.values())
+    inputs = _example(spec)
     program = torch.onnx.export(
         module.eval(),
         inputs,
         input_names=list(spec.inputs),
         output_names=list(spec.outputs),
-        dynamic_shapes=({0: torch.export.Dim("N")}, *({0: torch.export.Dim.AUTO} for _ in inputs[1:])),
+        dynamic_shapes=_varying(inputs),
         dynamo=True,
         external_data=False,
         verbose=False,
     )
     assert program is not None
     program.save(file, external_data=False)
+    _compare(module, OpenVinoGraph(file, spec, "fp32"), inputs, file)
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def export_program(module: nn.Module, spec: GraphSpec, file: Path) -> File:
+    """Writes `module` as a torch.export program, the batch varying, beside the ONNX `file` of `spec`.
+
+    Raises SetupError where the program does not give the module's outputs.
+    """
+    inputs = _example(spec)
+    program = torch.export.export(module.eval(), inputs, dynamic_shapes=_varying(inputs))
+    written = file.with_suffix(".pt2")
+    torch.export.save(program, written)
+    named = File(file=written.name, sha256=hashlib.sha256(written.read_bytes()).hexdigest())
+    graph = TorchExportGraph(file, spec.model_copy(update={"program": named}), "fp32")
+    _compare(module, graph, inputs, written)
+    return named
+
+
+def export_bundle(
+    modules: Mapping[str, nn.Module], manifest: Manifest, folder: Path, *, programs: bool = False
+) -> Bundle:
+    """Writes `manifest` and its graphs to `folder`; with `programs` each graph as .pt2, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    specs = dict(manifest.graphs)
+    for name, module in modules.items():
+        spec, file = specs[name], folder / specs[name].file
+        update: dict[str, object] = {"sha256": export_graph(module, spec, file)}
+        if programs:
+            update["program"] = export_program(module, spec, file)
+        specs[name] = spec.model_copy(update=update)
+    return write_manifest(manifest.model_copy(update={"graphs": specs}), folder)
+
+
+def _example(spec: GraphSpec) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.randn(2, *map(int, shape[1:])) for shape in spec.inputs.values())
+
+
+def _varying(inputs: tuple[torch.Tensor, ...]) -> tuple[dict[int, Any], ...]:
+    return ({0: torch.export.Dim("N")}, *({0: torch.export.Dim.AUTO} for _ in inputs[1:]))
+
+
+def _compare(module: nn.Module, graph: Graph, inputs: tuple[torch.Tensor, ...], file: Path) -> None:
     arrays = [tensor.numpy() for tensor in inputs]
-    for wanted, got in zip(
-        torch_graph(module)(*arrays), OpenVinoGraph(file, spec, "fp32")(*arrays), strict=True
-    ):
+    for wanted, got in zip(torch_graph(module)(*arrays), graph(*arrays), strict=True):
         if not np.allclose(wanted, got, rtol=1e-3, atol=1e-3):
             raise SetupError(
                 f"{file}: the exported graph differs by {np.abs(wanted - got).max():.2g} from torch"
             )
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def graphs_of(bundle: Bundle, precision: str = "fp32") -> dict[str, Graph]:

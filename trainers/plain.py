@@ -14,7 +14,7 @@ from assay.trainers import checkpoint
 from assay.trainers.data.augment import recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
 from assay.trainers.data.samples import Sample, of_split, read_samples
-from assay.trainers.export import export_graph, write_manifest
+from assay.trainers.export import export_bundle
 from assay.trainers.fit import BEST, LAST, Fit
 from assay.trainers.losses import binary_cross_entropy
 from assay.trainers.metrics import Judged
@@ -65,7 +65,16 @@ def native_view(size: int, crop: Crop = "centre") -> ViewRule:
 
 
 def export_run(
-    folder: Path, out: Path, *, name: str, version: str, licence: str, best: bool, crop: Crop, min_side: int
+    folder: Path,
+    out: Path,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    best: bool,
+    crop: Crop,
+    min_side: int,
+    programs: bool = False,
 ) -> Bundle:
     """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated."""
     run = Run.read(folder)
@@ -76,14 +85,9 @@ def export_run(
     spec = manifest.graphs["classify"]
     digest = export_graph(model, spec, out / spec.file)
     trained_on = run.model_dump(mode="json", exclude={"kind", "size", "data"})
-    update = {
-        "name": name,
-        "version": version,
-        "licence": licence,
-        "graphs": {"classify": spec.model_copy(update={"sha256": digest})},
-        "trained_on": trained_on,
-    }
-    return write_manifest(manifest.model_copy(update=update), out)
+    named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
+    manifest = draft(run.size, crop, min_side).model_copy(update=named)
+    return export_bundle({"classify": model}, manifest, out, programs=programs)
 
 
 def draft(size: int, crop: Crop = "centre", min_side: int = 64) -> Manifest:

@@ -7,7 +7,7 @@ from assay.engine.bundle import SCHEMA, Bundle, GraphSpec, Manifest, Thresholds
 from assay.engine.detectors import KINDS, Graph
 from assay.engine.detectors.fusing import Parameters
 from assay.kernels import ViewRule
-from assay.trainers.export import export_graph, write_manifest
+from assay.trainers.export import export_bundle
 from assay.trainers.models.backbone import MEAN, STD
 from assay.trainers.models.fusing import EMBEDDING, Fusing
 from assay.trainers.score import torch_graph
@@ -47,14 +47,9 @@ def draft(min_side: int = 32) -> Manifest:
     )
 
 
-def export(model: Fusing, out: Path, manifest: Manifest) -> Bundle:
+def export(model: Fusing, out: Path, manifest: Manifest, *, programs: bool = False) -> Bundle:
     """Writes `model` to folder `out` as the bundle that `manifest` names, not yet calibrated."""
-    out.mkdir(parents=True, exist_ok=True)
-    specs = dict(manifest.graphs)
-    for name, module in model.graphs().items():
-        digest = export_graph(module, specs[name], out / specs[name].file)
-        specs[name] = specs[name].model_copy(update={"sha256": digest})
-    return write_manifest(manifest.model_copy(update={"graphs": specs}), out)
+    return export_bundle(model.graphs(), manifest, out, programs=programs)
 
 
 def torch_graphs(model: Fusing) -> dict[str, Graph]:

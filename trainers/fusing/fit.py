@@ -120,7 +120,15 @@ def forward_detector(network: Fusing) -> Detector:
 
 
 def export_run(
-    folder: Path, out: Path, *, name: str, version: str, licence: str, best: bool, min_side: int
+    folder: Path,
+    out: Path,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    best: bool,
+    min_side: int,
+    programs: bool = False,
 ) -> Bundle:
     """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated.
 
@@ -135,4 +143,4 @@ def export_run(
     model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
     trained_on = run.model_dump(mode="json", exclude={"kind", "data"})
     named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
-    return export(model, out, draft(min_side).model_copy(update=named))
+    return export(model, out, draft(min_side).model_copy(update=named), programs=programs)

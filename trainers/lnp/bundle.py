@@ -7,7 +7,7 @@ from assay.engine.bundle import SCHEMA, Bundle, GraphSpec, Manifest, Thresholds
 from assay.engine.detectors import Graph
 from assay.engine.detectors.lnp import Parameters
 from assay.kernels import ViewRule
-from assay.trainers.export import export_graph, write_manifest
+from assay.trainers.export import export_bundle
 from assay.trainers.models.denoiser import Pattern
 from assay.trainers.models.lnp import LNP
 from assay.trainers.score import torch_graph
@@ -51,14 +51,11 @@ def draft(size: int = SIZE, parameters: Parameters | None = None, min_side: int 
     )
 
 
-def export(denoiser: Pattern, classifier: LNP, out: Path, manifest: Manifest) -> Bundle:
+def export(
+    denoiser: Pattern, classifier: LNP, out: Path, manifest: Manifest, *, programs: bool = False
+) -> Bundle:
     """Writes both networks to folder `out` as the bundle that `manifest` names, not yet calibrated."""
-    out.mkdir(parents=True, exist_ok=True)
-    specs = dict(manifest.graphs)
-    for name, module in (("denoise", denoiser), ("classify", classifier)):
-        digest = export_graph(module, specs[name], out / specs[name].file)
-        specs[name] = specs[name].model_copy(update={"sha256": digest})
-    return write_manifest(manifest.model_copy(update={"graphs": specs}), out)
+    return export_bundle({"denoise": denoiser, "classify": classifier}, manifest, out, programs=programs)
 
 
 def torch_graphs(denoiser: Pattern, classifier: LNP) -> dict[str, Graph]:
