@@ -12,7 +12,7 @@ from assay.trainers import options
 from assay.trainers.apn.cli import train_apn
 from assay.trainers.command import carry_out, settle
 from assay.trainers.fusing.cli import train_fusing
-from assay.trainers.lnp.cli import train_denoiser
+from assay.trainers.lnp.cli import train_denoiser, train_lnp
 from assay.trainers.needs import need_torch
 
 console = Console(stderr=True)
@@ -30,6 +30,7 @@ def _kinds() -> None:
 def train_plain(
     data: options.Data,
     out: options.Out,
+    min_side: options.MinSide = 0,
     backbone: Annotated[
         Literal["resnet50", "mobilenet_v2"], typer.Option(help="Network; resnet50 is the papers'.")
     ] = "resnet50",
@@ -85,6 +86,7 @@ def train_plain(
             size=size,
             crop=crop or size,
             data=data,
+            min_side=min_side,
             weights=weights.name if weights else "",
             batch=batch,
             seed=seed,
@@ -98,6 +100,7 @@ def train_plain(
 
 train.command("fusing")(train_fusing)
 train.command("denoiser")(train_denoiser)
+train.command("lnp")(train_lnp)
 train.command("apn")(train_apn)
 
 
@@ -113,25 +116,28 @@ def export(
         typer.Option(help="What of a large image is looked at: its centre, or also its corners, averaged."),
     ] = "centre",
     min_side: Annotated[int, typer.Option(min=1, help="Smaller images are rejected.")] = 64,
-) -> None:
-    """Write the network of a run as a bundle: manifest.json and its graphs as ONNX. Calibrate it next."""
     pt2: Annotated[
         bool, typer.Option("--pt2", help="Each graph as a torch.export program too: GPUs without TensorRT.")
     ] = False,
+) -> None:
+    """Write the network of a run as a bundle: manifest.json and its graphs as ONNX. Calibrate it next."""
     need_torch()
     from assay.trainers.apn import fit as apn
     from assay.trainers.fusing import fit as fusing
+    from assay.trainers.lnp import fit as lnp
     from assay.trainers.plain import CROPS, export_run
     from assay.trainers.run import kind_of
 
     named: Any = {"name": name, "version": version, "licence": licence, "programs": pt2}
     best = checkpoint == "best"
     kind = kind_of(run)
-    if kind in ("fusing", "apn"):
+    if kind == "denoiser":
+        raise SetupError(f"{run}: a denoiser gives no verdict; name it to `assay train lnp --denoiser`")
+    kinds = {"fusing": fusing.export_run, "apn": apn.export_run, "lnp": lnp.export_run}
+    if kind in kinds:
         if crops != "centre":
             raise SetupError(f"--crops is for plain; {kind} has one view of an image")
-        export_kind = fusing.export_run if kind == "fusing" else apn.export_run
-        written = export_kind(run, bundle, best=best, min_side=min_side, **named)
+        written = kinds[kind](run, bundle, best=best, min_side=min_side, **named)
     else:
         written = export_run(run, bundle, best=best, crop=CROPS[crops], min_side=min_side, **named)
     console.print(f"{written.name} {written.version} in {bundle}; next: assay calibrate {bundle} --data ...")
@@ -141,6 +147,7 @@ def calibrate(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle; its manifest is rewritten.")],
     data: options.Data,
     split: Annotated[list[str] | None, typer.Option(help="Splits to calibrate on. [default: val]")] = None,
+    min_side: options.MinSide = 0,
     false_alarms: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the photographs of any one source called synthetic.")
     ] = 0.05,
@@ -154,7 +161,7 @@ def calibrate(
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.export import calibrated
 
-    samples = of_split(read_samples(data), *(split or ["val"]))
+    samples = of_split(read_samples(data, min_side), *(split or ["val"]))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("scoring", total=None)
         written = calibrated(
@@ -174,6 +181,7 @@ def evaluate(
     ],
     data: options.Data,
     split: Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: all but train]")] = None,
+    min_side: options.MinSide = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for report.md and the tables as CSV.")] = None,
     precision: Annotated[Literal["fp32", "bf16"], typer.Option()] = "fp32",
     record: Annotated[
@@ -189,7 +197,7 @@ def evaluate(
     from assay.trainers.score import score
 
     chosen = bundles.find(bundle)
-    samples = read_samples(data)
+    samples = read_samples(data, min_side)
     samples = of_split(samples, *(split or {sample.split for sample in samples} - {"train"}))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("scoring", total=len(samples))

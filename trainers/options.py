@@ -16,6 +16,9 @@ WEIGHTS_HELP = (
 )
 
 Data = Annotated[Path, typer.Option(help=DATA_HELP, show_default=False)]
+MinSide = Annotated[
+    int, typer.Option(min=0, help="Leave out images with a shorter side below so many pixels.")
+]
 Out = Annotated[
     Path, typer.Option(help="Folder of the run: settings, log.csv, tensorboard/, last.pt, best.pt.")
 ]

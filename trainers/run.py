@@ -24,6 +24,8 @@ class Record(BaseModel):
     """File name of the pretrained backbone; empty where training started from random weights."""
     data: Path
     """Root of the data set."""
+    min_side: int = 0
+    """Images of the data set with a shorter side below so many pixels are left out."""
     recipe: RecipeName
     """What training images go through before a view is cut."""
     batch: int

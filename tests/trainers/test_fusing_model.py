@@ -157,6 +157,18 @@ def test_forward_is_the_published_procedure(network: Fusing, tmp_path: Path) -> 
     assert got == pytest.approx(logits, abs=1e-3)
 
 
+def test_a_part_of_each_patch_is_its_middle(network: Fusing) -> None:
+    originals, views = inputs([resized(300, 420, seed=7)])
+    with torch.inference_mode():
+        activation, embedding = network.embed(views)
+        patches = network.crops(originals, activation, 224)
+        _, local = network.embed(patches[:, :, 56:168, 56:168])
+        expected = network.fuse(torch.cat([local[None], embedding[None]], dim=1))[0]
+        assert network(originals, views, 112).item() == pytest.approx(expected.item(), abs=1e-4)
+        assert network(originals, views, 224).item() == network(originals, views).item()
+        assert abs(network(originals, views, 112).item() - network(originals, views).item()) > 1e-3
+
+
 def test_the_served_chain_is_the_forward_pass(network: Fusing) -> None:
     images = [resized(*size, seed=seed) for seed, size in enumerate(FEW)]
     originals, views = inputs(images)

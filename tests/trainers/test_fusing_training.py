@@ -155,6 +155,13 @@ def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
     Fusing("resnet18").load_published(folder / "last.pt")
 
 
+def test_a_run_leaves_out_small_images(data: Path, tmp_path: Path) -> None:
+    """Only one photograph of this tree is that large, and nothing synthesised."""
+    options = f"--min-side 61 --epochs 1 {SMALL}"
+    with pytest.raises(SetupError, match="one of them is missing"):
+        assay("train", "fusing", "--data", data, "--out", tmp_path / "run", *options.split())
+
+
 def test_an_ablation_trains_and_is_not_served(data: Path, tmp_path: Path) -> None:
     options = ["--patches", "random", "--epochs", 1, *SMALL.split()]
     assay("train", "fusing", "--data", data, "--out", tmp_path / "run", *options)

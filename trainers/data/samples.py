@@ -5,9 +5,12 @@ Two forms are read. A folder tree names its classes by folder: `0_real`, `real`,
 opposite of CNNDetection's `0_real` and `1_fake`. A benchmark folder has a `manifest.csv` that says it all.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from assay.engine.errors import SetupError
 from assay.trainers.data import manifest
@@ -27,6 +30,7 @@ class Sample:
     group: a fake's generator or a photograph's source; of a tree without sources, the folder both lie in.
     pool: a generator's fakes are compared with the photographs of the same pool.
     pair: what a photograph and the fakes made of it share; empty where that is not known.
+    side: the shorter side in pixels; 0 where that is not known without opening the file.
     """
 
     path: Path
@@ -35,12 +39,14 @@ class Sample:
     group: str
     pool: str
     pair: str = ""
+    side: int = 0
 
 
-def read_samples(root: Path) -> list[Sample]:
+def read_samples(root: Path, min_side: int = 0) -> list[Sample]:
     """All samples below `root`, sorted by path: of its `manifest.csv`, or else of its folder tree.
 
-    Files are listed, not opened. Raises SetupError where there are none.
+    Images with a shorter side below `min_side` pixels are left out; only to learn that of a tree are files
+    opened, and those whose size cannot be read stay. Raises SetupError where no image is left.
     """
     if not root.is_dir():
         raise SetupError(f"{root} is not a folder")
@@ -48,6 +54,10 @@ def read_samples(root: Path) -> list[Sample]:
     if not samples:
         folders = ", ".join(sorted(REAL_FOLDERS | FAKE_FOLDERS))
         raise SetupError(f"no images in {root}: it needs a {manifest.FILE_NAME}, or folders named {folders}")
+    if min_side:
+        samples = [sample for sample in samples if (sample.side or _stored_side(sample.path)) >= min_side]
+        if not samples:
+            raise SetupError(f"no image in {root} has a shorter side of {min_side} pixels or more")
     return sorted(samples, key=lambda sample: sample.path)
 
 
@@ -73,6 +83,7 @@ def _of_manifest(root: Path) -> list[Sample]:
             group=record.family or record.source,
             pool=f"{record.split}/{record.view}",
             pair=record.pair,
+            side=min(record.width, record.height),
         )
         for record in records
     ]
@@ -90,6 +101,15 @@ def _of_tree(root: Path) -> list[Sample]:
         group = names[0] if names else root.name
         samples.append(Sample(path, label, split, group, pool=group))
     return samples
+
+
+def _stored_side(path: Path) -> float:
+    """The shorter side that the header of a file gives; infinite where there is no such header."""
+    try:
+        with Image.open(path) as image:
+            return min(image.size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return math.inf  # the reader of pixels will say what is wrong with it
 
 
 def _label(folders: Sequence[str]) -> int | None:

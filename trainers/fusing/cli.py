@@ -1,5 +1,6 @@
 """`assay train fusing`."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -14,12 +15,29 @@ Backbone = Literal["resnet50", "resnet18", "mobilenet_v2"]
 def train_fusing(
     data: options.Data,
     out: options.Out,
+    min_side: options.MinSide = 0,
     backbone: Annotated[Backbone, typer.Option(help="Network; resnet50 is the paper's.")] = "resnet50",
     patches: Annotated[
         Literal["selected", "random", "resized"],
         typer.Option(help="selected: the paper's. random, resized: its ablations RdmCrop and Rsz448."),
     ] = "selected",
-    weights: options.Weights = None,
+    crop: Annotated[
+        int,
+        typer.Option(
+            min=32, max=224, help="Train on the middle of each patch, so many pixels a side: less is faster."
+        ),
+    ] = 224,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help=f"{options.WEIGHTS_HELP.format('backbone')} Or the .onnx of a `plain` bundle."),
+    ] = None,
+    hold_statistics: Annotated[
+        bool,
+        typer.Option(
+            "--hold-statistics",
+            help="Leave the statistics of batch normalisation as they are in the pretrained weights.",
+        ),
+    ] = False,
     recipe: options.Recipe = "cnn_aug",
     epochs: options.Epochs = 100,
     batch: Annotated[
@@ -85,8 +103,11 @@ def train_fusing(
             kind="fusing",
             backbone=backbone,
             patches=patches,
+            crop=crop,
+            hold_statistics=hold_statistics,
             weights=weights.name if weights else "",
             data=data,
+            min_side=min_side,
             recipe=recipe,
             batch=batch,
             seed=seed,

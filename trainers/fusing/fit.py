@@ -32,6 +32,10 @@ class FusingRun(Record):
 
     backbone: Backbone
     patches: PatchRule = "selected"
+    crop: int = SIZE
+    """Side in pixels of what training looks at of each patch, its middle."""
+    hold_statistics: bool = False
+    """Whether batch normalisation keeps the statistics of the pretrained weights."""
 
 
 def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -> Fit:
@@ -43,12 +47,14 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -
             f"a batch of {run.batch} images cannot be shared out evenly, two at least, among {rank.world} "
             f"processes in {run.fit.accumulate} parts"
         )
-    samples = read_samples(run.data)
+    samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
     model = Fusing(run.backbone, run.patches)
+    model.hold = run.hold_statistics
     if weights is not None:
         model.load_backbone(weights)
+    model.to(memory_format=torch.channels_last)  # twice as fast on a CPU
     part = run.batch // share
     prepare = original_and_view(recipe(run.recipe, SIZE), draft().view)
 
@@ -67,7 +73,7 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -
 
     def loss(network: nn.Module, batch: Originals) -> Tensor:
         images = [image.to(rank.device, non_blocking=True) for image in batch.images]
-        logits = network(images, batch.views.to(rank.device, non_blocking=True))
+        logits = network(images, batch.views.to(rank.device, non_blocking=True), run.crop)
         return binary_cross_entropy(logits, batch.labels.to(rank.device))
 
     return Fit(

@@ -6,13 +6,16 @@ pass, names and shapes of the weights are those of its published code.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from assay.engine.errors import SetupError
 from assay.trainers.checkpoint import load_state
 from assay.trainers.models.backbone import Backbone, build, channels, features, fill, head
+from assay.trainers.models.folded import hold_statistics, read_graph
 from assay.trainers.models.patches import CUTS, PatchRule
 
 EMBEDDING, LAYERS, HEADS = 128, 3, 4
@@ -27,6 +30,8 @@ class Fusing(nn.Module):
     def __init__(self, backbone: Backbone = "resnet50", patches: PatchRule = "selected") -> None:
         """`patches` other than `selected` are the paper's ablations; no bundle holds such a network."""
         super().__init__()
+        self.hold = False
+        """Whether training leaves the statistics of batch normalisation as they are."""
         self.backbone = backbone
         self.patches = patches
         self.resnet = build(backbone)  # the published name, whatever network it is
@@ -46,16 +51,37 @@ class Fusing(nn.Module):
         fill(self, load_state(Path(path)), Path(path), optional=f"resnet.{head(self.backbone)}")
 
     def load_backbone(self, path: Path) -> None:
-        """Loads an ImageNet classifier in torchvision's layout into the backbone. Raises SetupError."""
-        fill(self.resnet, load_state(path), path, optional=head(self.backbone))
+        """Loads the backbone from ImageNet weights in torchvision's layout, or from a `plain` bundle's graph.
 
-    def forward(self, images: Sequence[Tensor], views: Tensor) -> Tensor:
+        Raises SetupError where the file is neither, or where a graph would be trained without `hold`.
+        """
+        if path.suffix != ".onnx":
+            fill(self.resnet, load_state(path), path, optional=head(self.backbone))
+        elif self.hold:
+            fill(self.resnet, read_graph(self.resnet, path), path, optional=head(self.backbone))
+        else:
+            raise SetupError(
+                f"{path} has its normalisation folded in: train on from it with --hold-statistics"
+            )
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.hold:
+            hold_statistics(self.resnet)
+        return self
+
+    def forward(self, images: Sequence[Tensor], views: Tensor, part: int | None = None) -> Tensor:
         """B originals of any sizes and their (B, 3, S, S) normalised views -> (B, 1) logits.
 
         Originals are normalised (3, H, W) float32, or (H, W, 3) uint8 and normalised where they are cut.
+        `part`: look only at the middle of each patch, so many pixels of S a side, which is cheaper to train.
         """
         activation, embedding = self.embed(views)
-        _, local = self.embed(self.crops(images, activation, views.shape[-1]))
+        size = views.shape[-1]
+        part = part or size
+        start = (size - part) // 2
+        inner = slice(start, start + part)
+        _, local = self.embed(self.crops(images, activation, size)[:, :, inner, inner])
         tokens = torch.cat([local.reshape(len(images), -1, EMBEDDING), embedding.unsqueeze(1)], dim=1)
         return self.fuse(tokens)[0]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from assay.trainers.needs import need_torch
+from assay.trainers.options import MinSide
 
 if TYPE_CHECKING:
     from assay.trainers.study.table import Line
@@ -18,19 +19,19 @@ Methods = Annotated[
     list[str], typer.Argument(help="NAME=FOLDER of a bundle or of a training run, one for each method.")
 ]
 Data = Annotated[Path, typer.Option(help="Data set, as for `assay evaluate`.")]
-Split = Annotated[str, typer.Option(help="Split to judge.")]
+Split = Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: test]")]
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 
 
 @app.command("generators")
-def generators(methods: Methods, data: Data, out: Out, split: Split = "test") -> None:
+def generators(methods: Methods, data: Data, out: Out, split: Split = None, min_side: MinSide = 0) -> None:
     """Average precision by family of generators, Total mAP and Global AP (table 2 of the Fusing paper)."""
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import table
     from assay.trainers.study.contender import contender
 
-    samples = of_split(read_samples(data), split)
+    samples = of_split(read_samples(data, min_side), *(split or ["test"]))
     lines = [table.line(one.name, one.score(samples, None)) for one in map(contender, methods)]
     text = table.markdown(lines)
     _write(out, "generators", text, table.records(lines))
@@ -46,7 +47,8 @@ def robustness(
     data: Data,
     out: Out,
     to: Annotated[Literal["blur", "jpeg"], typer.Option(help="What is done to the images.")],
-    split: Split = "test",
+    split: Split = None,
+    min_side: MinSide = 0,
 ) -> None:
     """Total mAP on images blurred or compressed ever more strongly (figure 3 of the Fusing paper)."""
     need_torch()
@@ -54,7 +56,7 @@ def robustness(
     from assay.trainers.study import robustness as study
     from assay.trainers.study.contender import contender
 
-    samples = of_split(read_samples(data), split)
+    samples = of_split(read_samples(data, min_side), *(split or ["test"]))
     if to == "blur":
         alterations = [(sigma, study.blurred(sigma)) for sigma in study.BLURS]
     else:

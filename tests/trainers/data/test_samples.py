@@ -56,7 +56,7 @@ def test_hidden_files_and_files_outside_classes_are_not_samples(tmp_path: Path) 
 
 def test_manifest(tmp_path: Path) -> None:
     common = {"view": "crop", "pair": "p", "photo": "office/1", "scale": 2.0, "quality": 90}
-    size = {"width": 256, "height": 256}
+    size = {"width": 256, "height": 200}
     manifest.write(
         [
             manifest.Record("a.jpg", "real", "train", source="office", family="", **common, **size),
@@ -65,9 +65,31 @@ def test_manifest(tmp_path: Path) -> None:
         tmp_path,
     )
     assert read_samples(tmp_path) == [
-        Sample(tmp_path / "a.jpg", 0, "train", "office", "train/crop", "p"),
-        Sample(tmp_path / "b.jpg", 1, "test-1", "span", "test-1/crop", "p"),
+        Sample(tmp_path / "a.jpg", 0, "train", "office", "train/crop", "p", 200),
+        Sample(tmp_path / "b.jpg", 1, "test-1", "span", "test-1/crop", "p", 200),
     ]
+
+
+def test_small_images_are_left_out(tmp_path: Path) -> None:
+    """By what a manifest says, else by the header; a file without one is left for the reader to report."""
+    common = {"view": "whole", "photo": "office/1", "scale": 1.0, "quality": 90, "source": "office"}
+    rows = [("a", 640, 426), ("b", 426, 640), ("c", 640, 425), ("d", 425, 640)]
+    manifest.write(
+        [
+            manifest.Record(name, "real", "train", pair=name, family="", width=width, height=height, **common)
+            for name, width, height in rows
+        ],
+        tmp_path,
+    )
+    assert [sample.path.name for sample in read_samples(tmp_path, 426)] == ["a", "b"]
+    with pytest.raises(SetupError, match="shorter side of 641 pixels"):
+        read_samples(tmp_path, 641)
+
+    tree = write_tree(tmp_path / "tree", {"train/real": 2}, side=40)
+    write_tree(tree, {"train/fake": 1}, side=41)
+    (tree / "train/fake/broken.png").write_bytes(b"no image")
+    assert [sample.path.name for sample in read_samples(tree, 41)] == ["0.png", "broken.png"]
+    assert len(read_samples(tree, 40)) == 4
 
 
 @pytest.mark.parametrize("content", [None, "nothing,here\n", ""])
