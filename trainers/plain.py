@@ -32,7 +32,7 @@ CROPS: dict[str, Crop] = {
 
 def make_fit(run: Run, folder: Path, weights: Path | None, workers: int) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data or weights."""
-    samples = read_samples(run.data)
+    samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
     model = Plain(run.backbone)
@@ -80,10 +80,6 @@ def export_run(
     run = Run.read(folder)
     model = Plain(run.backbone)
     model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
-    out.mkdir(parents=True, exist_ok=True)
-    manifest = draft(run.size, crop, min_side)
-    spec = manifest.graphs["classify"]
-    digest = export_graph(model, spec, out / spec.file)
     trained_on = run.model_dump(mode="json", exclude={"kind", "size", "data"})
     named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
     manifest = draft(run.size, crop, min_side).model_copy(update=named)

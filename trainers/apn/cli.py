@@ -16,6 +16,7 @@ Trunk = Literal["swin_t", "convnext_base", "resnet50", "resnet18", "mobilenet_v2
 def train_apn(
     data: options.Data,
     out: options.Out,
+    min_side: options.MinSide = 0,
     proposals: Annotated[
         int, typer.Option(min=1, help="Bands of an image. The paper: 15, and 5 on DiffusionForensics.")
     ] = 15,
@@ -97,6 +98,7 @@ def train_apn(
             objective=objective,
             weights=", ".join(f"{branch}: {file.name}" for branch, file in weights.items()),
             data=data,
+            min_side=min_side,
             recipe=recipe,
             size=size,
             batch=batch,

@@ -126,12 +126,13 @@ def make_fit(
             f"processes in {run.fit.accumulate} parts"
         )
     part = run.batch // share
-    samples = read_samples(run.data)
+    samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
     model, club = run.network(), Club()
     for branch, file in weights.items():
         model.load_trunk(branch, file)
+    model.to(memory_format=torch.channels_last)  # three times as fast on a CPU
     prepare = random_view(recipe(run.recipe, run.size), view_rule(run.size))
 
     def batches(epoch: int) -> Iterable[Batch]:
