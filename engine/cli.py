@@ -187,6 +187,7 @@ def _elsewhere(name: str, module: str, extra: str, help: str) -> None:
 
 _elsewhere("client", "assay.engine.client_command:client_command", "", "Send files and folders to a server.")
 _elsewhere("train", "assay.trainers.cli:train", "train", "Train a detector.")
+_elsewhere("audit", "assay.trainers.data.audit_command:audit", "train", "Find what gives a data set away.")
 _elsewhere("calibrate", "assay.trainers.cli:calibrate", "train", "Fit a bundle's calibration and thresholds.")
 _elsewhere("evaluate", "assay.trainers.cli:evaluate", "train", "Measure a bundle on labelled images.")
 _elsewhere("study", "assay.trainers.study.cli:app", "train", "Make the papers' tables and figures anew.")

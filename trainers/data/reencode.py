@@ -1,0 +1,87 @@
+"""A data set written once more with all files alike, so that only pixels can tell the classes apart."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from assay.engine.errors import SetupError
+from assay.engine.outcome import Refused
+from assay.trainers.data import manifest
+from assay.trainers.data.augment import Pixels
+from assay.trainers.data.read import read_pixels
+from assay.trainers.data.samples import Sample
+
+
+@dataclass(frozen=True)
+class Alike:
+    """How every file is written: as JPEG of one `quality` with 4:2:0 chroma, and, unless `size` is 0, the
+    central square of so many pixels. Nothing is resized: that would wipe out what generators leave."""
+
+    quality: int
+    size: int = 0
+
+    def cut(self, pixels: Pixels) -> Pixels | None:
+        """The part that is kept, or None where the image is smaller than that."""
+        height, width = pixels.shape[:2]
+        if min(height, width) < self.size:
+            return None
+        if not self.size:
+            return pixels
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        return pixels[top : top + self.size, left : left + self.size]
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many files were written, and which were left out because they are corrupt or too small."""
+
+    files: int
+    corrupt: tuple[Path, ...]
+    small: tuple[Path, ...]
+
+
+def reencode(
+    samples: Sequence[Sample], root: Path, out: Path, alike: Alike, advance: Callable[[], None] = lambda: None
+) -> Written:
+    """Writes `samples`, read from below `root`, to the same folders below `out`; a manifest goes along.
+
+    Raises SetupError where `out` holds something already or lies inside `root`.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise SetupError(f"{out} is not empty: name a new folder for the files that are written alike")
+    if out.resolve().is_relative_to(root.resolve()):
+        raise SetupError(f"{out} lies inside {root}: the files written there would be read as its own")
+    sizes: dict[str, tuple[int, int]] = {}
+    names: dict[str, str] = {}
+    corrupt: list[Path] = []
+    small: list[Path] = []
+    for sample in samples:
+        relative = sample.path.relative_to(root)
+        target = out / relative.with_suffix(".jpg")
+        if target.exists():  # another file of the folder has this name, but for the suffix
+            target = out / relative.with_name(f"{relative.name}.jpg")
+        try:
+            pixels = alike.cut(read_pixels(sample.path))
+        except (OSError, Refused):
+            corrupt.append(sample.path)
+        else:
+            if pixels is None:
+                small.append(sample.path)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(target, quality=alike.quality, subsampling="4:2:0")
+                names[relative.as_posix()] = target.relative_to(out).as_posix()
+                sizes[relative.as_posix()] = (pixels.shape[1], pixels.shape[0])
+        advance()
+    if (root / manifest.FILE_NAME).is_file() and names:
+        records = [record for record in manifest.read(root) if record.path in names]
+        manifest.write(
+            [_changed(one, names[one.path], sizes[one.path], alike.quality) for one in records], out
+        )
+    return Written(len(names), tuple(corrupt), tuple(small))
+
+
+def _changed(record: manifest.Record, path: str, size: tuple[int, int], quality: int) -> manifest.Record:
+    return replace(record, path=path, width=size[0], height=size[1], quality=quality)
