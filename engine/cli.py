@@ -18,8 +18,9 @@ import typer
 from assay.engine import report
 from assay.engine.bundle import DEFAULT, find, shipped
 from assay.engine.core import Core
-from assay.engine.doors.files import find_files, scan
+from assay.engine.doors.files import find_files, read_file, scan
 from assay.engine.errors import AssayError, EngineFault, SetupError
+from assay.engine.outcome import Refused
 from assay.engine.settings import Settings, load, read_config
 
 app = typer.Typer(
@@ -76,6 +77,36 @@ def scan_command(
             print(tally.summary(perf_counter() - start), file=sys.stderr)
         finally:
             core.stop(0.0)
+
+
+@app.command("explain")
+def explain_command(
+    image: Annotated[Path, typer.Argument(help="One image.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write, such as OUT.png.")],
+    bundle: Annotated[
+        str, typer.Option("--bundle", "-b", help="A shipped bundle, or a bundle's folder.")
+    ] = DEFAULT,
+    precision: Precision = None,
+    allow_unmeasured: Unmeasured = None,
+    config: Config = None,
+) -> None:
+    """Draw what the verdict on one image rests on; prints the line that `assay scan` prints."""
+    from assay.engine.explain import explain
+
+    start_log(logging.WARNING)
+    settings = engine_settings(config, 0, precision, allow_unmeasured)
+    if not image.is_file():
+        raise SetupError(f"{image} is no file" if image.exists() else f"{image} does not exist")
+    try:
+        verdict, page = explain(image.name, read_file(image, settings.limits), find(bundle), settings)
+    except Refused as refused:
+        raise SetupError(f"{image} gets no verdict ({refused.reason.value}): {refused.detail}") from None
+    try:
+        page.save(out)
+    except (OSError, ValueError) as error:  # ValueError: the suffix names no format
+        raise SetupError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    with report.writer(False, None) as write:
+        write(image, verdict)
 
 
 @app.command("serve")

@@ -16,6 +16,7 @@ from assay.engine.core import Core
 from assay.engine.errors import SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome, Reason, Refused
+from assay.engine.settings import Limits
 
 AHEAD = 64
 """Images per worker that may be under way or wait for an earlier one to be answered."""
@@ -64,7 +65,7 @@ def _next(under_way: deque[tuple[Path, Future[Outcome]]]) -> tuple[Path, Outcome
 
 def _submit(core: Core, path: Path, bundle: str | None) -> Future[Outcome]:
     try:
-        data = _read(core, path)
+        data = read_file(path, core.settings.limits)
     except Refused as refused:
         outcome = refused.rejection(str(path))
         telemetry.count(outcome, bundle or next(iter(core.bundles)))
@@ -74,11 +75,11 @@ def _submit(core: Core, path: Path, bundle: str | None) -> Future[Outcome]:
     return core.submit([Item(str(path), data, bundle)], wait=True)[0]
 
 
-def _read(core: Core, path: Path) -> bytes:
-    """The bytes of a file, unless it is too large to be worth reading."""
+def read_file(path: Path, limits: Limits) -> bytes:
+    """The bytes of a file. Raises `Refused` if it is too large to be worth reading, or cannot be read."""
     try:
         with path.open("rb") as file:
-            check_bytes(os.fstat(file.fileno()).st_size, core.settings.limits)
+            check_bytes(os.fstat(file.fileno()).st_size, limits)
             return file.read()
     except OSError as error:
         raise Refused(Reason.UNDECODABLE, f"The file cannot be read: {error.strerror}.") from None

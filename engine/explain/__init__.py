@@ -1,0 +1,71 @@
+"""The evidence of one image's verdict as a picture: `assay explain`.
+
+The detector runs as it is served, on graphs that remember what went through them; each kind then draws that
+in a file of its own. Serving pays nothing for it.
+"""
+
+from collections.abc import Callable, Mapping
+
+from PIL import Image
+
+from assay.engine.admission import admit
+from assay.engine.bundle import Bundle
+from assay.engine.decode import make_decoder
+from assay.engine.detectors import Graph, Stopwatch
+from assay.engine.explain import apn, fusing, lnp, plain
+from assay.engine.explain.seen import Call, Floats, Seen
+from assay.engine.explain.sheet import COLOURS, Panel, sheet
+from assay.engine.outcome import Refused, Verdict
+from assay.engine.picture import orientation_of
+from assay.engine.scorer import Chain
+from assay.engine.settings import Settings
+
+PANELS: dict[str, Callable[[Seen], list[Panel]]] = {
+    "plain": plain.panels,
+    "fusing": fusing.panels,
+    "apn": apn.panels,
+    "lnp": lnp.panels,
+}
+"""How the evidence of each kind of detector is drawn."""
+
+
+def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple[Verdict, Image.Image]:
+    """The verdict of `bundle` on the encoded image `data`, and a page of what it rests on.
+
+    Raises:
+        Refused: the image gets no verdict.
+        BundleError: the bundle cannot be served.
+    """
+    header = admit(data, settings.limits, bundle.manifest.min_side)
+    [pixels] = make_decoder(settings.decoder).decode([(data, header)])
+    if isinstance(pixels, Refused):
+        raise pixels
+    chain, watch = Chain(bundle, settings), Stopwatch()
+    calls: dict[str, Call] = {}
+    graphs = _remembering(chain.graphs, calls)
+    [detection] = chain.detector([pixels], graphs, bundle.manifest, watch)
+    verdict = chain.verdict(detection, watch.seconds)
+    seen = Seen(pixels, orientation_of(data), bundle.manifest, detection, calls)
+    limits = bundle.manifest.thresholds
+    shown = ", turned for showing as its EXIF says" if seen.orientation != 1 else ""
+    file = f"{name}: {header.width} x {header.height} {header.name}{shown}"
+    rule = (
+        f"{bundle.name} {bundle.version} ({bundle.kind}): logit {detection.logit:+.3f}; synthetic from "
+        f"{limits.synthetic:.3f}, authentic up to {limits.authentic:.3f}"
+    )
+    headline = f"{verdict.label.value}, probability of synthetic {verdict.probability:.3f}"
+    return verdict, sheet(headline, COLOURS[verdict.label], [file, rule], PANELS[bundle.kind](seen))
+
+
+def _remembering(graphs: Mapping[str, Graph], calls: dict[str, Call]) -> dict[str, Graph]:
+    """`graphs`, each leaving its last inputs and outputs in `calls` under its name."""
+
+    def remembering(name: str, graph: Graph) -> Graph:
+        def call(*arrays: Floats) -> tuple[Floats, ...]:
+            outputs = graph(*arrays)
+            calls[name] = Call(arrays, outputs)
+            return outputs
+
+        return call
+
+    return {name: remembering(name, graph) for name, graph in graphs.items()}

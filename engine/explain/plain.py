@@ -1,0 +1,45 @@
+"""`plain`: where the crops lie, and the logit of each."""
+
+import numpy as np
+from PIL import ImageDraw
+
+from assay.engine.explain.seen import Seen, enlarged
+from assay.engine.explain.sheet import COLOURS, Panel, tag
+from assay.engine.outcome import Label
+
+CROP = 208
+
+
+def panels(seen: Seen) -> list[Panel]:
+    shift = seen.manifest.calibration.shift
+    logits = seen.detection.evidence.get("crop_logits", [seen.detection.logit])
+    colours = [COLOURS[Label.SYNTHETIC if logit > shift else Label.AUTHENTIC] for logit in logits]
+    photo = seen.photo()
+    draw = ImageDraw.Draw(photo.image)
+    boxes = [photo.box(*box) for box in crop_boxes(seen)]
+    for box, colour in zip(boxes, colours, strict=True):
+        draw.rectangle(box, outline=colour, width=3)
+    for number, (box, colour) in enumerate(zip(boxes, colours, strict=True), 1):
+        tag(draw, (box[0] + 3, box[1] + 3), f"{number}", colour)
+    crops = seen.views(seen.calls["classify"].inputs[0])
+    first = Panel("Where the classifier looked", photo.image)
+    return [
+        first,
+        *(
+            Panel(f"Crop {number}", enlarged(crop, CROP), [f"logit {logit:+.3f}"], line=number == 1)
+            for number, (crop, logit) in enumerate(zip(crops, logits, strict=True), 1)
+        ),
+    ]
+
+
+def crop_boxes(seen: Seen) -> list[tuple[float, float, float, float]]:
+    """Top, left, bottom, right of each crop in stored pixels; what wraps around the image is left out."""
+    rule, stored = seen.manifest.view, np.array(seen.pixels.shape[:2])
+    scaled = np.array(rule.scaled(*seen.pixels.shape[:2]))
+    free = np.array(rule.room(*seen.pixels.shape[:2])) - rule.size
+    found = []
+    for fraction in rule.fractions:
+        corner = np.floor(np.array(fraction) * free) % scaled
+        ends = np.minimum(corner + rule.size, scaled)
+        found.append((*(corner * stored / scaled).tolist(), *(ends * stored / scaled).tolist()))
+    return found
