@@ -5,13 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.kafka import Topics, forget_refused_connections, wait_until
+from support.kafka import Topics, wait_until
 
 from assay.bench.broker import Broker, default_cache, free_ports, kafka_jars
 from assay.engine.errors import SetupError
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_records_and_address_outlive_a_kill_beside_another_broker(broker: Broker, tmp_path: Path) -> None:
     with Broker(tmp_path / "kafka") as own:
         address = own.bootstrap
@@ -23,7 +22,6 @@ def test_records_and_address_outlive_a_kill_beside_another_broker(broker: Broker
         assert own.bootstrap == address
         wait_until(lambda: len(topics.read(topics.input)) == 2)
         assert sorted(record.value for record in topics.read(topics.input)) == [b"one", b"two"]
-    forget_refused_connections()
 
 
 def test_a_broker_that_cannot_start_says_why() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import images
 from support.bundles import plain_bundle
-from support.kafka import DisorderedCore, Topics, forget_refused_connections, serving, wait_until
+from support.kafka import DisorderedCore, Topics, serving, wait_until
 from support.serve import served
 
 from assay.bench.broker import Broker
@@ -53,7 +53,6 @@ def test_kill_9_of_the_server_loses_nothing_and_repeats_nothing_that_was_committ
 
 
 @pytest.mark.full
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_broker_that_is_killed_and_comes_back_costs_no_outcome() -> None:
     with Broker() as broker:
         topics = Topics(broker).create()
@@ -79,4 +78,3 @@ def test_a_broker_that_is_killed_and_comes_back_costs_no_outcome() -> None:
             assert not server.failures
         places = Counter(tuple(json.loads(r.value)["id"].split("/")[1:]) for r in topics.read(topics.output))
         assert {(int(p), int(o)) for p, o in places} == set(sent)
-    forget_refused_connections()

@@ -1,6 +1,5 @@
 """What tests of the Kafka door need: topics on the real broker, records in and out, a core in disorder."""
 
-import gc
 import heapq
 import random
 import threading
@@ -232,14 +231,6 @@ def serving(core: Any, settings: KafkaSettings) -> Iterator["Served"]:
 class Served:
     door: KafkaDoor
     failures: list[AssayError]
-
-
-def forget_refused_connections() -> None:
-    """kafka-python leaves the sockets of refused connections to the garbage collector, which warns of each.
-
-    To be called at the end of a test that ignores `pytest.PytestUnraisableExceptionWarning`.
-    """
-    gc.collect()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:

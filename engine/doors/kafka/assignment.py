@@ -112,6 +112,9 @@ class Rebalance(AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._resumed = resumed
 
     async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        # kafka-python 3.0.12 never finishes a join that new partitions (not the broker) called for and that
+        # outlasts one `poll`: the next sees nothing to join for. This keeps the join wanted until it is done.
+        self._consumer._coordinator.request_rejoin()
         try:
             self._assignment.suspend()
             offsets = self._assignment.uncommitted(self._assignment.acknowledged())

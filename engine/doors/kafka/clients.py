@@ -134,7 +134,8 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_timeout_ms": CONNECT_MS,
         # With the defaults a consumer stays silent for up to 50 s after a broker came back.
         "reconnect_backoff_max_ms": 1000,
-        "metadata_max_age_ms": 30_000,
+        # So a member that joined before it knew the topic's partitions does not wait long for them.
+        "metadata_max_age_ms": 3000,
     }
     if settings.security.endswith("SSL"):
         options["ssl_context"] = _ssl_context(settings)

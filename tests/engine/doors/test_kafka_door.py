@@ -11,7 +11,6 @@ from kafka.admin import ConfigResource, KafkaAdminClient
 from support.kafka import (
     DisorderedCore,
     Topics,
-    forget_refused_connections,
     judge,
     producer,
     serving,
@@ -274,7 +273,6 @@ def test_missing_topics_are_named(broker: Broker) -> None:
     door.stop()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_unreachable_broker_is_reported_with_its_cause_within_10_s(topics: Topics) -> None:
     start = time.monotonic()
     door = KafkaDoor(DisorderedCore(), topics.settings(brokers=f"127.0.0.1:{free_ports(1)[0]}"))
@@ -282,10 +280,8 @@ def test_an_unreachable_broker_is_reported_with_its_cause_within_10_s(topics: To
         door.start()
     door.stop()
     assert time.monotonic() - start < 10
-    forget_refused_connections()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls_that_cannot_work_is_reported_with_its_cause(topics: Topics) -> None:
     for changed, cause in (
         ({"security": "SSL"}, "Handshake failed"),
@@ -295,7 +291,6 @@ def test_tls_that_cannot_work_is_reported_with_its_cause(topics: Topics) -> None
         with pytest.raises(SetupError, match=cause):
             door.start()
         door.stop()
-    forget_refused_connections()
 
 
 def test_settings_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
