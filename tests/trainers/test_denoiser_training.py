@@ -133,6 +133,7 @@ def test_what_cannot_be_trained_is_said(data: Path, tmp_path: Path) -> None:
         seed=0,
         fit=settings,
         network="student",
+        objective="psnr",
         rrg=4,
         dab=8,
         crop=32,

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from assay.engine.bundle import SCHEMA, Bundle, GraphSpec, Manifest, Thresholds
 from assay.engine.detectors import Graph
@@ -12,18 +13,21 @@ from assay.trainers.models.denoiser import Pattern
 from assay.trainers.models.lnp import LNP
 from assay.trainers.score import torch_graph
 
+Resize: TypeAlias = Literal["none", "short_side"]
 SIZE = 256
 """Side of a view in pixels: that of the face paper's images."""
 
 
-def view_rule(size: int) -> ViewRule:
-    """Original pixels in 0..1: resizing would wipe out the noise."""
+def view_rule(size: int, resize: Resize = "none") -> ViewRule:
+    """Pixels in 0..1: original ones, as resizing wipes out noise, or, as in the face paper, resized ones."""
     return ViewRule(
-        resize="none", size=size, crop="centre", small="wrap", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+        resize=resize, size=size, crop="centre", small="wrap", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
     )
 
 
-def draft(size: int = SIZE, parameters: Parameters | None = None, min_side: int = 64) -> Manifest:
+def draft(
+    size: int = SIZE, parameters: Parameters | None = None, min_side: int = 64, resize: Resize = "none"
+) -> Manifest:
     """A manifest that says how such a network is served, before it has a name, files and a calibration."""
     parameters = parameters or Parameters()
     pattern = ("N", 3, size, size)
@@ -33,7 +37,7 @@ def draft(size: int = SIZE, parameters: Parameters | None = None, min_side: int 
         name="draft",
         version="0",
         licence="",
-        view=view_rule(size),
+        view=view_rule(size, resize),
         min_side=min_side,
         parameters=parameters.model_dump(),
         graphs={
