@@ -32,7 +32,11 @@ def train_plain(
     out: options.Out,
     min_side: options.MinSide = 0,
     backbone: Annotated[
-        Literal["resnet50", "mobilenet_v2"], typer.Option(help="Network; resnet50 is the papers'.")
+        Literal["resnet50", "mobilenet_v2", "no_down", "patch_forensics"],
+        typer.Option(
+            help="Network. resnet50: CNN_aug. no_down: ResNet-50 without its first two reductions. "
+            "patch_forensics: the start of ResNet-18, with a decision at each position."
+        ),
     ] = "resnet50",
     weights: options.Weights = None,
     recipe: options.Recipe = "cnn_aug",
@@ -56,6 +60,8 @@ def train_plain(
     resume: options.Resume = False,
 ) -> None:
     """Train `plain`: one logit on native-resolution crops; with its defaults the papers' CNN_aug baseline.
+
+    Two more of the Fusing paper's baselines are backbones here; all are trained on the same native crops.
 
     A run that is stopped goes on with --resume and ends with the same weights as one that was not. Files that
     cannot be read are skipped, counted, and listed in unreadable.txt.

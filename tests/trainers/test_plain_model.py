@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torchvision.models import get_model
 
 from assay.engine.errors import SetupError
 from assay.trainers import checkpoint
+from assay.trainers.losses import binary_cross_entropy
 from assay.trainers.models.plain import BACKBONES, Backbone, Plain
 
 
@@ -15,7 +17,7 @@ from assay.trainers.models.plain import BACKBONES, Backbone, Plain
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_torchvision_file_becomes_the_backbone(tmp_path: Path, backbone: Backbone, wrapped: bool) -> None:
     torch.manual_seed(1)
-    donor = get_model(backbone, weights=None)
+    donor = get_model({"no_down": "resnet50", "patch_forensics": "resnet18"}.get(backbone, backbone))
     state = donor.state_dict()
     if wrapped:  # as data-parallel training saves it
         state = {"state_dict": {f"module.{name}": value for name, value in state.items()}, "epoch": 3}
@@ -23,12 +25,11 @@ def test_a_torchvision_file_becomes_the_backbone(tmp_path: Path, backbone: Backb
     model = Plain(backbone)
     model.load_backbone(tmp_path / "weights.pth")
 
-    own = model.network.state_dict()
-    head = {name for name in own if own[name].shape != donor.state_dict()[name].shape}
+    own, donated = model.network.state_dict(), donor.state_dict()
+    head = {name for name in own if own[name].shape != donated[name].shape}
     assert len(head) == 2
-    assert all(
-        torch.equal(own[name], value) for name, value in donor.state_dict().items() if name not in head
-    )
+    assert own.keys() <= donated.keys()
+    assert all(torch.equal(value, donated[name]) for name, value in own.items() if name not in head)
     assert model.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, 1)
 
 
@@ -38,6 +39,61 @@ def test_another_network_is_refused_by_name(tmp_path: Path) -> None:
         Plain("resnet50").load_backbone(tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="vgg"):
         Plain("vgg")  # type: ignore[arg-type]
+
+
+def resolutions(network: nn.Module, *layers: str) -> list[int]:
+    """The side of what each of `layers` makes of a view of 64 pixels."""
+    sides = []
+    hooks = [
+        network.get_submodule(layer).register_forward_hook(lambda *seen: sides.append(seen[2].shape[-1]))
+        for layer in layers
+    ]
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64))
+    for hook in hooks:
+        hook.remove()
+    return sides
+
+
+def test_no_down_keeps_the_resolution_of_its_first_layers() -> None:
+    layers = ("conv1", "maxpool", "layer1", "layer2", "layer4")
+    usual, kept = Plain("resnet50").eval().network, Plain("no_down").eval().network
+    assert resolutions(usual, *layers) == [32, 16, 16, 8, 2]
+    assert resolutions(kept, *layers) == [64, 64, 64, 32, 8]
+    assert usual.state_dict().keys() == kept.state_dict().keys()
+
+
+def test_patch_forensics_averages_what_each_position_says() -> None:
+    torch.manual_seed(2)
+    model = Plain("patch_forensics").eval()
+    nn.init.normal_(model.network.get_submodule("fc").weight, std=0.5)  # type: ignore[arg-type]
+    views = torch.randn(3, 3, 64, 64)
+    with torch.no_grad():
+        averaged = model(views)
+        model.network.training = True  # of itself alone: its normalisation stays in eval mode
+        positions = model(views)
+    assert positions.shape == (3, 16 * 16)
+    expected = positions.double().sigmoid().mean(dim=1, keepdim=True).logit()
+    assert torch.allclose(averaged.double(), expected, atol=1e-4)
+    assert not torch.allclose(averaged.double(), positions.double().mean(dim=1, keepdim=True), atol=1e-2)
+    # Far from a pixel nothing is seen of it: what a position judges is a patch.
+    changed = views.clone()
+    changed[:, :, :8, :8] += 5
+    with torch.no_grad():
+        moved = (model(changed) - positions).abs().reshape(3, 16, 16).amax(dim=0) > 1e-6
+    assert moved[0, 0]
+    assert not moved[8:, 8:].any()
+
+
+def test_each_position_is_trained_by_itself() -> None:
+    logits = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
+    labels = torch.tensor([0.0, 1.0])
+    each = [
+        binary_cross_entropy(logits[row, column].reshape(1, 1), labels[row : row + 1])
+        for row in range(2)
+        for column in range(2)
+    ]
+    assert binary_cross_entropy(logits, labels).item() == pytest.approx(torch.stack(each).mean().item())
 
 
 class Payload:

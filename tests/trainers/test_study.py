@@ -12,7 +12,8 @@ from support.tables import read_csv
 from typer.testing import CliRunner
 
 from assay.engine.errors import SetupError
-from assay.trainers.data.samples import Sample
+from assay.trainers.cli import train
+from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.score import Scored
 from assay.trainers.study import patches, robustness, table
 from assay.trainers.study.cli import app
@@ -80,6 +81,17 @@ def test_commands_write_markdown_csv_and_plots(data: Path, tmp_path: Path) -> No
         assert (out / f"{name}.md").read_text().startswith("| ")
         with Image.open(out / f"{name}.png") as plot:
             assert min(plot.size) > 300
+
+
+def test_a_baseline_trains_and_stands_in_a_study(tmp_path: Path) -> None:
+    folders = [f"{split}/{label}" for split in ("train", "val", "test") for label in ("0_real", "1_fake")]
+    data = write_tree(tmp_path / "data", dict.fromkeys(folders, 4), side=64)
+    options = "--backbone patch_forensics --epochs 1 --batch 4 --size 32 --workers 0"
+    command = ["plain", "--data", str(data), "--out", str(tmp_path / "run"), *options.split()]
+    assert CliRunner().invoke(train, command, catch_exceptions=False).exit_code == 0
+    found = contender(f"patches={tmp_path / 'run'}").score(of_split(read_samples(data), "test"), None)
+    assert len(found.logits) == 8
+    assert np.ptp(found.logits) > 0
 
 
 @pytest.mark.parametrize("text", ["runs/fusing", "=runs", "name=", "psm=/nowhere"])
