@@ -2,7 +2,8 @@
 
 Two forms are read. A folder tree names its classes by folder: `0_real`, `real`, `nature` against `1_fake`,
 `fake`, `ai`, at any depth. Names decide, never the alphabet: GenImage's `ai` sorts before `nature`, the
-opposite of CNNDetection's `0_real` and `1_fake`. A benchmark folder has a `manifest.csv` that says it all.
+opposite of CNNDetection's `0_real` and `1_fake`. Where `real` stands beside folders of other names alone, as
+in DiffusionForensics, these are generators. A benchmark folder has a `manifest.csv` that says it all.
 """
 
 import math
@@ -14,6 +15,7 @@ from PIL import Image
 
 from assay.engine.errors import SetupError
 from assay.trainers.data import manifest
+from assay.trainers.data.scenes import find_scenes, images_of
 
 REAL_FOLDERS = frozenset({"0_real", "real", "nature"})
 FAKE_FOLDERS = frozenset({"1_fake", "fake", "ai"})
@@ -90,16 +92,26 @@ def _of_manifest(root: Path) -> list[Sample]:
 
 
 def _of_tree(root: Path) -> list[Sample]:
+    root = images_of(root)
+    scenes = find_scenes(root, _CLASS_FOLDERS)
     samples = []
     for path in root.rglob("*"):
-        folders = path.relative_to(root).parts[:-1]
-        label = _label(folders)
-        if label is None or path.name.startswith(".") or not path.is_file():
+        if path.name.startswith(".") or not path.is_file():
             continue
+        folders = path.relative_to(root).parts[:-1]
         split = next((SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS), "")
-        names = [name for name in folders if name not in SPLIT_FOLDERS and name not in _CLASS_FOLDERS]
-        group = names[0] if names else root.name
-        samples.append(Sample(path, label, split, group, pool=group))
+        scene = next((folder for folder in path.parents if folder in scenes), None)
+        if scene is not None:
+            own = path.relative_to(scene).parts
+            if len(own) > 1:
+                real = own[0] in REAL_FOLDERS
+                samples.append(Sample(path, int(not real), split, scene.name if real else own[0], scene.name))
+            continue
+        label = _label(folders)
+        if label is not None:
+            names = [name for name in folders if name not in SPLIT_FOLDERS and name not in _CLASS_FOLDERS]
+            group = names[0] if names else root.name
+            samples.append(Sample(path, label, split, group, pool=group))
     return samples
 
 

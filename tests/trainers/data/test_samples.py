@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.photos import write_tree
 
+from assay.engine.bundle import Calibration, Thresholds
 from assay.engine.errors import SetupError
 from assay.trainers.data import manifest
 from assay.trainers.data.samples import Sample, of_split, read_samples
+from assay.trainers.metrics import Judged
+from assay.trainers.score import Scored
 
 
 def test_cnn_detection_layout(tmp_path: Path) -> None:
@@ -106,3 +110,73 @@ def test_a_missing_split_names_those_there_are(tmp_path: Path) -> None:
     write_tree(tmp_path, {"test/x/real": 1, "valid/x/real": 1})
     with pytest.raises(SetupError, match="split train; the splits of this data: test, val"):
         of_split(read_samples(tmp_path), "train")
+
+
+GENIMAGE = {
+    "stable_diffusion_v_1_4": "imagenet_ai_0419_sdv4",
+    "stable_diffusion_v_1_5": "imagenet_ai_0424_sdv5",
+    "wukong": "imagenet_ai_0424_wukong",
+    "ADM": "imagenet_ai_0508_adm",
+    "BigGAN": "imagenet_ai_0419_biggan",
+    "glide": "imagenet_glide",
+    "Midjourney": "imagenet_midjourney",
+    "VQDM": "imagenet_ai_0419_vqdm",
+}
+
+
+def test_genimage_as_it_is_unpacked(tmp_path: Path) -> None:
+    """Each generator has photographs of its own, whether the whole or one part is read."""
+    folders = [f"{part}/{inner}/{split}" for part, inner in GENIMAGE.items() for split in ("train", "val")]
+    write_tree(tmp_path, {f"{folder}/{label}": 1 for folder in folders for label in ("ai", "nature")}, side=8)
+    samples = read_samples(tmp_path)
+    assert len(samples) == 32
+    assert {sample.group for sample in samples} == set(GENIMAGE)
+    assert all(sample.pool == sample.group for sample in samples)
+    assert {sample.path.parent.name: sample.label for sample in samples} == {"nature": 0, "ai": 1}
+    part = read_samples(tmp_path / "wukong")
+    assert [(sample.split, sample.label) for sample in part] == [
+        *(("train", 1), ("train", 0)),
+        *(("val", 1), ("val", 0)),
+    ]
+
+
+DF_GENERATORS = ("adm", "dalle2", "diff-projectedgan", "iddpm", "if", "midjourney", "projectedgan", "sdv1")
+
+
+def forensics(root: Path) -> Path:
+    """DiffusionForensics: nine folders in the test scene, other scenes, and what was computed from them."""
+    test = {f"images/test/lsun_bedroom/{name}": 2 for name in ("real", *DF_GENERATORS)}
+    other = {"images/test/celebahq/real": 1, "images/test/celebahq/sdv2": 1}
+    train = {"images/train/lsun_bedroom/real": 1, "images/train/lsun_bedroom/adm": 1}
+    return write_tree(root, {**test, **other, **train, "dire/test/lsun_bedroom/adm": 1}, side=8)
+
+
+def test_diffusion_forensics_shares_its_photographs(tmp_path: Path) -> None:
+    (forensics(tmp_path) / "images/test/lsun_bedroom/readme.txt").write_text("no image")
+    samples = read_samples(tmp_path)
+    assert len(samples) == 18 + 2 + 2
+    bedroom = [one for one in of_split(samples, "test") if one.pool == "lsun_bedroom"]
+    assert {one.group for one in bedroom if one.label} == set(DF_GENERATORS)
+    assert {one.group for one in bedroom if not one.label} == {"lsun_bedroom"}
+    assert sum(not one.label for one in bedroom) == 2
+    assert {one.group for one in samples if one.label and one.pool == "celebahq"} == {"sdv2"}
+    scene = read_samples(tmp_path / "images/test/lsun_bedroom")
+    assert len(scene) == 18
+    assert {one.split for one in scene} == {""}
+
+
+def test_every_generator_is_judged_against_the_shared_photographs(tmp_path: Path) -> None:
+    samples = of_split(read_samples(forensics(tmp_path)), "test")
+    bedroom = tuple(one for one in samples if one.pool == "lsun_bedroom")
+    scored = Scored(bedroom, np.array([2.0 * one.label - 1 for one in bedroom]), np.zeros(len(bedroom), int))
+    rows = Judged(scored, Calibration(), Thresholds(synthetic=0.5, authentic=0.4)).by_generator()
+    assert [(row.name, row.photos, row.fakes) for row in rows] == [(name, 2, 2) for name in DF_GENERATORS]
+    assert {row.average_precision for row in rows} == {1.0}
+
+
+def test_what_only_looks_like_shared_photographs(tmp_path: Path) -> None:
+    """Classes beside `real`, or below its neighbours, leave the meaning of the other folders as it was."""
+    write_tree(tmp_path / "one", {"train/real": 1, "train/fake": 1, "train/notes": 1}, side=8)
+    assert [sample.label for sample in read_samples(tmp_path / "one")] == [1, 0]
+    write_tree(tmp_path / "two", {"real": 1, "progan/cat/0_real": 1, "progan/cat/1_fake": 1}, side=8)
+    assert [sample.label for sample in read_samples(tmp_path / "two")] == [0, 1, 0]
