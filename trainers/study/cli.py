@@ -1,7 +1,5 @@
 """`assay study`: one command for each table or figure; each writes Markdown, CSV and a plot to a folder."""
 
-import csv
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,6 +7,7 @@ import typer
 
 from assay.trainers.needs import need_torch
 from assay.trainers.options import MinSide
+from assay.trainers.study.results import plot, write
 
 if TYPE_CHECKING:
     from assay.trainers.study.table import Line
@@ -34,10 +33,10 @@ def generators(methods: Methods, data: Data, out: Out, split: Split = None, min_
     samples = of_split(read_samples(data, min_side), *(split or ["test"]))
     lines = [table.line(one.name, one.score(samples, None)) for one in map(contender, methods)]
     text = table.markdown(lines)
-    _write(out, "generators", text, table.records(lines))
+    write(out, "generators", text, table.records(lines))
     bars = {one.method: [(float(place), value) for place, value in enumerate(_columns(one))] for one in lines}
     names = [*lines[0].families, "Total mAP", "Global AP"]
-    _plot(out / "generators.png", bars, "", "average precision in %", names)
+    plot(out / "generators.png", bars, "", "average precision in %", names)
     typer.echo(text)
 
 
@@ -67,9 +66,9 @@ def robustness(
     rows = [[name, *(round(value, 3) for _, value in curve)] for name, curve in found.items()]
     text = f"| {' | '.join(header)} |\n|---|{'--:|' * len(strengths)}\n"
     text += "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
-    _write(out, f"robustness_{to}", text, [header, *rows])
+    write(out, f"robustness_{to}", text, [header, *rows])
     label = "Gaussian blur, standard deviation in pixels" if to == "blur" else "JPEG quality"
-    _plot(out / f"robustness_{to}.png", found, label, "Total mAP in %")
+    plot(out / f"robustness_{to}.png", found, label, "Total mAP in %")
     typer.echo(text)
 
 
@@ -99,7 +98,7 @@ def patches(
     ]
     text = f"| {' | '.join(header)} |\n|---|{'--:|' * (len(header) - 1)}\n"
     text += "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
-    _write(out, "patches", text, [header, *rows])
+    write(out, "patches", text, [header, *rows])
     pictures = [study.drawn(photo, one.evidence) for photo, one in zip(photos, found, strict=True)]
     study.sheet(pictures).save(out / "patches.png")
     typer.echo(text)
@@ -107,35 +106,3 @@ def patches(
 
 def _columns(one: "Line") -> list[float]:
     return [*one.families.values(), one.total, one.pooled]
-
-
-def _write(folder: Path, name: str, text: str, rows: Iterable[Sequence[object]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(text, "utf-8")
-    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def _plot(
-    file: Path,
-    curves: dict[str, list[tuple[float, float]]],
-    across: str,
-    up: str,
-    names: Sequence[str] = (),
-) -> None:
-    """A line with dots for each method; `names` label the places 0, 1, ... of the horizontal axis."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for name, curve in curves.items():
-        axes.plot(*zip(*curve, strict=True), marker="o", label=name, linestyle="none" if names else "solid")
-    if names:
-        axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    elif across == "JPEG quality":
-        axes.invert_xaxis()
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(file, dpi=150)

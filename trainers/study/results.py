@@ -1,0 +1,45 @@
+"""Where the results of a study go: Markdown, CSV and a plot, side by side in a folder."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+def write(folder: Path, name: str, text: str, rows: Iterable[Sequence[object]]) -> None:
+    """Writes `name`.md and `name`.csv, whose rows begin with a header, into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(text, "utf-8")
+    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def plot(
+    file: Path,
+    curves: dict[str, list[tuple[float, float]]],
+    across: str,
+    up: str,
+    names: Sequence[str] = (),
+) -> None:
+    """A line with dots for each method; `names` label the places 0, 1, ... of the horizontal axis."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        axes.plot(*zip(*curve, strict=True), marker="o", label=name, linestyle="none" if names else "solid")
+    if names:
+        axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    elif across == "JPEG quality":
+        axes.invert_xaxis()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(file, dpi=150)
+
+
+def grid(rows: Sequence[Sequence[object]]) -> str:
+    """A header and rows as a Markdown table, numbers with one digit after the point."""
+    cells = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    rule = ["---", *["--:"] * (len(cells[0]) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (cells[0], rule, *cells[1:]))
