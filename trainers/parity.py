@@ -55,9 +55,10 @@ class Parity:
 def compare(files: Sequence[Path], manifest: Manifest, reference: Side, candidate: Side) -> Parity:
     """Score every file both ways, and a third way: the candidate looking where the reference looks."""
     kind = KINDS[manifest.kind]
+    choosing = {name: choice for name, choice in kind.choosing.items() if choice.graph in manifest.graphs}
     recorded: dict[str, Outputs] = {}
-    recording = _recording(reference.graphs, kind.choosing, recorded)
-    forcing = _forcing(candidate.graphs, kind.choosing, manifest, recorded)
+    recording = _recording(reference.graphs, choosing, recorded)
+    forcing = _forcing(candidate.graphs, choosing, manifest, recorded)
     wanted: list[Detection] = []
     got: list[Detection] = []
     forced: list[Detection] = []

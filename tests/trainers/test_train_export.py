@@ -1,7 +1,9 @@
 """The whole of it on a tiny data set: train, resume, export, calibrate, evaluate, serve."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -153,6 +155,24 @@ def test_a_graph_that_differs_is_not_exported(tmp_path: Path, monkeypatch: pytes
     module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
     with pytest.raises(SetupError, match=r"differs by 0\.1"):
         export_graph(module, draft(64).graphs["classify"], tmp_path / "classify.onnx")
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-4])
+def test_small_outputs_are_compared_as_strictly(
+    size: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = OpenVinoGraph.__call__
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+    nn.init.constant_(module[2].weight, 0.0)
+    nn.init.constant_(module[2].bias, size)
+    for factor, exported in ((1.0005, True), (1.002, False)):
+
+        def scaled(self: OpenVinoGraph, *arrays: Any, factor: float = factor) -> Any:
+            return (call(self, *arrays)[0] * np.float32(factor),)
+
+        monkeypatch.setattr(OpenVinoGraph, "__call__", scaled)
+        with nullcontext() if exported else pytest.raises(SetupError, match="differs"):
+            export_graph(module, draft(64).graphs["classify"], tmp_path / "classify.onnx")
 
 
 def test_evaluation(bundle: Bundle, data: Path, tmp_path: Path) -> None:
