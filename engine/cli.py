@@ -217,6 +217,12 @@ def _elsewhere(name: str, module: str, extra: str, help: str) -> None:
 
 
 _elsewhere("client", "assay.engine.client_command:client_command", "", "Send files and folders to a server.")
+_elsewhere(
+    "compile",
+    "assay.engine.executors.compile:compile_command",
+    "gpu",
+    "Build a bundle's graphs for TensorRT ahead of time, or quantise them.",
+)
 _elsewhere("train", "assay.trainers.cli:train", "train", "Train a detector.")
 _elsewhere("audit", "assay.trainers.data.audit_command:audit", "train", "Find what gives a data set away.")
 _elsewhere("calibrate", "assay.trainers.cli:calibrate", "train", "Fit a bundle's calibration and thresholds.")

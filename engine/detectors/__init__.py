@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +25,9 @@ __all__ = [
     "intermediate_bytes",
     "make_graphs",
 ]
+
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ def intermediate_bytes(bundle: Bundle) -> int:
 def make_graphs(
     bundle: Bundle,
     precision: Callable[[str], str],
-    executor: Callable[[Path, GraphSpec, str], Graph],
-) -> dict[str, Graph]:
+    executor: Callable[[Path, GraphSpec, str], Made],
+) -> dict[str, Made]:
     """Every graph that the detector of `bundle` asks for, run by `executor(file, spec, precision)`.
 
     Graphs that choose indices run in fp32, the others in `precision(name)`. What would be the same executor
@@ -119,7 +123,7 @@ def make_graphs(
     """
     wanted = {name: (name, precision(name)) for name in bundle.manifest.graphs}
     wanted |= {name: (choice.graph, "fp32") for name, choice in KINDS[bundle.kind].choosing.items()}
-    made: dict[tuple[str, str], Graph] = {}
+    made: dict[tuple[str, str], Made] = {}
     for name, precise in dict.fromkeys(wanted.values()):
         spec = bundle.manifest.graphs[name]
         made[name, precise] = executor(bundle.path / spec.file, spec, precise)

@@ -1,0 +1,64 @@
+"""Where what is built from bundles lies: TensorRT engines, and graphs quantised on this machine.
+
+The folder is that of the variable ASSAY_CACHE, else `assay` in the user's cache folder. A bundle is never
+written to, and what is in the cache can be built again, so the folder may be deleted or moved at any time.
+Several processes may use it at once.
+"""
+
+import hashlib
+import os
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from assay.engine.errors import SetupError
+
+
+def folder() -> Path:
+    """The cache folder, which need not exist yet."""
+    if named := os.environ.get("ASSAY_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay"
+
+
+def engine_file(root: Path, sha256: str, runtime: str, device: str, precision: str) -> Path:
+    """Where the engine lies that `runtime` (name and version) built for `device` from the graph of that hash.
+
+    Assay's version is part of the place, because conversions to lower precisions are Assay's own.
+    """
+    return root / f"assay-{version('assay')}" / runtime / device / f"{sha256}.{precision}.engine"
+
+
+def timing_file(root: Path, runtime: str, device: str) -> Path:
+    """Where `runtime` keeps what it measured on `device`, so that it need not measure again."""
+    return root / f"assay-{version('assay')}" / runtime / device / "timing.cache"
+
+
+def quantised_file(root: Path, sha256: str) -> Path:
+    """Where the int8 form lies that was made on this machine of the graph of that hash."""
+    return root / "int8" / f"{sha256}.onnx"
+
+
+def write(file: Path, data: bytes) -> Path:
+    """Write a file whole or not at all, whoever else writes it.
+
+    Raises:
+        SetupError: the folder cannot be written to.
+    """
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        partial.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise SetupError(
+            f"{file} cannot be written: {error.strerror}; name a folder with -o or ASSAY_CACHE"
+        ) from None
+    return file
+
+
+def sha256_of(data: bytes) -> str:
+    """The SHA-256 of `data` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,135 @@
+"""`assay compile`: a bundle's graphs made ready for a runtime ahead of time, on any machine."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from assay.engine import bundle as bundles
+from assay.engine.bundle import Bundle, GraphSpec
+from assay.engine.detectors import detector_of, make_graphs
+from assay.engine.errors import SetupError
+from assay.engine.executors import cache, tensorrt_library
+from assay.engine.executors.tensorrt_build import MAX_BATCH, Builder
+
+console = Console(stderr=True)
+
+
+class Target(StrEnum):
+    TENSORRT = "tensorrt"
+    TENSORRT_RTX = "tensorrt-rtx"
+    OPENVINO = "openvino"
+
+
+class Precision(StrEnum):
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
+def compile_command(
+    bundle: Annotated[str, typer.Argument(help="A shipped bundle, or a bundle's folder.")],
+    target: Annotated[Target, typer.Option(help="The runtime.")],
+    precision: Annotated[
+        Precision, typer.Option(help="Graphs that choose indices stay in fp32.")
+    ] = Precision.FP32,
+    max_batch: Annotated[int, typer.Option(min=1, help="Largest batch of an engine.")] = MAX_BATCH,
+    sm: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="tensorrt-rtx: a GPU architecture, such as 89; repeat for more. [default: its own]"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Cache folder to write to. [default: ASSAY_CACHE]")
+    ] = None,
+) -> None:
+    """Build a bundle's engines ahead of time; `assay serve` finds them in the cache folder."""
+    if sm and target is not Target.TENSORRT_RTX:
+        raise SetupError("--sm is for tensorrt-rtx; TensorRT builds for the GPU at hand")
+    chosen = bundles.find(bundle)
+    detector_of(chosen)
+    if unmeasured := [
+        name for name, spec in chosen.manifest.graphs.items() if precision not in spec.precisions
+    ]:
+        print(
+            f"assay: {chosen.name} was not measured in {precision} ({', '.join(unmeasured)}): serving it so "
+            "needs --allow-unmeasured",
+            file=sys.stderr,
+        )
+    if target is Target.OPENVINO:
+        raise SetupError("OpenVINO compiles fp32 and bf16 graphs when it loads them: nothing to build ahead")
+    for builder in _builders(target, sm or []):
+        for file in compile_bundle(chosen, builder, precision, max_batch, out or cache.folder()):
+            print(file)
+
+
+def compile_bundle(
+    bundle: Bundle, builder: Builder, precision: str, max_batch: int, root: Path
+) -> Iterator[Path]:
+    """Builds an engine of every graph that the bundle's detector asks for -> their files below `root`."""
+    files: list[Path] = []
+
+    def build(file: Path, spec: GraphSpec, precise: str) -> Path:
+        with _bar(f"{file.name} {precise} {builder.device}") as progress:
+            engine = builder.build(file, spec, precise, max_batch, progress)
+        files.append(cache.write(builder.file(spec, precise, root), engine))
+        return files[-1]
+
+    make_graphs(bundle, lambda name: precision, build)
+    yield from files
+
+
+def _builders(target: Target, architectures: list[int]) -> list[Builder]:
+    if target is Target.TENSORRT:
+        builder = Builder(tensorrt_library.library(tensorrt_library.FULL))
+        _current()
+        return [builder]
+    trt = tensorrt_library.library(tensorrt_library.RTX)
+    return [Builder(trt, sm) for sm in architectures or [_current()]]
+
+
+def _current() -> int:
+    """The compute capability of the GPU at hand, 89 for 8.9."""
+    try:
+        import cupy
+
+        return int(cupy.cuda.Device(0).compute_capability)
+    except Exception:  # no CuPy, no driver, no GPU
+        raise SetupError(
+            "there is no GPU here that could be asked for its architecture: for tensorrt-rtx name one, such "
+            "as --sm 89; tensorrt builds on the GPU that will run the engine"
+        ) from None
+
+
+class _Bar:
+    """The builder's phases as progress bars, one below another."""
+
+    def __init__(self, progress: Progress, title: str) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+        self._title = title
+
+    def start(self, phase: str, steps: int) -> None:
+        name = phase if self._tasks else self._title
+        self._tasks[phase] = self._progress.add_task("  " * len(self._tasks) + name, total=steps)
+
+    def step(self, phase: str, done: int) -> None:
+        self._progress.update(self._tasks[phase], completed=done)
+
+    def finish(self, phase: str) -> None:
+        self._progress.remove_task(self._tasks.pop(phase))
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[_Bar]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield _Bar(progress, title)
