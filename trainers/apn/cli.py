@@ -38,6 +38,10 @@ def train_apn(
         Literal["paper", "published"],
         typer.Option(help="Losses as the paper defines them, or with the published code's weights."),
     ] = "paper",
+    form: Annotated[
+        Literal["whole", "no_implicit", "no_explicit", "frequency", "space", "spectra", "split"],
+        typer.Option(help="The network, or one of table 4's ablations, which the engine does not serve."),
+    ] = "whole",
     recipe: Annotated[
         Literal["none", "cnn_aug", "shipped"], typer.Option(help="Augmentation; none is the paper's.")
     ] = "none",
@@ -96,6 +100,7 @@ def train_apn(
             frequency=frequency,
             masks=masks,
             objective=objective,
+            form=form,
             weights=", ".join(f"{branch}: {file.name}" for branch, file in weights.items()),
             data=data,
             min_side=min_side,

@@ -1,14 +1,17 @@
 """Training `apn`: the network and the estimator of mutual information in turn (section 4.2.2)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 
-from assay.engine.bundle import Bundle, Calibration
+from assay.engine.bundle import Bundle, Calibration, Manifest
+from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch
 from assay.engine.errors import SetupError
+from assay.kernels import view
 from assay.trainers import checkpoint
 from assay.trainers.apn.bundle import draft, export, torch_graphs, view_rule
 from assay.trainers.apn.club import Club
@@ -19,13 +22,14 @@ from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.fit import BEST, LAST, Fit
 from assay.trainers.metrics import Judged
 from assay.trainers.models.apn import APN, Output
+from assay.trainers.models.apn.ablation import WHOLE, Ablated, Form
 from assay.trainers.models.apn.frequency import Masks
 from assay.trainers.models.apn.network import Branch
 from assay.trainers.models.apn.trunk import Trunk
 from assay.trainers.ranks import Rank
 from assay.trainers.run import Record
 from assay.trainers.schedule import Staircase
-from assay.trainers.score import score
+from assay.trainers.score import Scored, score
 
 BASIS_SHARE = 1e-3
 """Of the learning rate, for the vectors: 1e-7 of the paper's 1e-4."""
@@ -41,12 +45,27 @@ class PurificationRun(Record):
     frequency: Trunk
     masks: Masks
     objective: ObjectiveName
+    form: Form = "whole"
     size: int
     """Side of a view in pixels."""
 
+    @property
+    def served(self) -> bool:
+        """Whether the engine can run the network; it cannot where a part is taken away."""
+        return self.form in WHOLE
+
     def network(self) -> APN:
         """A network of this run's form with random weights."""
-        return APN(self.proposals, self.spatial, self.frequency, masks=self.masks, size=self.size)
+        if self.served:
+            return APN(self.proposals, self.spatial, self.frequency, masks=self.masks, size=self.size)
+        return Ablated(
+            self.form, self.proposals, self.spatial, self.frequency, masks=self.masks, size=self.size
+        )
+
+    def losses(self) -> Objective:
+        """What such a network is fitted by."""
+        objective = OBJECTIVES[self.objective]
+        return replace(objective, mi=0.0) if self.form == "no_implicit" else objective
 
 
 class AlternatingFit(Fit):
@@ -150,7 +169,7 @@ def make_fit(
     return AlternatingFit(
         model,
         club,
-        OBJECTIVES[run.objective],
+        run.losses(),
         batches=batches,
         steps=max(1, len(train) // rank.world // part),
         validate=validator(run, held_out),
@@ -162,14 +181,46 @@ def make_fit(
 
 def validator(run: PurificationRun, samples: Sequence[Sample]) -> Callable[[nn.Module], Mapping[str, float]]:
     """Judges a network on the centre views of `samples`, without augmentation -> `Judged.figures`."""
-    manifest = draft(run.proposals, run.size)
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         assert isinstance(network, APN)
-        scored = score(samples, manifest, torch_graphs(network))
-        return Judged(scored, Calibration(), manifest.thresholds).figures()
+        scored = scored_by(network, samples)
+        return Judged(scored, Calibration(), draft(run.proposals, run.size).thresholds).figures()
 
     return validate
+
+
+def trained(folder: Path, *, best: bool = True) -> tuple[PurificationRun, APN]:
+    """The run in `folder` and its best or last network. Raises SetupError where there is none."""
+    run = PurificationRun.read(folder)
+    model = run.network()
+    model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
+    return run, model
+
+
+def scored_by(
+    network: APN, samples: Sequence[Sample], alter: Callable[[Image], Image] | None = None
+) -> Scored:
+    """Scores `samples` by the served chain, or by the network itself where it is an ablation."""
+    manifest = draft(network.proposals, network.size)
+    if isinstance(network, Ablated):
+        return score(samples, manifest, {}, detect=forward_detector(network.eval()), alter=alter)
+    return score(samples, manifest, torch_graphs(network), alter=alter)
+
+
+def forward_detector(network: APN) -> Detector:
+    """A detector that runs `network` as it is, for what the engine does not serve."""
+
+    def detect(
+        images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+    ) -> list[Detection]:
+        device = network.get_parameter("classifier.0.weight").device
+        views = torch.from_numpy(view(images, manifest.view)).to(device)
+        with torch.inference_mode():
+            logits = network(views).logits
+        return [Detection(logit) for logit in (logits[:, 1] - logits[:, 0]).tolist()]
+
+    return detect
 
 
 def export_run(
@@ -183,10 +234,13 @@ def export_run(
     min_side: int,
     programs: bool = False,
 ) -> Bundle:
-    """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated."""
-    run = PurificationRun.read(folder)
-    model = run.network()
-    model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
+    """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated.
+
+    Raises SetupError where the run is an ablation, which the engine does not serve.
+    """
+    run, model = trained(folder, best=best)
+    if not run.served:
+        raise SetupError(f"{folder}: form {run.form!r} is an ablation, which the engine does not serve")
     trained_on = run.model_dump(mode="json", exclude={"kind", "size", "data"})
     named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
     return export(

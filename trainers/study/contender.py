@@ -7,6 +7,7 @@ from pathlib import Path
 from assay.engine.bundle import Bundle
 from assay.engine.errors import SetupError
 from assay.trainers import checkpoint
+from assay.trainers.apn import fit as apn
 from assay.trainers.data.augment import Pixels
 from assay.trainers.data.samples import Sample
 from assay.trainers.export import graphs_of
@@ -50,6 +51,9 @@ def contender(text: str) -> Contender:
         network = Fusing(record.backbone, record.patches)
         network.load_state_dict(checkpoint.load_state(folder / BEST))
         return Contender(name, lambda samples, alter: scored_by(network, samples, alter))
+    if kind_of(folder) == "apn":
+        _, purifier = apn.trained(folder)
+        return Contender(name, lambda samples, alter: apn.scored_by(purifier, samples, alter))
     run = Run.read(folder)
     model = Plain(run.backbone)
     model.load_state_dict(checkpoint.load_state(folder / BEST))
