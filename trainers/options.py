@@ -8,7 +8,8 @@ import typer
 DATA_HELP = (
     "Data set: a folder with a manifest.csv (made by `assay data`), or a folder tree in which train/ and "
     "val/ hold folders named 0_real, real or nature and 1_fake, fake or ai, at any depth, or real and "
-    "folders named after generators (DiffusionForensics)."
+    "folders named after generators (DiffusionForensics), or the lists of 140k Real and Fake Faces, or "
+    "Flickr-Faces-HQ beside 1-Million-Fake-Faces."
 )
 WEIGHTS_HELP = (
     "Pretrained ImageNet weights of the {} in torchvision's layout. Without, training starts from random "

@@ -3,7 +3,8 @@
 Two forms are read. A folder tree names its classes by folder: `0_real`, `real`, `nature` against `1_fake`,
 `fake`, `ai`, at any depth. Names decide, never the alphabet: GenImage's `ai` sorts before `nature`, the
 opposite of CNNDetection's `0_real` and `1_fake`. Where `real` stands beside folders of other names alone, as
-in DiffusionForensics, these are generators. A benchmark folder has a `manifest.csv` that says it all.
+in DiffusionForensics, these are generators. A benchmark folder has a `manifest.csv` that says
+it all. The face paper's data sets have forms of their own, see `faces`.
 """
 
 import math
@@ -14,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from assay.engine.errors import SetupError
-from assay.trainers.data import manifest
+from assay.trainers.data import faces, manifest
 from assay.trainers.data.scenes import find_scenes, images_of
 
 REAL_FOLDERS = frozenset({"0_real", "real", "nature"})
@@ -52,7 +53,9 @@ def read_samples(root: Path, min_side: int = 0) -> list[Sample]:
     """
     if not root.is_dir():
         raise SetupError(f"{root} is not a folder")
-    samples = _of_manifest(root) if (root / manifest.FILE_NAME).is_file() else _of_tree(root)
+    samples = (
+        _of_manifest(root) if (root / manifest.FILE_NAME).is_file() else _of_faces(root) or _of_tree(root)
+    )
     if not samples:
         folders = ", ".join(sorted(REAL_FOLDERS | FAKE_FOLDERS))
         raise SetupError(f"no images in {root}: it needs a {manifest.FILE_NAME}, or folders named {folders}")
@@ -88,6 +91,13 @@ def _of_manifest(root: Path) -> list[Sample]:
             side=min(record.width, record.height),
         )
         for record in records
+    ]
+
+
+def _of_faces(root: Path) -> list[Sample]:
+    return [
+        Sample(face.path, face.label, face.split, face.group, pool="faces")
+        for face in faces.listed(root) or faces.nested(root)
     ]
 
 
