@@ -15,6 +15,12 @@ QUEUED = Gauge("assay_queue_images", "Images that wait for a worker")
 BUDGET_USED = Gauge("assay_budget_used_bytes", "Bytes of the memory budget in use")
 BUDGET_TOTAL = Gauge("assay_budget_bytes", "The memory budget")
 WORKERS = Gauge("assay_workers", "Workers that have passed their self-test")
+KAFKA_LAG = Gauge(
+    "assay_kafka_lag_records",
+    "Records behind the committed offset of an owned partition",
+    ["topic", "partition"],
+)
+KAFKA_HELD = Gauge("assay_kafka_held_bytes", "Bytes of records taken without an acknowledged outcome")
 RESTARTS = Counter("assay_worker_restarts_total", "Workers that were replaced")
 
 

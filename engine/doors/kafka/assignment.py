@@ -82,6 +82,14 @@ class Assignment:
         """The group's coordinator has noted `offsets`."""
         self._committed.update({name: offset.offset for name, offset in offsets.items()})
 
+    def lag(self, ends: Callable[[Any], int | None]) -> dict[Any, int]:
+        """Records behind the committed offset of each partition, where that and its end, by `ends`, are known."""
+        return {
+            name: end - self._committed[name]
+            for name in self._partitions
+            if name in self._committed and (end := ends(name)) is not None
+        }
+
     def acknowledged(self) -> dict[Any, int]:
         """Of each partition the end of the unbroken run of acknowledged outcomes, where there is one."""
         return {

@@ -25,6 +25,7 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 
+from assay.engine import telemetry
 from assay.engine.doors.kafka import clients
 from assay.engine.doors.kafka.assignment import Assignment, Rebalance
 from assay.engine.doors.kafka.emitter import Emitter
@@ -156,6 +157,7 @@ class KafkaDoor:
             self._offer_until(time.monotonic() + POLL_SECONDS)
             if time.monotonic() >= commit_at:
                 self._commit(consumer)
+                self._report(consumer)
                 commit_at = time.monotonic() + COMMIT_SECONDS
         if not self._stopping.is_set():
             self._commit(consumer)
@@ -228,6 +230,12 @@ class KafkaDoor:
             if not error.retriable:
                 raise
             log.warning("offsets were not committed, trying again: %s", error)
+
+    def _report(self, consumer: Any) -> None:
+        telemetry.KAFKA_HELD.set(self._assignment.bytes)
+        telemetry.KAFKA_LAG.clear()  # partitions that are another member's now are no longer ours to report
+        for name, records in self._assignment.lag(consumer.highwater).items():
+            telemetry.KAFKA_LAG.labels(name.topic, name.partition).set(records)
 
     def _positions(self, consumer: Any) -> dict[Any, int]:
         """What to commit: behind acknowledged outcomes or, where nothing is under way, behind all that was

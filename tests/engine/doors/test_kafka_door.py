@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
+from prometheus_client import REGISTRY
 from support.kafka import (
     DisorderedCore,
     Topics,
@@ -77,6 +78,8 @@ def test_an_offset_is_never_committed_beyond_a_gap(broker: Broker) -> None:
     with serving(core, topics.settings()) as served:
         wait_until(lambda: topics.committed() == {0: 2})
         time.sleep(1.2)  # two more rounds of committing
+        labels = {"topic": topics.input, "partition": "0"}
+        assert REGISTRY.get_sample_value("assay_kafka_lag_records", labels) == 4
         assert topics.committed() == {0: 2}
         assert len(topics.answers()) == 2
         core.release()
