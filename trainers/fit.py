@@ -101,15 +101,19 @@ class Fit:
         settings: FitSettings,
         folder: Path,
         rank: Rank | None = None,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
-        """`batches(epoch)` gives the `steps` batches of an epoch; `validate` gets a network in eval mode."""
+        """`batches(epoch)` gives the `steps` batches of an epoch; `validate` gets a network in eval mode.
+
+        `shares`: of the rate, what parameters get whose names begin so; with 0 they stay as they are.
+        """
         self.rank = rank or Rank()
         self.model = model.to(self.rank.device)
         self.trained = self.rank.wrap(model)
         self.batches, self.steps = batches, steps
         self.loss, self.validate = loss, validate
         self.settings, self.folder = settings, folder
-        self.optimizer = _optimizer(model, settings)
+        self.optimizer = _optimizer(model, settings, shares or {})
         self.schedule = _schedule(settings, -(-steps // settings.accumulate))
         self.average = _average(model, settings.average) if settings.average else None
         self.progressed = Progressed()
@@ -235,8 +239,15 @@ class Fit:
             (self.folder / UNREADABLE).write_text("".join(f"{path}\n" for path in sorted(self.unreadable)))
 
 
-def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _optimizer(model: nn.Module, settings: FitSettings, shares: Mapping[str, float]) -> torch.optim.Optimizer:
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        share = next((share for prefix, share in shares.items() if name.startswith(prefix)), 1.0)
+        if not share:
+            parameter.requires_grad = False
+        if parameter.requires_grad:
+            groups.setdefault(share, []).append(parameter)
+    learnt = [{"params": group, "share": share} for share, group in groups.items()]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(learnt, momentum=0.9, weight_decay=settings.weight_decay)
     return torch.optim.AdamW(learnt, weight_decay=settings.weight_decay)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support import real_photos
 from support.fusing import SIZES, Pixels, resized
 from support.fusing_networks import lively
 
@@ -80,10 +81,18 @@ def test_bf16_looks_where_fp32_looks(bundle: Bundle, files: list[Path], referenc
     assert parity.forced > 0.001  # and the rest is really bf16
 
 
+def test_real_photographs(bundle: Bundle, reference: Side) -> None:
+    parity = compare(real_photos.few(8), bundle.manifest, reference, Side(graphs_of(bundle)))
+    assert parity.images == 8
+    assert parity.same_choices == 1
+    assert parity.largest <= 0.001
+
+
 @pytest.mark.full
 @pytest.mark.timeout(1200)
-def test_two_hundred_photographs(bundle: Bundle, reference: Side, tmp_path: Path) -> None:
-    files = photographs(tmp_path, 200)
+def test_two_hundred_real_photographs(bundle: Bundle, reference: Side) -> None:
+    """Two hundred distinct photographs as they are stored, shorter sides from 128 to 1280 pixels."""
+    files = real_photos.many(200)
     parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
     assert parity.images == 200
     assert parity.same_choices >= 0.99

@@ -162,6 +162,28 @@ def test_a_run_leaves_out_small_images(data: Path, tmp_path: Path) -> None:
         assay("train", "fusing", "--data", data, "--out", tmp_path / "run", *options.split())
 
 
+def test_a_backbone_learns_by_its_share_of_the_rate(data: Path, tmp_path: Path) -> None:
+    """With no share it stays as it was, statistics of its normalisation included; the rest learns."""
+    before = Fusing("resnet18").state_dict()
+    torch.save({name.removeprefix("resnet."): value for name, value in before.items() if "resnet." in name},
+               tmp_path / "weights.pth")  # fmt: skip
+    moved = {}
+    for share in (0, 0.01):
+        options = (
+            f"--weights {tmp_path / 'weights.pth'} --hold-statistics --backbone-share {share} --epochs 1"
+        )
+        folder = tmp_path / f"run{share}"
+        assay("train", "fusing", "--data", data, "--out", folder, *options.split(), *SMALL.split())
+        after = load_state(folder / "last.pt")
+        change = {name: (after[name] - value).abs().max().item() for name, value in before.items()}
+        moved[share] = max(value for name, value in change.items() if name.startswith("resnet."))
+        assert not any(value for name, value in change.items() if "running" in name)
+        assert max(value for name, value in change.items() if name.startswith("fc1")) > 1e-3
+    assert moved[0] == 0
+    # Adam's first steps are as long as the rate: 0.001, and a hundredth of it
+    assert 0 < moved[0.01] < 1e-4
+
+
 def test_an_ablation_trains_and_is_not_served(data: Path, tmp_path: Path) -> None:
     options = ["--patches", "random", "--epochs", 1, *SMALL.split()]
     assay("train", "fusing", "--data", data, "--out", tmp_path / "run", *options)

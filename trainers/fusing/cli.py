@@ -38,6 +38,10 @@ def train_fusing(
             help="Leave the statistics of batch normalisation as they are in the pretrained weights.",
         ),
     ] = False,
+    backbone_share: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Of the rate, what the backbone learns by; 0: it stays as it is."),
+    ] = 1.0,
     recipe: options.Recipe = "cnn_aug",
     epochs: options.Epochs = 100,
     batch: Annotated[
@@ -105,6 +109,7 @@ def train_fusing(
             patches=patches,
             crop=crop,
             hold_statistics=hold_statistics,
+            backbone_share=backbone_share,
             weights=weights.name if weights else "",
             data=data,
             min_side=min_side,

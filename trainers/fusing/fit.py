@@ -36,6 +36,8 @@ class FusingRun(Record):
     """Side in pixels of what training looks at of each patch, its middle."""
     hold_statistics: bool = False
     """Whether batch normalisation keeps the statistics of the pretrained weights."""
+    backbone_share: float = 1.0
+    """Of the rate, what the backbone learns by; 0: it stays as it is."""
 
 
 def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -> Fit:
@@ -85,6 +87,7 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -
         settings=run.fit,
         folder=folder,
         rank=rank,
+        shares={"resnet.": run.backbone_share},
     )
 
 
