@@ -83,7 +83,7 @@ class Assignment:
         self._committed.update({name: offset.offset for name, offset in offsets.items()})
 
     def lag(self, ends: Callable[[Any], int | None]) -> dict[Any, int]:
-        """Records behind the committed offset of each partition, where that and its end, by `ends`, are known."""
+        """Records behind the committed offset, of partitions where it and the end (by `ends`) are known."""
         return {
             name: end - self._committed[name]
             for name in self._partitions
