@@ -26,11 +26,10 @@ from assay.engine.admission import admit
 from assay.engine.bundle import DEFAULT, Bundle, find
 from assay.engine.core import Core
 from assay.engine.decode import make_decoder
-from assay.engine.detectors import Stopwatch, detector_of
+from assay.engine.detectors import Stopwatch
 from assay.engine.doors.files import find_files, scan
-from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.outcome import Refused
-from assay.engine.scorer import choose_precision
+from assay.engine.scorer import Chain
 from assay.engine.settings import Settings
 
 BATCH = 4
@@ -94,18 +93,14 @@ def _loop(path: Path, files: list[bytes], count: int, barrier: Barrier) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     bundle = Bundle.load(path)
     settings = Settings()
-    detect, decoder = detector_of(bundle), make_decoder(settings.decoder)
-    graphs = {
-        name: OpenVinoGraph(bundle.path / spec.file, spec, choose_precision(bundle, name, settings))
-        for name, spec in bundle.manifest.graphs.items()
-    }
+    chain, decoder = Chain(bundle, settings), make_decoder(settings.decoder)
 
     def run(count: int) -> None:
         for start in range(0, count, BATCH):
             batch = [files[number % len(files)] for number in range(start, min(start + BATCH, count))]
             decoded = decoder.decode([(data, admit(data, settings.limits, 1)) for data in batch])
             images = [image for image in decoded if not isinstance(image, Refused)]
-            assert len(detect(images, graphs, bundle.manifest, Stopwatch())) == len(batch)
+            assert len(chain.detect(images, Stopwatch())) == len(batch)
 
     run(2 * BATCH)
     barrier.wait()  # all are loaded and warm

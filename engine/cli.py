@@ -38,8 +38,20 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes, by default one a core; 0: none."),
 ]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        "--devices", help="GPUs to run on, such as 0,1: a worker each, in the place of CPU workers."
+    ),
+]
+Executor = Annotated[
+    Literal["auto", "openvino", "tensorrt", "torch_export"] | None,
+    typer.Option(
+        "--executor", help="What runs the graphs, by default what the device and its libraries allow."
+    ),
+]
 Precision = Annotated[
-    Literal["auto", "fp32", "bf16"] | None,
+    Literal["auto", "fp32", "bf16", "fp16"] | None,
     typer.Option("--precision", help="By default the fastest one that was measured."),
 ]
 Unmeasured = Annotated[
@@ -57,6 +69,8 @@ def scan_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write a CSV file.")] = None,
     workers: Workers = None,
+    devices: Devices = None,
+    executor: Executor = None,
     precision: Precision = None,
     allow_unmeasured: Unmeasured = None,
     config: Config = None,
@@ -65,7 +79,7 @@ def scan_command(
     """Score files and folders: one line for each regular file, a verdict or why there is none."""
     start_log(logging.INFO if verbose else logging.WARNING)
     total = sum(1 for _ in find_files(paths))
-    settings = engine_settings(config, workers, precision, allow_unmeasured)
+    settings = engine_settings(config, workers, precision, allow_unmeasured, _numbers(devices), executor)
     with report.writer(as_json, csv) as write:
         core = Core([find(bundle)], settings)
         try:
@@ -94,7 +108,7 @@ def explain_command(
     from assay.engine.explain import explain
 
     start_log(logging.WARNING)
-    settings = engine_settings(config, 0, precision, allow_unmeasured)
+    settings = engine_settings(config, 0, precision, allow_unmeasured, devices=())
     if not image.is_file():
         raise SetupError(f"{image} is no file" if image.exists() else f"{image} does not exist")
     try:
@@ -125,6 +139,8 @@ def serve_command(
     rejects_topic: Annotated[str | None, typer.Option("--rejects", help="Topic of rejected images.")] = None,
     group: Annotated[str | None, typer.Option("--group", help="Consumer group.")] = None,
     workers: Workers = None,
+    devices: Devices = None,
+    executor: Executor = None,
     precision: Precision = None,
     allow_unmeasured: Unmeasured = None,
     config: Config = None,
@@ -153,7 +169,7 @@ def serve_command(
     kafka_settings = (
         load(KafkaSettings, tables.get("kafka", {}), brokers=kafka, **topics) if "kafka" in doors else None
     )
-    settings = engine_settings(config, workers, precision, allow_unmeasured)
+    settings = engine_settings(config, workers, precision, allow_unmeasured, _numbers(devices), executor)
     check_addresses(grpc_settings, http_settings)
     core = Core([find(name) for name in bundle or [DEFAULT]], settings)
     serve(
@@ -177,11 +193,34 @@ def bundles_command(
 
 
 def engine_settings(
-    config: Path | None, workers: int | None, precision: str | None, allow_unmeasured: bool | None
+    config: Path | None,
+    workers: int | None,
+    precision: str | None,
+    allow_unmeasured: bool | None,
+    devices: Sequence[int] | None = None,
+    executor: str | None = None,
 ) -> Settings:
     """The engine's settings: options, then the environment, then the settings file."""
     table = {name: value for name, value in read_config(config).items() if name not in DOORS}
-    return load(Settings, table, workers=workers, precision=precision, allow_unmeasured=allow_unmeasured)
+    return load(
+        Settings,
+        table,
+        workers=workers,
+        precision=precision,
+        allow_unmeasured=allow_unmeasured,
+        devices=devices,
+        executor=executor,
+    )
+
+
+def _numbers(devices: str | None) -> list[int] | None:
+    """The numbers in a list such as "0,1"; none in an empty one."""
+    if devices is None:
+        return None
+    try:
+        return [int(number) for number in devices.split(",")] if devices.strip() else []
+    except ValueError:
+        raise SetupError(f"--devices takes numbers of GPUs, such as 0,1, not {devices!r}") from None
 
 
 def start_log(level: int) -> None:

@@ -7,8 +7,10 @@ Doors only translate. Limits, batching, rejections and metrics are made here, on
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from time import monotonic
 from typing import Literal
 
@@ -23,7 +25,7 @@ from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, Reason, Refused, Rejection
 from assay.engine.process import WorkerProcess
 from assay.engine.queue import BatchLimits, Queue, Ticket
-from assay.engine.runner import Runner, too_late
+from assay.engine.runner import Runner, Worker, too_late
 from assay.engine.settings import MIB, Settings
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ class Core:
 
     Raises:
         BundleError: a bundle cannot be served.
-        SetupError: the memory budget is too small for the largest image that the limits admit.
+        SetupError: the memory budget is too small for the largest image that the limits admit, or a library
+            that the settings need is not installed.
         EngineFault: no worker passed its self-test.
     """
 
@@ -53,7 +56,7 @@ class Core:
         self._check_budget()
         self._budget = Budget(settings.memory)
         telemetry.BUDGET_TOTAL.set(settings.memory)
-        self._queue = Queue(BatchLimits(settings.batch, settings.limits.max_bytes, settings.memory // 4))
+        self._queue = Queue(BatchLimits(settings.batch, settings.slot_bytes, settings.batch_bytes))
         self._lock = threading.Lock()
         self._fault: EngineFault | None = None
         self._watchers: list[Callable[[EngineFault], None]] = []
@@ -72,19 +75,27 @@ class Core:
             )
 
     def _start(self, bundles: Sequence[Bundle]) -> None:
-        worker = WorkerProcess if self.settings.workers else InlineWorker
-        self._living = max(1, self.settings.workers)
-        for number in range(self._living):
-            name = f"assay-runner-{number}"
-            runner = Runner(lambda: worker(bundles, self.settings), self._queue, self, name)
+        settings = self.settings
+        starts: list[Callable[[], Worker]] = [lambda: WorkerProcess(bundles, settings)] * settings.workers
+        names = [f"worker {number}" for number in range(settings.workers)]
+        if not settings.workers:
+            starts, names = [lambda: InlineWorker(bundles, settings)], ["the inline worker"]
+        elif settings.devices:
+            starts = [partial(WorkerProcess, bundles, settings, device) for device in settings.devices]
+            names = [f"GPU {device}" for device in settings.devices]
+        self._living = len(starts)
+        for name, start in zip(names, starts, strict=True):
+            runner = Runner(start, self._queue, self, name)
             self._runners.append(runner)
             runner.start()
         for runner in self._runners:
             runner.ready.wait()
-        if descriptions := [runner.description for runner in self._runners if runner.description]:
-            log.info("%d workers serve %s", len(descriptions), descriptions[0])
+        serving = Counter(runner.description for runner in self._runners if runner.description)
+        for description, count in serving.items():
+            log.info("%d workers serve %s", count, description)
         if self._fault:
-            raise self._fault.__cause__ if isinstance(self._fault.__cause__, BundleError) else self._fault
+            cause = self._fault.__cause__
+            raise cause if isinstance(cause, BundleError | SetupError) else self._fault
 
     @property
     def serving(self) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 
 from assay.engine.bundle import Bundle
 from assay.engine.channel import Channel
-from assay.engine.errors import BundleError
+from assay.engine.device import environment
+from assay.engine.errors import BundleError, SetupError
 from assay.engine.queue import Ticket
 from assay.engine.settings import Settings
 from assay.engine.slots import Slot
@@ -35,17 +36,27 @@ class WorkerLost(Exception):
     """The worker ended, or did not answer in time; the message says what is known."""
 
 
+FAULTS: Mapping[str | None, type[Exception]] = {"BundleError": BundleError, "SetupError": SetupError}
+"""What a worker may say that no other worker would do better."""
+
+
 class WorkerProcess:
     """A running worker that has passed its self-test.
 
+    With `device` it sees that GPU alone.
+
     Raises:
         BundleError: it cannot run one of the bundles.
+        SetupError: a setting does not work on this machine.
         WorkerLost: it ended or failed its self-test.
     """
 
-    def __init__(self, bundles: Sequence[Bundle], settings: Settings) -> None:
+    def __init__(self, bundles: Sequence[Bundle], settings: Settings, device: int | None = None) -> None:
+        own = {name: "1" for name in THREADS if name not in os.environ}
+        if device is not None:
+            own = environment(device, os.environ)
         self._timeout = settings.worker_timeout
-        self._slots = [Slot.create(settings.limits.max_bytes) for _ in range(SLOTS)]
+        self._slots = [Slot.create(settings.slot_bytes) for _ in range(SLOTS)]
         self._next = 0
         ours, theirs = socket.socketpair()
         fds = [theirs.fileno(), *(slot.fd for slot in self._slots)]
@@ -57,14 +68,14 @@ class WorkerProcess:
                 pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 stdout=STDERR,
-                env=os.environ | {name: "1" for name in THREADS if name not in os.environ},
+                env=os.environ | own,
             )
         try:
             self._tell(
                 {
                     "settings": json.loads(settings.model_dump_json()),
                     "bundles": [str(Path(bundle.path).resolve()) for bundle in bundles],
-                    "slot_bytes": settings.limits.max_bytes,
+                    "slot_bytes": settings.slot_bytes,
                     "log_level": log.getEffectiveLevel(),
                 }
             )
@@ -109,7 +120,7 @@ class WorkerProcess:
         except TimeoutError:
             raise WorkerLost(f"worker {self.pid} did not answer within {timeout:g} s") from None
         if "fault" in message:
-            raise (BundleError if message.get("bundle") else WorkerLost)(message["fault"])
+            raise FAULTS.get(message.get("kind"), WorkerLost)(message["fault"])
         return message
 
     def _last_words(self) -> str:

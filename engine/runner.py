@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from assay.engine import telemetry
-from assay.engine.errors import BundleError
+from assay.engine.errors import BundleError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome, Reason, Rejection, from_dict
 from assay.engine.process import SLOTS, WorkerLost
@@ -95,7 +95,7 @@ class Runner(threading.Thread):
         while not self._aborted:
             try:
                 self._process = self._start_process()
-            except (WorkerLost, BundleError) as error:
+            except (WorkerLost, BundleError, SetupError) as error:
                 return error
             if cause:
                 telemetry.RESTARTS.inc()

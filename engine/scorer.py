@@ -5,17 +5,22 @@ The same object runs in every worker process and, with `workers=0`, in the calle
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 import simplejpeg
 
 from assay.engine.admission import Header, admit
 from assay.engine.bundle import Bundle
-from assay.engine.decode import make_decoder
+from assay.engine.decode import Decoded, make_decoder
 from assay.engine.detectors import Detection, Graph, Image, Stopwatch, detector_of, make_graphs
-from assay.engine.errors import BundleError, EngineFault
-from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
+from assay.engine.device import Gpu, host_threads
+from assay.engine.errors import EngineFault
+from assay.engine.executors.choose import choose
+from assay.engine.halving import Halving
 from assay.engine.outcome import Outcome, Refused, Verdict
 from assay.engine.settings import Limits, Settings
 
@@ -28,37 +33,71 @@ class Job:
     header: Header
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decoded images, or why not; the seconds that took; on a GPU the event after which pixels are there."""
+
+    results: Sequence[Decoded]
+    seconds: float
+    ready: Any
+
+
 class Scorer:
     """Scores batches for the bundles it was made with.
 
+    On the CPU or, where the settings name `devices`, on the first GPU that the process sees.
+
+    `score` is `decode` and then `judge`, which may be called in two threads: one decodes the next batch.
+
     Raises:
         BundleError: a bundle's kind, graph or precision cannot be served.
+        SetupError: a library that the settings need is not installed.
+        EngineFault: the GPU cannot be used.
     """
 
     def __init__(self, bundles: Sequence[Bundle], settings: Settings) -> None:
-        self._decoder = make_decoder(settings.decoder)
+        self._gpu = Gpu() if settings.devices else None
+        threads = host_threads(len(settings.devices))
+        with self._gpu.decoding() if self._gpu else nullcontext():
+            self._decoder = make_decoder(settings.decoder, self._gpu is not None, threads)
+        self._halving: Halving[Image, Detection] = Halving(self._gpu.release if self._gpu else lambda: None)
         self._chains = {bundle.name: Chain(bundle, settings) for bundle in bundles}
 
     @property
     def description(self) -> str:
-        """The bundles, and the precision that each graph runs in."""
-        return "; ".join(chain.description for chain in self._chains.values())
+        """The bundles, what runs them, and the precision that each graph runs in."""
+        chains = "; ".join(chain.description for chain in self._chains.values())
+        return f"{chains}, on {self._gpu.name}" if self._gpu else chains
 
     def score(self, bundle: str, jobs: Sequence[Job]) -> list[Outcome]:
         """One outcome per job, in order, with empty ids (the core knows whose they are).
 
         Raises whatever a detector raises: that is a fault of the engine, never of one image's data.
         """
+        return self.judge(bundle, self.decode(jobs))
+
+    def decode(self, jobs: Sequence[Job]) -> Batch:
+        """The pixels of a batch. On a GPU they are being decoded when this returns."""
+        watch = Stopwatch()
+        with watch.stage("decode"), self._gpu.decoding() if self._gpu else nullcontext():
+            results = self._decoder.decode([(job.data, job.header) for job in jobs])
+        return Batch(results, watch.seconds["decode"], self._gpu.decoded() if self._gpu else None)
+
+    def judge(self, bundle: str, batch: Batch) -> list[Outcome]:
+        """One outcome for each image of a decoded batch, in order; see `score`."""
         chain = self._chains[bundle]
         watch = Stopwatch()
-        with watch.stage("decode"):
-            decoded = self._decoder.decode([(job.data, job.header) for job in jobs])
-        images = [result for result in decoded if not isinstance(result, Refused)]
-        detections = iter(chain.detect(images, watch) if images else [])
-        share = {stage: seconds / len(jobs) for stage, seconds in watch.seconds.items()}
+        images = [result for result in batch.results if not isinstance(result, Refused)]
+        start = perf_counter()
+        with self._gpu.computing(batch.ready) if self._gpu else nullcontext():
+            detections = iter(self._halving(lambda part: chain.detect(part, watch), images))
+        seconds = {"decode": batch.seconds, **watch.seconds}
+        if self._gpu:  # stages are what it took to give the work to the device, and this is the rest
+            seconds["device"] = perf_counter() - start - sum(watch.seconds.values())
+        share = {stage: taken / len(batch.results) for stage, taken in seconds.items()}
         return [
             result.rejection("") if isinstance(result, Refused) else chain.verdict(next(detections), share)
-            for result in decoded
+            for result in batch.results
         ]
 
     def self_test(self) -> None:
@@ -84,12 +123,13 @@ class Chain:
     def __init__(self, bundle: Bundle, settings: Settings) -> None:
         self.bundle = bundle
         self.detector = detector_of(bundle)
+        runtime = choose(bundle, settings)
         self.graphs: Mapping[str, Graph] = make_graphs(
-            bundle, lambda name: choose_precision(bundle, name, settings), OpenVinoGraph
+            bundle, lambda name: runtime.precision(bundle, name, settings), runtime.make
         )
-        precisions = {name: choose_precision(bundle, name, settings) for name in bundle.manifest.graphs}
+        precisions = {name: runtime.precision(bundle, name, settings) for name in bundle.manifest.graphs}
         chosen = ", ".join(f"{name} in {precision}" for name, precision in precisions.items())
-        self.description = f"{bundle.name} {bundle.version} with OpenVINO: {chosen}"
+        self.description = f"{bundle.name} {bundle.version} with {runtime.title}: {chosen}"
 
     def detect(self, images: Sequence[Image], watch: Stopwatch) -> list[Detection]:
         return self.detector(images, self.graphs, self.bundle.manifest, watch)
@@ -109,23 +149,6 @@ class Chain:
             evidence=detection.evidence,
             seconds=seconds,
         )
-
-
-def choose_precision(bundle: Bundle, graph: str, settings: Settings) -> str:
-    """The precision that one graph runs in: what was asked for, or the fastest that was measured.
-
-    Raises:
-        BundleError: the precision asked for is not listed in the manifest.
-    """
-    offered = bundle.manifest.graphs[graph].precisions
-    if settings.precision == "auto":
-        return "bf16" if "bf16" in offered and computes_bf16() else "fp32"
-    if settings.precision not in offered and not settings.allow_unmeasured:
-        raise BundleError(
-            f"bundle {bundle.path}: graph {graph!r} was not measured in {settings.precision} "
-            f"(only in {', '.join(offered)}); choose one of these or allow unmeasured precisions"
-        )
-    return settings.precision
 
 
 def _test_card(side: int) -> bytes:

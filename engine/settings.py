@@ -8,9 +8,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from assay.engine.errors import SetupError
@@ -30,6 +30,11 @@ class Limits(BaseModel):
     max_scans: int = Field(100, gt=0)
     """Most scans that a progressive JPEG may hold."""
 
+
+GPU_ENCODED = 128 * MIB
+"""Encoded bytes that a batch for a GPU may hold: 64 images of 2 MB."""
+GPU_DECODED = 4096 * MIB
+"""Bytes of the budget that a batch for a GPU may hold; two of them lie in its memory at a time."""
 
 Model = TypeVar("Model", bound=BaseSettings)
 
@@ -56,21 +61,46 @@ class Settings(BaseSettings):
 
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=0)
     """Worker processes, one a core by default; 0 scores inside this process."""
-    batch: int = Field(4, gt=0)
-    """Most images that a worker takes at once. More does not help on a CPU core: the cache is the limit."""
+    devices: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """GPUs by number, one worker process each, in the place of `workers`; none: workers run on CPU cores."""
+    executor: Literal["auto", "openvino", "tensorrt", "torch_export"] = "auto"
+    """What runs the graphs; `auto` takes OpenVINO on a CPU, and on a GPU what is there. Naming `torch_export`
+    means trusting the bundle: loading its `.pt2` files may run what is in them."""
+    batch: int = Field(default_factory=lambda data: 64 if data.get("devices") else 4, gt=0)
+    """Most images that a worker takes at once, by default 4 on a CPU core, where the cache is the limit, and
+    64 on a GPU."""
     memory: int = Field(default_factory=lambda: granted_memory() // 2, gt=0)
     """Byte budget for encoded, decoded and intermediate data of all images in the engine."""
     limits: Limits = Limits()
-    decoder: Literal["turbo", "dali"] = "turbo"
-    """`turbo`: libjpeg-turbo and Pillow, image by image. `dali`: NVIDIA DALI behind a strict check."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` takes bf16 where the bundle offers it and the CPU computes in it, else fp32."""
+    decoder: Literal["auto", "turbo", "dali", "nvimgcodec"] = "auto"
+    """`turbo`: libjpeg-turbo and Pillow, image by image. `dali` and `nvimgcodec`: NVIDIA's libraries behind a
+    strict check. `auto` is turbo on a CPU and nvimgcodec on a GPU."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto` takes the fastest that the bundle offers and the device computes in, else fp32."""
     allow_unmeasured: bool = False
     """Serve a precision that the bundle's manifest does not list as measured."""
     worker_timeout: float = Field(60.0, gt=0)
     """Seconds that a worker may spend on one batch before it is taken for hung and replaced."""
-    start_timeout: float = Field(120.0, gt=0)
-    """Seconds that a new worker may take until it has scored the built-in image."""
+    start_timeout: float = Field(default_factory=lambda data: 900.0 if data.get("devices") else 120.0, gt=0)
+    """Seconds that a new worker may take until it has scored the built-in image, by default 120; on a
+    GPU 900, because graphs may be compiled at the first start."""
+
+    @property
+    def slot_bytes(self) -> int:
+        """Most encoded bytes of one batch."""
+        return max(self.limits.max_bytes, GPU_ENCODED if self.devices else 0)
+
+    @property
+    def batch_bytes(self) -> int:
+        """Most bytes of the budget that one batch may hold, but for an image that runs alone."""
+        return min(self.memory // 4, GPU_DECODED) if self.devices else self.memory // 4
+
+    @field_validator("devices")
+    @classmethod
+    def _once(cls, devices: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(devices)) < len(devices):
+            raise ValueError("each GPU can be named once")
+        return devices
 
 
 def read_config(file: Path | None) -> dict[str, Any]:

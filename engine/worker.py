@@ -2,8 +2,8 @@
 
 Started by the front as `python -m assay.engine.worker SOCKET SLOT...` (file descriptors). The first message
 holds settings and bundles; after the built-in image is scored the worker says it is ready, and then answers
-each batch. It ends when its front does. It catches no fault: whatever a detector raises ends the process with
-its last words sent ahead, and the front starts another.
+each batch; on a GPU the next one is decoded meanwhile. It ends when its front does. It catches no fault:
+whatever a detector raises ends the process with its last words sent ahead, and the front starts another.
 """
 
 import logging
@@ -13,16 +13,20 @@ import socket
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 from PIL import AvifImagePlugin
 
 from assay.engine.admission import Header
 from assay.engine.bundle import Bundle
 from assay.engine.channel import Channel
-from assay.engine.errors import BundleError
-from assay.engine.scorer import Job, Scorer
+from assay.engine.errors import AssayError
+from assay.engine.overlap import overlap
+from assay.engine.scorer import Batch, Job, Scorer
 from assay.engine.settings import Settings
 from assay.engine.slots import Slot
+
+Message = dict[str, Any]
 
 
 def main() -> None:
@@ -34,8 +38,8 @@ def main() -> None:
         run(channel, fds)
     except EOFError:
         pass
-    except BundleError as error:
-        channel.send({"fault": str(error), "bundle": True})
+    except AssayError as error:
+        channel.send({"fault": str(error), "kind": type(error).__name__})
     except Exception as error:
         traceback.print_exc()
         channel.send({"fault": f"{type(error).__name__}: {error}"})
@@ -47,18 +51,26 @@ def run(channel: Channel, fds: list[int]) -> None:
     setup = channel.receive()
     logging.basicConfig(level=setup["log_level"], format="%(levelname)s worker[%(process)d] %(message)s")
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a worker owns one core; Pillow would start a thread for each
-    scorer = Scorer(
-        [Bundle.load(Path(path)) for path in setup["bundles"]], Settings.model_validate(setup["settings"])
-    )
+    settings = Settings.model_validate(setup["settings"])
+    scorer = Scorer([Bundle.load(Path(path)) for path in setup["bundles"]], settings)
     scorer.self_test()
     slots = [Slot(fd, setup["slot_bytes"]) for fd in fds]
     channel.send({"ready": scorer.description})
-    while True:
-        batch = channel.receive()
-        slot = slots[batch["slot"]]
-        jobs = [Job(slot.view(offset, length), Header(*header)) for offset, length, header in batch["images"]]
-        outcomes = scorer.score(batch["bundle"], jobs)
+
+    def decode(message: Message) -> Batch:
+        slot = slots[message["slot"]]
+        images = message["images"]
+        return scorer.decode([Job(slot.view(start, size), Header(*header)) for start, size, header in images])
+
+    def answer(message: Message, batch: Batch) -> None:
+        outcomes = scorer.judge(message["bundle"], batch)
         channel.send({"outcomes": [outcome.to_dict() for outcome in outcomes]})
+
+    if settings.devices:
+        overlap(channel.receive, lambda message: len(message["images"]) == 1, decode, answer)
+    while True:  # one core has nothing to overlap
+        message = channel.receive()
+        answer(message, decode(message))
 
 
 if __name__ == "__main__":

@@ -17,17 +17,19 @@ JPEG, lossy WebP, AVIF and HEIC carry no checksum: damage that still is a valid 
 pixels, and no decoder can notice it. libheif applies the cropping and rotation that are part of a HEIC.
 """
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from assay.engine.admission import Header
+from assay.engine.errors import SetupError
 from assay.engine.outcome import Refused
+from assay.kernels.arrays import Array
+
+if TYPE_CHECKING:
+    from assay.engine.decode.screened import Backend
 
 Encoded = tuple[bytes | memoryview, Header]
-Decoded = NDArray[np.uint8] | Refused
+Decoded = Array | Refused
 
 
 class Decoder(Protocol):
@@ -36,22 +38,48 @@ class Decoder(Protocol):
     def decode(self, batch: Sequence[Encoded]) -> list[Decoded]:
         """One result an image, in order: (height, width, 3) uint8 RGB of the header's size, or why not.
 
-        Never raises for what the data are. An array may lie in a buffer that the next call of `decode`
-        writes to again: use it before, or copy it.
+        NumPy arrays, or CuPy arrays that are ready on the current stream. Never raises for what the data are.
+        A NumPy array may lie in a buffer that the next call writes to again: use it before, or copy it.
         """
         ...
 
 
-def make_decoder(name: Literal["turbo", "dali"]) -> Decoder:
-    """The decoder of a name in the settings.
+def make_decoder(
+    name: Literal["auto", "turbo", "dali", "nvimgcodec"] = "auto", gpu: bool = False, threads: int = 1
+) -> Decoder:
+    """The decoder of a name in the settings; its pixels lie on the current GPU or, without `gpu`, the host.
+
+    `auto` is nvimgcodec on a GPU and turbo on a CPU. For a GPU `threads` share what is done on the host: the
+    strict check, and with `turbo` the decoding.
 
     Raises:
-        SetupError: the library behind it is not installed.
+        SetupError: the library behind it is not installed, or it does not decode there.
     """
-    if name == "dali":
-        from assay.engine.decode.dali import DaliDecoder
+    name = name if name != "auto" else "nvimgcodec" if gpu else "turbo"
+    if not gpu:
+        if name == "nvimgcodec":
+            raise SetupError("the decoder 'nvimgcodec' needs a GPU: name one with --devices")
+        if name == "turbo":
+            from assay.engine.decode.turbo import TurboDecoder
 
-        return DaliDecoder()
-    from assay.engine.decode.turbo import TurboDecoder
+            return TurboDecoder()
+        from assay.engine.decode.dali import DaliBackend
+        from assay.engine.decode.screened import ScreenedDecoder
 
-    return TurboDecoder()
+        return ScreenedDecoder(DaliBackend())
+    return _on_gpu(name, threads)
+
+
+def _on_gpu(name: str, threads: int) -> Decoder:
+    import cupy
+
+    from assay.engine.decode.dali import DaliBackend
+    from assay.engine.decode.nvimgcodec import NvimgcodecBackend
+    from assay.engine.decode.screened import ScreenedDecoder
+
+    backends: dict[str, Callable[[], Backend | None]] = {
+        "turbo": lambda: None,
+        "dali": lambda: DaliBackend("mixed", threads),
+        "nvimgcodec": lambda: NvimgcodecBackend(threads),
+    }
+    return ScreenedDecoder(backends[name](), threads, cupy.asarray)

@@ -1,13 +1,9 @@
-"""NVIDIA DALI's decoder behind a strict check: the decoder of the GPU path, which also runs on a CPU.
+"""NVIDIA DALI: a decoder of whole batches that runs the same graph on a GPU (`mixed`) and on a CPU.
 
-One image that DALI cannot decode invalidates its whole pipeline and loses the batch, and many a corrupt
-image it decodes to garbage without a word. So every JPEG is first read by libjpeg-turbo in strict mode, at
-an eighth of its size, and only what passes is given to DALI. Should DALI refuse a batch all the same,
-libjpeg-turbo decodes its images one by one, which finds the offender and gives the others the same pixels,
-and a fresh pipeline takes the next batch.
+One image that it cannot decode invalidates the whole pipeline and loses the batch. Then none of the batch
+counts as decoded, and a fresh pipeline takes the next one: building it costs milliseconds.
 
-DALI is given JPEG in grey and colour. All other formats, and CMYK, take the same way as in the decoder for
-CPUs, so their pixels are the same by construction.
+It copies the encoded bytes into pinned memory of its own.
 """
 
 import logging
@@ -17,17 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from assay.engine.decode import Decoded, Encoded, jpeg
-from assay.engine.decode.turbo import decode_one
+from assay.engine.decode import Encoded
 from assay.engine.errors import SetupError
-from assay.engine.outcome import Refused
+from assay.kernels.arrays import Array
 
 log = logging.getLogger(__name__)
 
-_DALI_COMPONENTS = (1, 3)
 
-
-class DaliDecoder:
+class DaliBackend:
     """Decodes the JPEGs of a batch in one run of a DALI pipeline on `device`.
 
     Raises:
@@ -46,44 +39,27 @@ class DaliDecoder:
         self._capacity = 0
         self._pipeline: Any = None
 
-    def decode(self, batch: Sequence[Encoded]) -> list[Decoded]:
-        results: list[Decoded | None] = [self._screen(encoded) for encoded in batch]
-        left = [number for number, result in enumerate(results) if result is None]
-        if left:
-            decoded = self._run([batch[number] for number in left])
-            for number, result in zip(left, decoded, strict=True):
-                results[number] = result
-        return [result for result in results if result is not None]
-
-    def _screen(self, encoded: Encoded) -> Decoded | None:
-        """The result of an image that is not for DALI; None for one that is and passed the strict check."""
-        data, header = encoded
-        if header.format != "jpeg" or header.components not in _DALI_COMPONENTS:
-            return decode_one(encoded)
-        try:
-            jpeg.check(data, header)
-        except Refused as refused:
-            refused.__traceback__ = refused.__context__ = None
-            return refused
-        return None
-
-    def _run(self, batch: list[Encoded]) -> list[Decoded]:
+    def decode(self, batch: Sequence[Encoded]) -> list[Array | None]:
         if len(batch) > self._capacity:
             self._capacity, self._pipeline = len(batch), None
         if self._pipeline is None:
             self._pipeline = self._build()
         try:
             self._pipeline.feed_input("encoded", [np.frombuffer(data, np.uint8) for data, _ in batch])
-            (images,) = self._pipeline.run()
+            return self._run()
         except RuntimeError as error:
             log.warning("DALI refused %d images that passed the strict check: %s", len(batch), error)
             self._pipeline = None
-            return [decode_one(encoded) for encoded in batch]
-        images = images.as_cpu()  # a view keeps its batch's memory alive
-        return [
-            pixels if pixels.shape == (header.height, header.width, 3) else decode_one((data, header))
-            for pixels, (data, header) in zip(map(np.asarray, images), batch, strict=True)
-        ]
+            return [None] * len(batch)
+
+    def _run(self) -> list[Array | None]:
+        if self._device == "cpu":
+            (images,) = self._pipeline.run()
+            return list(map(np.asarray, images.as_cpu()))  # a view keeps its batch's memory alive
+        import cupy
+
+        (images,) = self._pipeline.run(cupy.cuda.get_current_stream().ptr)
+        return [cupy.from_dlpack(images[number]) for number in range(len(images))]
 
     def _build(self) -> Any:
         fn, types = self._dali.fn, self._dali.types

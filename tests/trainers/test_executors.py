@@ -8,17 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.executors import CPU, Candidate, bundle, inputs
 from support.executors_suite import check_contract, check_values
+from support.images import encode, photograph
 
 from assay.engine.bundle import Bundle, File
-from assay.engine.errors import BundleError
+from assay.engine.engine import Engine
+from assay.engine.errors import BundleError, SetupError
 from assay.engine.executors.buckets import chunks
 from assay.engine.executors.executor import Executor
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.torch_export import TorchExportGraph
+from assay.engine.outcome import Verdict
+from assay.engine.settings import Settings
+from assay.trainers.export import export_bundle
+from assay.trainers.models.plain import Plain
+from assay.trainers.plain import draft
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +101,6 @@ def test_programs_are_checked_as_graphs_are(exported: Bundle) -> None:
 
 def test_a_graph_that_is_not_the_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each form is compared with the module that it was written from."""
-    from assay.engine.errors import SetupError
-
     call = TorchExportGraph.__call__
     monkeypatch.setattr(
         TorchExportGraph, "__call__", lambda self, *arrays: tuple(out + 0.1 for out in call(self, *arrays))
@@ -125,3 +131,20 @@ def test_bf16_is_another_computation(exported: Bundle) -> None:
         for precision in ("fp32", "bf16")
     )
     assert 1e-5 < np.abs(exact - coarse).max() < 0.1
+
+
+def test_a_named_torch_export_serves_a_bundle_with_the_verdicts_of_openvino(tmp_path: Path) -> None:
+    """Whole: settings, choice, worker process, programs; the bundle's own graphs against each other."""
+    spec = draft(64).graphs["classify"]
+    torch.manual_seed(1)
+    served = export_bundle({"classify": Plain("mobilenet_v2").eval()}, draft(64), tmp_path, programs=True)
+    assert served.manifest.graphs["classify"].program is not None
+    assert spec.program is None
+    data = [encode(photograph(80, 90, seed)) for seed in range(3)]
+    logits = {}
+    for executor in ("openvino", "torch_export"):
+        with Engine(served, settings=Settings(workers=1, executor=executor)) as engine:
+            verdicts = [outcome for outcome in engine.score(data) if isinstance(outcome, Verdict)]
+            logits[executor] = [verdict.scores["plain"] for verdict in verdicts]
+    assert len(logits["openvino"]) == len(data)
+    np.testing.assert_allclose(logits["torch_export"], logits["openvino"], rtol=0, atol=1e-4)
