@@ -31,6 +31,13 @@ Recipe = Annotated[
         help="Augmentation. cnn_aug: CNNDetection's (10 % blur, 10 % JPEG, flips). shipped: stronger."
     ),
 ]
+Altered = Annotated[
+    bool,
+    typer.Option(
+        "--altered-validation",
+        help="Blur one validation image in ten and compress one, at fixed strength, as the published code.",
+    ),
+]
 Epochs = Annotated[int, typer.Option(min=1, help="At most so many epochs.")]
 Accumulate = Annotated[int, typer.Option(min=1, help="Compute a step in so many parts, for less memory.")]
 Schedule = Annotated[

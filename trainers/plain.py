@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from assay.engine.bundle import SCHEMA, Bundle, Calibration, GraphSpec, Manifest, Thresholds
 from assay.kernels import ViewRule
 from assay.trainers import checkpoint
-from assay.trainers.data.augment import recipe
+from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.export import export_bundle
@@ -53,7 +53,7 @@ def make_fit(run: Run, folder: Path, weights: Path | None, workers: int) -> Fit:
         batches=batches,
         steps=max(1, len(train) // run.batch),
         loss=loss,
-        validate=validator(held_out, run.size),
+        validate=validator(held_out, run.size, VALIDATION if run.altered else ()),
         settings=run.fit,
         folder=folder,
     )
@@ -108,12 +108,14 @@ def draft(size: int, crop: Crop = "centre", min_side: int = 64) -> Manifest:
     )
 
 
-def validator(samples: Sequence[Sample], size: int) -> Callable[[nn.Module], Mapping[str, float]]:
-    """Judges a network on the centre views of `samples`, without augmentation -> `Judged.figures`."""
+def validator(
+    samples: Sequence[Sample], size: int, steps: Sequence[Step] = ()
+) -> Callable[[nn.Module], Mapping[str, float]]:
+    """Judges a network on the centre views of `samples`, each altered by `steps` -> `Judged.figures`."""
     manifest = draft(size)
 
     def validate(network: nn.Module) -> Mapping[str, float]:
-        scored = score(samples, manifest, {"classify": torch_graph(network)})
+        scored = score(samples, manifest, {"classify": torch_graph(network)}, alter=altering(steps))
         return Judged(scored, Calibration(), manifest.thresholds).figures()
 
     return validate

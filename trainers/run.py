@@ -28,6 +28,8 @@ class Record(BaseModel):
     """Images of the data set with a shorter side below so many pixels are left out."""
     recipe: RecipeName
     """What training images go through before a view is cut."""
+    altered: bool = False
+    """Whether validation images are blurred and compressed now and then, as the published code does."""
     batch: int
     """Images a step."""
     seed: int

@@ -23,12 +23,12 @@ from assay.engine.settings import Settings
 from assay.kernels import view
 from assay.trainers import cli
 from assay.trainers.checkpoint import load_state
-from assay.trainers.data.augment import recipe
+from assay.trainers.data.augment import Blur, recipe
 from assay.trainers.data.dataset import loader
 from assay.trainers.data.samples import of_split, read_samples
 from assay.trainers.fit import EVENTS
 from assay.trainers.fusing.bundle import draft
-from assay.trainers.fusing.fit import FusingRun
+from assay.trainers.fusing.fit import FusingRun, validator
 from assay.trainers.fusing.originals import collate, original_and_view
 from assay.trainers.models.fusing import Fusing
 
@@ -160,6 +160,13 @@ def test_a_run_leaves_out_small_images(data: Path, tmp_path: Path) -> None:
     options = f"--min-side 61 --epochs 1 {SMALL}"
     with pytest.raises(SetupError, match="one of them is missing"):
         assay("train", "fusing", "--data", data, "--out", tmp_path / "run", *options.split())
+
+
+def test_validation_may_be_altered(data: Path) -> None:
+    samples = of_split(read_samples(data), "val")
+    network = Fusing("resnet18").eval()
+    clean, altered = (validator(samples, steps)(network) for steps in ((), (Blur(1.0, (3.0, 3.0)),)))
+    assert clean["val_loss"] == validator(samples)(network)["val_loss"] != altered["val_loss"]
 
 
 def test_a_backbone_learns_by_its_share_of_the_rate(data: Path, tmp_path: Path) -> None:

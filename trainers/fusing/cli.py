@@ -43,6 +43,7 @@ def train_fusing(
         typer.Option(min=0, max=1, help="Of the rate, what the backbone learns by; 0: it stays as it is."),
     ] = 1.0,
     recipe: options.Recipe = "cnn_aug",
+    altered_validation: options.Altered = False,
     epochs: options.Epochs = 100,
     batch: Annotated[
         int, typer.Option(min=2, help="Images a step, over all processes. The published script: 128.")
@@ -114,6 +115,7 @@ def train_fusing(
             data=data,
             min_side=min_side,
             recipe=recipe,
+            altered=altered_validation,
             batch=batch,
             seed=seed,
             fit=settings,

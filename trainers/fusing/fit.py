@@ -11,7 +11,7 @@ from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch
 from assay.engine.errors import SetupError
 from assay.kernels import view
 from assay.trainers import checkpoint
-from assay.trainers.data.augment import recipe
+from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
 from assay.trainers.data.dataset import loader
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.fit import BEST, LAST, Fit
@@ -83,7 +83,7 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -
         batches=batches,
         steps=max(1, len(train) // rank.world // part),
         loss=loss,
-        validate=validator(held_out),
+        validate=validator(held_out, VALIDATION if run.altered else ()),
         settings=run.fit,
         folder=folder,
         rank=rank,
@@ -91,13 +91,15 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -
     )
 
 
-def validator(samples: Sequence[Sample]) -> Callable[[nn.Module], Mapping[str, float]]:
-    """Judges a network on `samples`, without augmentation -> `Judged.figures`."""
+def validator(
+    samples: Sequence[Sample], steps: Sequence[Step] = ()
+) -> Callable[[nn.Module], Mapping[str, float]]:
+    """Judges a network on `samples`, each altered by `steps` -> `Judged.figures`."""
     manifest = draft()
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         assert isinstance(network, Fusing)
-        scored = scored_by(network, samples)
+        scored = scored_by(network, samples, altering(steps))
         return Judged(scored, Calibration(), manifest.thresholds).figures()
 
     return validate

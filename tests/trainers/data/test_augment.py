@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from support.photos import scene
 
 from assay.trainers.data.augment import (
+    VALIDATION,
     Blur,
     Colour,
     Compress,
@@ -17,6 +18,7 @@ from assay.trainers.data.augment import (
     Rescale,
     Step,
     Turn,
+    altering,
     recipe,
 )
 
@@ -41,6 +43,19 @@ def test_one_image_in_ten(step: Step, pixels: Pixels) -> None:
         not np.array_equal(step(pixels, np.random.default_rng(seed)), pixels) for seed in range(600)
     )
     assert 36 <= changed <= 84  # 60 expected; three standard deviations are 22
+
+
+def test_validation_is_altered_now_and_then_and_always_alike(pixels: Pixels) -> None:
+    """Blur of 1.5 and quality 65 each on one image in ten, so both on one in a hundred; never a flip."""
+    blurred = Blur(1.0, (1.5, 1.5))(pixels, np.random.default_rng(9))
+    both = [Compress(1.0, (65, 65))(one, np.random.default_rng(9)) for one in (pixels, blurred)]
+    possible = {one.tobytes() for one in (pixels, blurred, *both)}
+    alter = altering(VALIDATION)
+    found = [alter(pixels).tobytes() for _ in range(600)]
+    assert set(found) == possible
+    assert 79 <= sum(one != pixels.tobytes() for one in found) <= 149  # 114 expected; 9.6 is one deviation
+    again = altering(VALIDATION)
+    assert [again(pixels).tobytes() for _ in range(600)] == found
 
 
 def test_blur_takes_detail_and_keeps_the_mean(pixels: Pixels) -> None:
