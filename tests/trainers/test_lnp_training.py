@@ -8,6 +8,7 @@ import pytest
 import torch
 from support.lnp_networks import lively
 from support.photos import write_tree
+from support.sam import write_tiny_sam
 from support.tables import read_csv
 from torch import nn
 from typer import Typer
@@ -20,11 +21,12 @@ from assay.trainers.data.dataset import BalancedSampler, Draw
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.export import graphs_of
 from assay.trainers.lnp.bundle import torch_graphs
-from assay.trainers.lnp.fit import completed, load_run
+from assay.trainers.lnp.fit import completed, load_run, scored_by
 from assay.trainers.lnp.patterns import Patterns, fingerprint
 from assay.trainers.lnp.source import load_denoiser
 from assay.trainers.lnp.views import Views, Ways
 from assay.trainers.models.denoiser import Denoiser, Pattern, Student
+from assay.trainers.models.face_cutter import FaceCutter
 from assay.trainers.score import score
 
 app = Typer(pretty_exceptions_enable=False)
@@ -103,6 +105,7 @@ def test_a_resumed_run_ends_the_same(run: Path, data: Path, denoiser: Path, tmp_
         assay(*shared, "--out", out)
 
 
+@pytest.mark.full
 def test_a_bundle_scores_as_the_run(run: Path, data: Path, tmp_path: Path) -> None:
     """The weights are others: after two epochs all images would get one score."""
     learnt = tmp_path / "run"
@@ -124,6 +127,29 @@ def test_a_bundle_scores_as_the_run(run: Path, data: Path, tmp_path: Path) -> No
     assert np.ptp(served.logits) > 5  # else this compares nothing
     with pytest.raises(SetupError, match="--crops"):
         assay("export", run, tmp_path / "other", "--name", "tiny", "--crops", "five")
+
+
+def test_faces_are_cut_out_before_anything_else(
+    run: Path, data: Path, denoiser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    sam = write_tiny_sam(tmp_path / "sam")
+    options = ("--sam", sam, "--outside", "grey", "--cache", tmp_path / "cache", "--denoiser", denoiser)
+    shared = ("train", "lnp", "--data", data, "--epochs", 1, *options, *SMALL.split())
+    assay(*shared, "--out", tmp_path / "cut")
+    masks = list((tmp_path / "cache/masks").glob("*.png"))
+    assert len(masks) == 16  # of each file that can be read, validation included
+    whole = {file.name for file in (run / "cache/patterns").rglob("*.npy")}
+    assert not whole & {file.name for file in (tmp_path / "cache/patterns").rglob("*.npy")}
+
+    def compute(self: Any, pixels: Any) -> Any:
+        raise AssertionError("SAM was asked twice")
+
+    monkeypatch.setattr(FaceCutter, "_compute", compute)
+    assay(*shared, "--out", tmp_path / "again")
+    assert same(tmp_path / "cut", tmp_path / "again")
+    samples = of_split(read_samples(data), "val")
+    assert np.isfinite(scored_by(tmp_path / "cut", samples).logits).all()
 
 
 def test_a_pair_goes_the_same_way_and_ways_are_few() -> None:

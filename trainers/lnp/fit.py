@@ -14,7 +14,7 @@ from assay.engine.detectors.lnp import Parameters, spectra
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Refused
 from assay.trainers import bridge, checkpoint
-from assay.trainers.data.augment import recipe
+from assay.trainers.data.augment import Pixels, recipe
 from assay.trainers.data.read import read_pixels
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.fit import BEST, LAST, Fit
@@ -30,7 +30,7 @@ from assay.trainers.models.face_cutter import CutSettings, FaceCutter
 from assay.trainers.models.lnp import LNP, Attended, Classifier
 from assay.trainers.ranks import Rank
 from assay.trainers.run import Record
-from assay.trainers.score import score, torch_graph
+from assay.trainers.score import Scored, score, torch_graph
 
 DENOISER = "denoiser.pt"
 """Its weights lie in the folder of every run, so that a run can be resumed and exported by itself."""
@@ -178,6 +178,21 @@ def load_run(folder: Path, best: bool = True) -> tuple[PatternRun, Pattern, LNP]
     classifier = run.network()
     classifier.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
     return run, Pattern(load_denoiser(folder / DENOISER), run.form).eval(), classifier.eval()
+
+
+def scored_by(
+    folder: Path, samples: Sequence[Sample], alter: Callable[[Pixels], Pixels] | None = None
+) -> Scored:
+    """Scores `samples` by the best network of the run in `folder`, with its cutter and its cache."""
+    run, denoiser, classifier = load_run(folder)
+    cutter, device = run.cutter(), Rank().device
+    patterns = Patterns(denoiser, run.cache / PATTERNS, device)
+    graphs = {"denoise": patterns, "classify": torch_graph(classifier.to(device))}
+
+    def cut(pixels: Pixels) -> Pixels:
+        return cutter.cut(alter(pixels) if alter else pixels)
+
+    return score(samples, run.manifest(), graphs, alter=cut)
 
 
 def export_run(

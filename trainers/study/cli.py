@@ -104,5 +104,36 @@ def patches(
     typer.echo(text)
 
 
+@app.command("faces")
+def faces(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs of `assay train lnp`, seeds together.")],
+    data: Data,
+    out: Out,
+    vary: Annotated[
+        Literal["nothing", "sam", "channels", "attention"],
+        typer.Option(help="What runs differ in beside the classifier: tables 1 and 2, 4, 5, 6 of the paper."),
+    ] = "nothing",
+    split: Split = None,
+    min_side: MinSide = 0,
+) -> None:
+    """Accuracy of noise-pattern networks by classifier (tables 1, 2, 4, 5 and 6 of the face paper).
+
+    The table follows from the settings of the runs; runs that differ in more than it is about are refused. Of
+    runs that differ in their seed alone the mean is shown. Table 1 is of --split val.
+    """
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import faces as study
+
+    samples = read_samples(data, min_side)
+    judged = of_split(samples, *(split or ["test"]))
+    found = study.judged(runs, judged, len(of_split(samples, "train")), vary)
+    text = study.markdown(study.table(found))
+    write(out, f"faces_{vary}", text, study.records(found))
+    names, curves = study.dots(found)
+    plot(out / f"faces_{vary}.png", curves, "", "accuracy in %", names)
+    typer.echo(text)
+
+
 def _columns(one: "Line") -> list[float]:
     return [*one.families.values(), one.total, one.pooled]

@@ -13,6 +13,7 @@ from assay.trainers.data.samples import Sample
 from assay.trainers.export import graphs_of
 from assay.trainers.fit import BEST
 from assay.trainers.fusing.fit import FusingRun, scored_by
+from assay.trainers.lnp import fit as lnp
 from assay.trainers.models.fusing import Fusing
 from assay.trainers.models.plain import Plain
 from assay.trainers.plain import draft
@@ -54,6 +55,8 @@ def contender(text: str) -> Contender:
     if kind_of(folder) == "apn":
         _, purifier = apn.trained(folder)
         return Contender(name, lambda samples, alter: apn.scored_by(purifier, samples, alter))
+    if kind_of(folder) == "lnp":
+        return Contender(name, lambda samples, alter: lnp.scored_by(folder, samples, alter))
     run = Run.read(folder)
     model = Plain(run.backbone)
     model.load_state_dict(checkpoint.load_state(folder / BEST))

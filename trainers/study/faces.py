@@ -1,0 +1,127 @@
+"""Tables 1, 2, 4, 5 and 6 of the face paper: accuracy by classifier, and by one other thing varied."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from assay.engine.errors import SetupError
+from assay.trainers.data.samples import Sample
+from assay.trainers.fit import LOG
+from assay.trainers.lnp.fit import PatternRun, scored_by
+
+Varied: TypeAlias = Literal["nothing", "sam", "channels", "attention"]
+FREE: Mapping[Varied, frozenset[str]] = {
+    "nothing": frozenset(),
+    "sam": frozenset({"sam", "cut"}),
+    "channels": frozenset({"spectra"}),
+    "attention": frozenset({"attended", "attention"}),
+}
+"""Settings in which the runs of a table may differ, beside those of `ALWAYS_FREE`."""
+ALWAYS_FREE = frozenset({"classifier", "weights", "seed", "cache"})
+TITLES = {"resnet34": "ResNet-34", "resnet50": "ResNet-50", "mobilenet_v2": "MobileNetV2"}
+FUSIONS = {"none": "AS+PS+LNP", "all": "Att(AS+PS+LNP)", "spectra": "Att(AS+PS)+LNP"}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One run.
+
+    accuracy: in percent, photographs and synthesised images weighing the same; hours: of training.
+    """
+
+    run: str
+    variant: str
+    classifier: str
+    seed: int
+    accuracy: float
+    hours: float
+
+
+def variant(run: PatternRun, varied: Varied) -> str:
+    """What a row of the table is called that the run belongs to."""
+    if varied == "sam":
+        return "with SAM" if run.sam else "without SAM"
+    if varied == "channels":
+        return "1-channel" if run.spectra.grey else "3-channel"
+    if varied == "attention":
+        form = "" if run.attention == "normalised" or run.attended == "none" else f", {run.attention}"
+        return FUSIONS[run.attended] + form
+    return "accuracy"
+
+
+def judged(
+    folders: Sequence[Path], samples: Sequence[Sample], trained_on: int, varied: Varied
+) -> list[Judgement]:
+    """Each run's best network on `samples`; an epoch was of `trained_on` images.
+
+    Raises SetupError where runs differ in what is not compared.
+    """
+    runs = {folder: PatternRun.read(folder) for folder in folders}
+    kept = set(PatternRun.model_fields) - ALWAYS_FREE - FREE[varied]
+    one, *others = runs
+    for other in others:
+        differing = sorted(name for name in kept if getattr(runs[one], name) != getattr(runs[other], name))
+        if differing:
+            raise SetupError(
+                f"{one} and {other} differ in {', '.join(differing)}: their accuracies do not compare what "
+                f"the table is about ({varied})"
+            )
+    found = []
+    for folder, run in runs.items():
+        scored = scored_by(folder, samples)
+        right = (scored.logits > 0) == (scored.labels == 1)
+        accuracy = 100 * float(np.mean([right[scored.labels == label].mean() for label in (0, 1)]))
+        name, title = variant(run, varied), TITLES[run.classifier]
+        found.append(Judgement(str(folder), name, title, run.seed, accuracy, hours(folder, trained_on)))
+    return found
+
+
+def hours(folder: Path, images: int) -> float:
+    """How long the epochs of a run took by its log, each of so many `images`; judging them is not counted."""
+    with (folder / LOG).open(newline="", encoding="utf-8") as file:
+        return sum(images / float(row["images_per_second"]) for row in csv.DictReader(file)) / 3600
+
+
+def table(judgements: Sequence[Judgement]) -> list[list[object]]:
+    """A header of classifiers and a row a variant, accuracies in percent and means over runs.
+
+    Of a single variant a row of hours follows, as in tables 1 and 2.
+    """
+    there = [title for title in TITLES.values() if any(one.classifier == title for one in judgements)]
+    variants = list(dict.fromkeys(one.variant for one in judgements))
+    rows: list[list[object]] = [["", *there]]
+    for name in variants:
+        rows.append([name, *(_mean(judgements, name, title, "accuracy") for title in there)])
+    if len(variants) == 1:
+        spent = [_mean(judgements, variants[0], title, "hours") for title in there]
+        rows.append(["training in hours", *spent])
+    return rows
+
+
+def markdown(rows: Sequence[Sequence[object]]) -> str:
+    header, *others = [f"| {' | '.join(map(str, row))} |\n" for row in rows]
+    return f"{header}|---|{'--:|' * (len(rows[0]) - 1)}\n{''.join(others)}"
+
+
+def records(judgements: Sequence[Judgement]) -> list[list[object]]:
+    """A header and a row a run, for CSV."""
+    names = [field.name for field in fields(Judgement)]
+    return [list(names), *([getattr(one, name) for name in names] for one in judgements)]
+
+
+def dots(judgements: Sequence[Judgement]) -> tuple[list[str], dict[str, list[tuple[float, float]]]]:
+    """Classifiers by place, and each run's accuracy at the place of its classifier, by variant."""
+    there = [title for title in TITLES.values() if any(one.classifier == title for one in judgements)]
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for one in judgements:
+        curves.setdefault(one.variant, []).append((float(there.index(one.classifier)), one.accuracy))
+    return there, curves
+
+
+def _mean(judgements: Sequence[Judgement], name: str, title: str, what: str) -> str:
+    values = [getattr(one, what) for one in judgements if (one.variant, one.classifier) == (name, title)]
+    return f"{np.mean(values):.2f}" if values else ""
