@@ -50,6 +50,11 @@ def refuse_nan(name: str, array: Array) -> None:
         raise ValueError(f"{name} holds NaN")
 
 
+def on_host(array: Array) -> npt.NDArray[Any]:
+    """The array itself, or a copy of a CuPy array's values, which means waiting for the device."""
+    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
+
+
 def cupy() -> ModuleType:
     """The CuPy module; called only where a CuPy array is at hand, so it is there."""
     return sys.modules["cupy"]

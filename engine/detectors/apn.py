@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.engine.bundle import Manifest
 from assay.engine.detectors.detector import Detection, Graph, Image, Stopwatch
 from assay.kernels import amplitude, phase, purify, spectrum, view
-from assay.kernels.arrays import Array
+from assay.kernels.arrays import Array, on_host
 from assay.kernels.purification import band_indices
 
 
@@ -102,7 +102,7 @@ def detect(
 
 def _indices(bands: Array, side: int) -> NDArray[np.int32]:
     """(N, 3, K, 4) -> (N, 3, K, 4) first and last row and column that they hold, on the host."""
-    indices: NDArray[np.int32] = band_indices(np.array(bands.tolist(), np.float32), side, side // 2 + 1)
+    indices: NDArray[np.int32] = band_indices(on_host(bands), side, side // 2 + 1)
     return indices
 
 

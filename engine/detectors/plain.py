@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.engine.bundle import Manifest
 from assay.engine.detectors.detector import Detection, Graph, Image, Stopwatch
 from assay.kernels import view
+from assay.kernels.arrays import Array, on_host
 
 
 class Parameters(BaseModel):
@@ -54,9 +55,9 @@ def _evidence(logits: NDArray[np.float64]) -> dict[str, Any]:
     return {"crop_logits": [round(float(logit), 4) for logit in logits]} if len(logits) > 1 else {}
 
 
-def _logits(scores: NDArray[np.float32], parameters: Parameters) -> NDArray[np.float64]:
-    """(N, classes) scores -> (N,) logits of synthetic against all other classes, in float64."""
-    values = scores.reshape(len(scores), -1).astype(np.float64)
+def _logits(scores: Array, parameters: Parameters) -> NDArray[np.float64]:
+    """(N, classes) scores -> (N,) logits of synthetic against all other classes, in float64, on the host."""
+    values = on_host(scores).reshape(len(scores), -1).astype(np.float64)
     chosen = values[:, parameters.synthetic_index]
     if parameters.activation == "none":
         if values.shape[1] == 1:
