@@ -151,6 +151,7 @@ def serve_command(
     from assay.engine.doors.http import HttpSettings
     from assay.engine.doors.kafka import KafkaDoor, KafkaSettings
     from assay.engine.serve import ServeSettings, check_addresses, serve
+    from assay.engine.nvml import gpu_metrics
 
     start_log(logging.DEBUG if verbose else logging.INFO)
     tables = read_config(config)
@@ -172,13 +173,14 @@ def serve_command(
     settings = engine_settings(config, workers, precision, allow_unmeasured, _numbers(devices), executor)
     check_addresses(grpc_settings, http_settings)
     core = Core([find(name) for name in bundle or [DEFAULT]], settings)
-    serve(
-        core,
-        grpc=grpc_settings,
-        http=http_settings,
-        kafka=[KafkaDoor(core, kafka_settings)] if kafka_settings else [],
-        settings=serve_settings,
-    )
+    with gpu_metrics(settings.devices):
+        serve(
+            core,
+            grpc=grpc_settings,
+            http=http_settings,
+            kafka=[KafkaDoor(core, kafka_settings)] if kafka_settings else [],
+            settings=serve_settings,
+        )
 
 
 @app.command("bundles")

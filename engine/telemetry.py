@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from assay.engine.outcome import Outcome, Verdict
+from assay.engine.outcome import Label, Outcome, Verdict
 
 OUTCOMES = Counter("assay_outcomes_total", "Outcomes by label or reason of rejection", ["bundle", "outcome"])
 STAGES = Histogram(
@@ -22,6 +22,17 @@ KAFKA_LAG = Gauge(
 )
 KAFKA_HELD = Gauge("assay_kafka_held_bytes", "Bytes of records taken without an acknowledged outcome")
 RESTARTS = Counter("assay_worker_restarts_total", "Workers that were replaced")
+
+
+def verdicts() -> float:
+    """How many verdicts were given, by all bundles."""
+    labels = {label.value for label in Label}
+    return sum(
+        sample.value
+        for metric in OUTCOMES.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total") and sample.labels["outcome"] in labels
+    )
 
 
 def count(outcome: Outcome, bundle: str) -> None:
