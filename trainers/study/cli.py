@@ -7,6 +7,7 @@ import typer
 
 from assay.trainers.needs import need_torch
 from assay.trainers.options import MinSide
+from assay.trainers.study import apn_cli
 from assay.trainers.study.results import plot, write
 
 if TYPE_CHECKING:
@@ -133,6 +134,14 @@ def faces(
     names, curves = study.dots(found)
     plot(out / f"faces_{vary}.png", curves, "", "accuracy in %", names)
     typer.echo(text)
+
+
+app.command("cross-generator")(apn_cli.cross_generator)
+app.command("shared-photographs")(apn_cli.shared_photographs)
+app.command("cross-scene")(apn_cli.cross_scene)
+app.command("ablations")(apn_cli.ablations)
+app.command("proposals")(apn_cli.proposals)
+app.command("purified")(apn_cli.purified)
 
 
 def _columns(one: "Line") -> list[float]:

@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias, get_args
 
 from torch import nn
-from torchvision.models import MobileNetV2, SwinTransformer, get_model
+from torchvision.models import MobileNetV2, ResNet, SwinTransformer, get_model
 
 Trunk: TypeAlias = Literal["swin_t", "convnext_base", "resnet50", "resnet18", "mobilenet_v2"]
 
@@ -40,6 +40,15 @@ def left_out(name: Trunk) -> tuple[str, ...]:
     """What the names begin with, in torchvision's network, of the layers that a branch does without."""
     last = f"{classifier(name)}."
     return (last, "features.18.") if name == "mobilenet_v2" else (last,)
+
+
+def last_maps(network: nn.Module) -> tuple[nn.Module, bool]:
+    """The layer of a trunk whose output are its last maps, and whether their channels come last."""
+    if isinstance(network, SwinTransformer):
+        return network.norm, True
+    if isinstance(network, ResNet):
+        return network.layer4, False
+    return network.get_submodule("features"), False
 
 
 def _swin_t() -> nn.Module:

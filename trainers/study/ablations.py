@@ -1,0 +1,66 @@
+"""Table 4 of the APN paper, and hard masks against soft: a run again with one thing changed at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from assay.engine.errors import SetupError
+from assay.trainers.apn.fit import PurificationRun, make_fit, scored_by, trained
+from assay.trainers.data.samples import Sample
+from assay.trainers.fit import LAST
+from assay.trainers.models.apn.network import Branch
+from assay.trainers.study.accuracy import Columns, by_generator
+from assay.trainers.study.table import line
+
+Subject = Literal["modules", "proposals", "masks"]
+CHANGES: dict[Subject, dict[str, dict[str, Any]]] = {
+    "modules": {
+        "1 without implicit purification": {"form": "no_implicit"},
+        "2 without explicit purification": {"form": "no_explicit"},
+        "3 frequency alone": {"form": "frequency"},
+        "4 space alone": {"form": "space"},
+        "5 spectra in place of proposals": {"form": "spectra"},
+        "6 channels split, not taken apart": {"form": "split"},
+        "7 whole": {"form": "whole"},
+    },
+    "proposals": {f"{count} proposals": {"proposals": count} for count in (1, 5, 10, 15, 20, 25)},
+    "masks": {"hard masks": {"masks": "hard"}, "soft masks": {"masks": "soft"}},
+}
+
+
+def judged(
+    folder: Path,
+    out: Path,
+    subject: Subject,
+    samples: Sequence[Sample],
+    weights: Mapping[Branch, Path],
+    workers: int,
+    tell: Callable[[str], None] = lambda name: None,
+) -> dict[str, Columns]:
+    """Accuracy by generator, its average and the mean average precision in percent, for each change.
+
+    folder: the run that is changed; it is judged as it is where a change says what it has. Other networks
+    are trained in folders below `out`; those that are there are taken, unfinished ones finished.
+    """
+    base = PurificationRun.read(folder)
+    found: dict[str, Columns] = {}
+    for name, change in CHANGES[subject].items():
+        tell(name)
+        run = base.model_copy(update=change)
+        where = folder if run == base else out / "runs" / name.replace(" ", "_").replace(",", "")
+        if run != base:
+            _train(run, where, weights, workers)
+        scored = scored_by(trained(where)[1], samples)
+        found[name] = {**by_generator(scored), "mAP": line(name, scored).total}
+    return found
+
+
+def _train(run: PurificationRun, folder: Path, weights: Mapping[Branch, Path], workers: int) -> None:
+    resume = (folder / LAST).exists()
+    if resume and PurificationRun.read(folder) != run:
+        raise SetupError(f"{folder} holds a run with other settings: name another folder for the results")
+    run.write(folder)
+    fit = make_fit(run, folder, {} if resume else weights, workers)
+    if resume:
+        fit.resume()
+    fit.run()

@@ -1,0 +1,82 @@
+"""Tables 1 to 3 of the APN paper: accuracy at probability 0.5 across generators and across scenes."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.engine.errors import SetupError
+from assay.trainers.score import Scored
+
+REAL, AVERAGE = "Real", "Average"
+Columns = dict[str, float]
+"""Accuracy in percent by column of a table, its average last."""
+
+
+def by_generator(scored: Scored) -> Columns:
+    """Table 1: of each generator's images together with the photographs of its pool, and their mean.
+
+    Accuracy is the share of all images that are told right, as GenImage's authors take it.
+    """
+    right, labels = told_right(scored), scored.labels
+    pools = np.array([sample.pool for sample in scored.samples])
+    columns: Columns = {}
+    for name, fakes in _generators(scored).items():
+        photos = (labels == 0) & np.isin(pools, np.unique(pools[fakes]))
+        if not photos.any():
+            raise SetupError(f"{name} has no photographs beside it, which accuracy across generators needs")
+        columns[name] = 100 * float(right[fakes | photos].mean())
+    return _averaged(columns)
+
+
+def by_folder(scored: Scored) -> Columns:
+    """Table 2: of the shared photographs, which are a column of their own, and of each generator's images."""
+    right, labels = told_right(scored), scored.labels
+    if not (labels == 0).any():
+        raise SetupError("there are no photographs among the images, which are a column of their own")
+    columns = {REAL: 100 * float(right[labels == 0].mean())}
+    columns |= {name: 100 * float(right[fakes].mean()) for name, fakes in _generators(scored).items()}
+    return _averaged(columns)
+
+
+def by_scene(trained: Scored, other: Scored, pairs: Mapping[str, str]) -> Columns:
+    """Table 3: `pairs` of a generator's names, in the scene trained on and in the other -> two columns each.
+
+    In the scene trained on it is the accuracy of table 1; in the other, whose photographs are shared, the
+    mean of the accuracy on photographs and that on synthesised images. The averages come last.
+    """
+    known, new = by_generator(trained), by_folder(other)
+    missing = [
+        name
+        for one in pairs.items()
+        for name, there in zip(one, (known, new), strict=True)
+        if name not in there
+    ]
+    if missing:
+        raise SetupError(f"no images of {', '.join(missing)}; there are {', '.join([*known, *new])}")
+    columns: Columns = {}
+    for one, same in pairs.items():
+        columns[f"{one}, trained scene"] = known[one]
+        columns[f"{one}, other scene"] = (new[REAL] + new[same]) / 2
+    for scene in ("trained scene", "other scene"):
+        values = [value for name, value in columns.items() if name.endswith(scene) and name != AVERAGE]
+        columns[f"{AVERAGE}, {scene}"] = float(np.mean(values))
+    columns[AVERAGE] = (columns[f"{AVERAGE}, trained scene"] + columns[f"{AVERAGE}, other scene"]) / 2
+    return columns
+
+
+def told_right(scored: Scored) -> NDArray[np.bool_]:
+    """(n,) whether each image is on its side of probability 0.5, before calibration; 0.5 is authentic."""
+    right: NDArray[np.bool_] = (scored.logits > 0) == (scored.labels == 1)
+    return right
+
+
+def _generators(scored: Scored) -> dict[str, NDArray[np.bool_]]:
+    groups = np.array([sample.group for sample in scored.samples])
+    fakes = scored.labels == 1
+    names: Sequence[str] = sorted(set(groups[fakes].tolist()))
+    return {name: fakes & (groups == name) for name in names}
+
+
+def _averaged(columns: Columns) -> Columns:
+    return {**columns, AVERAGE: float(np.mean(list(columns.values())))}
