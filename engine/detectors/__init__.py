@@ -37,7 +37,7 @@ class Kind:
     detect: the function; graphs: names of the graphs that a bundle must have; parameters: the form of the
         manifest's `parameters`.
     intermediate_bytes: memory that one image needs between its pixels and its score.
-    choosing: graphs that choose indices, by the name that `detect` asks for.
+    choosing: graphs that choose indices, by the name that `detect` asks for; a bundle may lack optional ones.
     check: raises ValueError where graphs or view are not what `detect` needs.
     """
 
@@ -70,9 +70,10 @@ KINDS = {
     "lnp": Kind(
         lnp.detect,
         frozenset({"denoise", "classify"}),
-        lnp.Parameters,
+        lnp.ServedParameters,
         lnp.intermediate_bytes,
-        check=lnp.check,
+        {"sam_decode": Choice("sam_decode", ("masks", "overlap"))},
+        lnp.check,
     ),
 }
 
@@ -122,7 +123,11 @@ def make_graphs(
     under two names is made once.
     """
     wanted = {name: (name, precision(name)) for name in bundle.manifest.graphs}
-    wanted |= {name: (choice.graph, "fp32") for name, choice in KINDS[bundle.kind].choosing.items()}
+    wanted |= {
+        name: (choice.graph, "fp32")
+        for name, choice in KINDS[bundle.kind].choosing.items()
+        if choice.graph in bundle.manifest.graphs
+    }
     made: dict[tuple[str, str], Made] = {}
     for name, precise in dict.fromkeys(wanted.values()):
         spec = bundle.manifest.graphs[name]

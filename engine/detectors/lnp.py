@@ -4,19 +4,24 @@
 Images" (Liu et al. 2022): cameras leave another noise pattern than generators, which show in its spectrum.
 
 Graphs: `denoise`: image (N, 3, S, S) in 0..1 -> pattern (N, 3, S, S); `classify`: pattern, spectra
-(N, P, S, S) -> logit (N, 1). P is 2, a grey amplitude and phase, or 6, those of the three channels.
+(N, P, S, S) -> logit (N, 1). P is 2, a grey amplitude and phase, or 6, those of the three channels. Where
+`parameters.face` stands, the face is cut out first, see `assay.engine.detectors.face`.
 
-Evidence: `pattern_rms`, the root mean square of the pattern in each channel, in the pattern's own units.
+Evidence: `pattern_rms`, the root mean square of the pattern in each channel, in the pattern's own units;
+`face`, the box of what was cut out, top, left, bottom, right in stored pixels (null: nothing was found), and
+its share of the image's area.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.engine.bundle import Manifest
+from assay.engine.detectors import face
 from assay.engine.detectors.detector import Detection, Graph, Image, Stopwatch
+from assay.engine.detectors.face import CutSettings
 from assay.kernels import amplitude, full, grey, phase, spectrum, view
 from assay.kernels.arrays import Array
 
@@ -45,9 +50,19 @@ class Parameters(BaseModel):
         return 6 if self.grey is None else 2
 
 
+class ServedParameters(Parameters):
+    """What the manifest says: how spectra are scaled, and how the face is cut out, if it is."""
+
+    face: CutSettings | None = None
+
+
 def check(manifest: Manifest) -> None:
     """Raise ValueError unless view and graphs are what the chain between them needs."""
-    rule, parameters = manifest.view, Parameters.model_validate(manifest.parameters)
+    rule, parameters = manifest.view, ServedParameters.model_validate(manifest.parameters)
+    if parameters.face is not None:
+        face.check(manifest, parameters.face)
+    elif unused := {"sam_encode", "sam_decode"} & manifest.graphs.keys():
+        raise ValueError(f"graph {', '.join(sorted(unused))} is of no use without parameters.face")
     if rule.crops != 1:
         raise ValueError("kind 'lnp' looks at one view of an image: view.crop must be 'centre' or one pair")
     if (rule.channels, rule.mean, rule.std) != ("rgb", (0, 0, 0), (1, 1, 1)):
@@ -71,9 +86,11 @@ def check(manifest: Manifest) -> None:
 
 
 def intermediate_bytes(manifest: Manifest) -> int:
-    """Bytes of the view, the pattern, its half spectrum, amplitude, phase and spectra, counted twice."""
-    planes = Parameters.model_validate(manifest.parameters).planes
-    return 2 * (12 + 2 * planes) * manifest.view.size**2 * 4
+    """Bytes of the view, the pattern, its half spectrum, amplitude, phase and spectra, counted twice; and
+    those of SAM, should it run."""
+    parameters = ServedParameters.model_validate(manifest.parameters)
+    chain = 2 * (12 + 2 * parameters.planes) * manifest.view.size**2 * 4
+    return chain + (face.intermediate_bytes(manifest) if parameters.face else 0)
 
 
 def spectra(pattern: Array, parameters: Parameters) -> Array:
@@ -96,7 +113,14 @@ def spectra(pattern: Array, parameters: Parameters) -> Array:
 def detect(
     images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
 ) -> list[Detection]:
-    parameters = Parameters.model_validate(manifest.parameters)
+    parameters = ServedParameters.model_validate(manifest.parameters)
+    found: list[dict[str, Any]] = [{} for _ in images]
+    if parameters.face is not None:
+        with watch.stage("cut"):
+            masks = face.find_masks(images, graphs, manifest, parameters.face)
+            pairs = zip(images, masks, strict=True)
+            images = [face.cut(image, mask, parameters.face.outside) for image, mask in pairs]
+            found = [{"face": face.evidence(mask)} for mask in masks]
     with watch.stage("view"):
         views = view(images, manifest.view)
     with watch.stage("denoise"):
@@ -107,8 +131,8 @@ def detect(
         (logits,) = graphs["classify"](pattern, planes)
     strengths = np.sqrt((pattern**2).mean(axis=(2, 3)))
     return [
-        Detection(float(logit), {"pattern_rms": [round(value, 6) for value in strength]})
-        for logit, strength in zip(logits[:, 0].tolist(), strengths.tolist(), strict=True)
+        Detection(float(logit), {"pattern_rms": [round(value, 6) for value in strength], **where})
+        for logit, strength, where in zip(logits[:, 0].tolist(), strengths.tolist(), found, strict=True)
     ]
 
 

@@ -1,23 +1,27 @@
 """`lnp`: the face, the noise pattern that the denoiser found, and its spectra."""
 
-import numpy as np
-from PIL import Image
+from dataclasses import replace
 
-from assay.engine.detectors.lnp import Parameters
+import numpy as np
+from PIL import Image, ImageDraw
+
+from assay.engine.detectors.face import chosen_mask
+from assay.engine.detectors.lnp import Parameters, ServedParameters
 from assay.engine.explain.seen import Floats, Seen, enlarged, stretched
 from assay.engine.explain.sheet import Panel
 from assay.engine.picture import turned
 
-SIDE = 256
+SIDE, PHOTO = 256, 500
+FACE = (255, 176, 0)
 
 
 def panels(seen: Seen) -> list[Panel]:
-    parameters = Parameters.model_validate(seen.manifest.parameters)
+    parameters = ServedParameters.model_validate(seen.manifest.parameters)
     (views,), (pattern, spectra) = seen.calls["denoise"].inputs, seen.calls["classify"].inputs
     half = parameters.planes // 2
     rms = " ".join(f"{value:.4f}" for value in seen.detection.evidence["pattern_rms"])
     return [
-        Panel("Photograph", seen.photo(500).image),
+        _photo(seen, parameters),
         Panel("The view that is denoised", enlarged(seen.views(views)[0], SIDE)),
         Panel(
             "Its noise pattern",
@@ -32,6 +36,23 @@ def panels(seen: Seen) -> list[Panel]:
         ),
         Panel("Phase", enlarged(spectrum_image(spectra[0, half:], parameters, phase=True), SIDE)),
     ]
+
+
+def _photo(seen: Seen, parameters: ServedParameters) -> Panel:
+    """The photograph; where the face was cut out, the rest dark and the box around it drawn."""
+    if parameters.face is None:
+        return Panel("Photograph", seen.photo(PHOTO).image)
+    masks, overlap = (output[0] for output in seen.calls["sam_decode"].outputs)
+    side = seen.calls["sam_encode"].inputs[0].shape[-1]
+    mask = chosen_mask(masks, overlap, seen.pixels.shape[:2], side, parameters.face.choice)
+    photo = replace(seen, pixels=np.where(mask[..., None], seen.pixels, seen.pixels // 4)).photo(PHOTO)
+    found = seen.detection.evidence["face"]
+    if found["box"] is not None:
+        ImageDraw.Draw(photo.image).rectangle(photo.box(*found["box"]), outline=FACE, width=3)
+    share = (
+        f"{100 * found['share']:.1f} % of the image; the rest was {parameters.face.outside} to the detector"
+    )
+    return Panel("The face that was cut out", photo.image, [share if found["box"] else "None was found."])
 
 
 def spectrum_image(planes: Floats, parameters: Parameters, phase: bool = False) -> Image.Image:

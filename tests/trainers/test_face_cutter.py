@@ -8,48 +8,21 @@ import numpy as np
 import pytest
 import torch
 from support.fusing import resized
+from support.sam import write_tiny_sam
 
 from assay.engine.errors import SetupError
 from assay.trainers.models import face_cutter
 from assay.trainers.models.face_cutter import CutSettings, FaceCutter, Pixels
 
 pytest.importorskip("transformers")
-from transformers import SamConfig, SamImageProcessorPil, SamModel, SamProcessor
+from transformers import SamImageProcessorPil, SamModel, SamProcessor
 
 SHAPES = [(60, 90), (64, 64), (130, 40)]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SAM of 64-pixel images whose masks differ between images and from each other."""
-    config = SamConfig(
-        vision_config={
-            "hidden_size": 16,
-            "output_channels": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "image_size": 64,
-            "num_pos_feats": 8,
-            "mlp_dim": 32,
-            "window_size": 2,
-            "global_attn_indexes": [0],
-        },
-        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "mask_input_channels": 4},
-        mask_decoder_config={
-            "hidden_size": 16,
-            "mlp_dim": 32,
-            "num_attention_heads": 2,
-            "iou_head_hidden_dim": 16,
-        },
-    )
-    torch.manual_seed(4)
-    network = SamModel(config)
-    for parameter in network.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.4)
-    folder = tmp_path_factory.mktemp("sam")
-    network.save_pretrained(folder)
-    return folder
+    return write_tiny_sam(tmp_path_factory.mktemp("sam"))
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,16 @@ import math
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from torch import nn
+
 from assay.engine.bundle import SCHEMA, Bundle, GraphSpec, Manifest, Thresholds
 from assay.engine.detectors import Graph
 from assay.engine.detectors.lnp import Parameters
 from assay.kernels import ViewRule
 from assay.trainers.export import export_bundle
+from assay.trainers.lnp.sam import with_faces
 from assay.trainers.models.denoiser import Pattern
+from assay.trainers.models.face_cutter import FaceCutter
 from assay.trainers.models.lnp import LNP
 from assay.trainers.score import torch_graph
 
@@ -56,10 +60,23 @@ def draft(
 
 
 def export(
-    denoiser: Pattern, classifier: LNP, out: Path, manifest: Manifest, *, programs: bool = False
+    denoiser: Pattern,
+    classifier: LNP,
+    out: Path,
+    manifest: Manifest,
+    *,
+    cutter: FaceCutter | None = None,
+    programs: bool = False,
 ) -> Bundle:
-    """Writes both networks to folder `out` as the bundle that `manifest` names, not yet calibrated."""
-    return export_bundle({"denoise": denoiser, "classify": classifier}, manifest, out, programs=programs)
+    """Writes both networks to folder `out` as the bundle that `manifest` names, not yet calibrated.
+
+    With a model in `cutter` the bundle cuts out faces by itself. Raises SetupError where it cannot be read.
+    """
+    modules: dict[str, nn.Module] = {"denoise": denoiser, "classify": classifier}
+    if cutter is not None:
+        manifest, sam = with_faces(manifest, cutter)
+        modules |= sam
+    return export_bundle(modules, manifest, out, programs=programs)
 
 
 def torch_graphs(denoiser: Pattern, classifier: LNP) -> dict[str, Graph]:

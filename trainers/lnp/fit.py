@@ -211,4 +211,4 @@ def export_run(
     trained_on = run.model_dump(mode="json", exclude={"kind", "data", "sam", "cache", "size", "spectra"})
     named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
     manifest = run.manifest(min_side).model_copy(update=named)
-    return export(denoiser, classifier, out, manifest, programs=programs)
+    return export(denoiser, classifier, out, manifest, cutter=run.cutter(), programs=programs)

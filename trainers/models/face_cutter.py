@@ -8,43 +8,22 @@ defaults are the image's centre, where aligned faces are, the mask that SAM itse
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from assay.engine.detectors.face import CutSettings, Mask, cut
 from assay.engine.errors import SetupError
 
+__all__ = ["CutSettings", "FaceCutter", "Pixels", "load_sam"]
+
 Pixels: TypeAlias = NDArray[np.uint8]
-Mask: TypeAlias = NDArray[np.bool_]
-Choice: TypeAlias = Literal["best", "largest", "smallest"]
-Outside: TypeAlias = Literal["black", "grey", "mean"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CutSettings:
-    """What SAM is asked, and what is made of its answer.
-
-    points: (y, x) of points on the face as fractions of the image's height and width.
-    choice: which of three masks: the one with the best predicted overlap, the largest, or the smallest.
-    outside: what replaces pixels outside the mask: black, mid grey, or the mean colour inside.
-    """
-
-    points: tuple[tuple[float, float], ...] = ((0.5, 0.5),)
-    choice: Choice = "best"
-    outside: Outside = "black"
-
-    def __post_init__(self) -> None:
-        if not self.points or not all(0 <= part <= 1 for point in self.points for part in point):
-            raise ValueError(f"points must be (y, x) fractions in 0..1, one at least, not {self.points!r}")
-        for value, choices in ((self.choice, Choice), (self.outside, Outside)):
-            if value not in get_args(choices):
-                raise ValueError(f"{value!r} is not one of {', '.join(get_args(choices))}")
 
 
 class FaceCutter:
@@ -62,7 +41,7 @@ class FaceCutter:
     ) -> None:
         self.settings = settings or CutSettings()
         self.cache = cache
-        self._folder = model
+        self.folder = model
         self._segment: Callable[[Pixels], Mask] | None = None
         self._model_hash = b""
         if model is None:
@@ -77,19 +56,13 @@ class FaceCutter:
 
     def cut(self, pixels: Pixels) -> Pixels:
         """(H, W, 3) uint8 RGB -> the same, what lies outside the face replaced."""
-        if self._folder is None:
+        if self.folder is None:
             return pixels
-        mask = self.mask(pixels)
-        fill = np.zeros(3, np.uint8)
-        if self.settings.outside == "grey":
-            fill += np.uint8(128)
-        elif self.settings.outside == "mean" and mask.any():
-            fill = np.rint(pixels[mask].mean(axis=0)).astype(np.uint8)
-        return np.where(mask[..., None], pixels, fill)
+        return cut(pixels, self.mask(pixels), self.settings.outside)
 
     def mask(self, pixels: Pixels) -> Mask:
         """(H, W, 3) uint8 RGB -> (H, W) true on the face; all of it without a model."""
-        if self._folder is None:
+        if self.folder is None:
             return np.ones(pixels.shape[:2], np.bool_)
         if self.cache is None:
             return self._compute(pixels)
@@ -114,14 +87,14 @@ class FaceCutter:
 
     def _compute(self, pixels: Pixels) -> Mask:
         if self._segment is None:
-            assert self._folder is not None
-            self._segment = _segmenter(self._folder, self.settings)
+            assert self.folder is not None
+            self._segment = _segmenter(self.folder, self.settings)
         return self._segment(pixels)
 
 
-def _segmenter(folder: Path, settings: CutSettings) -> Callable[[Pixels], Mask]:
-    """SAM from a local folder, prompted as `settings` say. Raises SetupError where it cannot be read."""
-    from transformers import SamImageProcessorPil, SamModel
+def load_sam(folder: Path) -> Any:
+    """transformers' SamModel from a local folder, in eval mode. Raises SetupError where it cannot be read."""
+    from transformers import SamModel
 
     try:
         model: Any
@@ -132,7 +105,14 @@ def _segmenter(folder: Path, settings: CutSettings) -> Callable[[Pixels], Mask]:
         raise SetupError(f"{folder} holds no SAM model that can be read: {error}") from error
     if missing := sorted(found["missing_keys"]):  # which transformers would fill with random weights
         raise SetupError(f"{folder} holds no whole SAM model: it lacks {', '.join(missing)}")
-    model = model.eval()
+    return model.eval()
+
+
+def _segmenter(folder: Path, settings: CutSettings) -> Callable[[Pixels], Mask]:
+    """SAM from a local folder, prompted as `settings` say. Raises SetupError where it cannot be read."""
+    from transformers import SamImageProcessorPil
+
+    model = load_sam(folder)
     side = model.config.vision_config.image_size
     low = model.config.prompt_encoder_config.image_embedding_size * 4
     processor: Any = SamImageProcessorPil(
