@@ -43,10 +43,10 @@ def by_procedure(network: Fusing, files: Sequence[Path]) -> Seconds:
     watch, start = Stopwatch(), perf_counter()
     for file in files:
         published.score(network, file, watch)
-    return _shared({**watch.seconds, "all": perf_counter() - start}, len(files))
+    return shared({**watch.seconds, "all": perf_counter() - start}, len(files))
 
 
-def by_engine(core: Core, files: Sequence[Path]) -> Seconds:
+def by_engine(core: Core, files: Sequence[Path], stages: Sequence[str] = STAGES) -> Seconds:
     """Stages are those of one worker: with two workers an image takes them in half the time."""
     start = perf_counter()
     items = [Item(str(file), file.read_bytes()) for file in files]
@@ -54,12 +54,13 @@ def by_engine(core: Core, files: Sequence[Path]) -> Seconds:
     seconds = {"all": perf_counter() - start}
     for outcome in outcomes:
         assert isinstance(outcome, Verdict), outcome
-        for stage in STAGES:
+        for stage in stages:
             seconds[stage] = seconds.get(stage, 0.0) + outcome.seconds[stage]
-    return _shared(seconds, len(files))
+    return shared(seconds, len(files))
 
 
-def _shared(seconds: Seconds, count: int) -> Seconds:
+def shared(seconds: Seconds, count: int) -> Seconds:
+    """Seconds of `count` images -> of one."""
     return {stage: value / count for stage, value in seconds.items()}
 
 

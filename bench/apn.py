@@ -1,0 +1,109 @@
+"""The engine against the published procedure on the purification network, with the time of each stage.
+
+    python -m assay.bench.apn [IMAGES] [--count 24] [--pairs 3]
+
+The procedure runs as published (see `assay.bench.published_apn`) with torch on all cores; the engine runs as
+it is served, a worker a core, in fp32 and, where the CPU computes in it, in bf16: K = 15 with Swin-T and
+ResNet-18 on both sides, and the light form beside them. Weights are random: networks take the same time with
+any, purification about what it takes at the start of training. Each round runs every form once; rates and
+ratios are medians over the rounds.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import torch
+import typer
+
+from assay.bench import published_apn
+from assay.bench.fusing import PEER, Seconds, by_engine, shared
+from assay.bench.provenance import provenance
+from assay.engine.bundle import Bundle
+from assay.engine.core import Core
+from assay.engine.detectors import Stopwatch
+from assay.engine.doors.files import find_files
+from assay.engine.executors.openvino import computes_bf16
+from assay.engine.settings import Settings
+from assay.trainers.apn.bundle import draft, export
+from assay.trainers.models.apn import APN
+
+STAGES = ("decode", "view", "spectrum", "propose", "purify", "classify")
+LIGHT_PROPOSALS, LIGHT_SIZE = 5, 128
+
+
+def by_procedure(network: APN, files: Sequence[Path]) -> Seconds:
+    published_apn.score(network, files[0], Stopwatch())  # warm
+    watch, start = Stopwatch(), perf_counter()
+    for file in files:
+        published_apn.score(network, file, watch)
+    return shared({**watch.seconds, "all": perf_counter() - start}, len(files))
+
+
+def main(
+    images: Annotated[Path, typer.Argument(help="Folder of photographs.")] = Path("bench/demo/images"),
+    count: Annotated[int, typer.Option(help="Images a run.")] = 24,
+    pairs: Annotated[int, typer.Option(help="Rounds.")] = 3,
+) -> None:
+    """Print two tables in Markdown."""
+    found = list(find_files([images]))
+    files = [found[number % len(found)] for number in range(count)]
+    torch.manual_seed(0)
+    network = APN().eval()
+    light = APN(LIGHT_PROPOSALS, "mobilenet_v2", "mobilenet_v2", size=LIGHT_SIZE).eval()
+    runs: dict[str, list[Seconds]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        bundle, small = _bundle(network, Path(folder, "paper")), _bundle(light, Path(folder, "light"))
+        for _ in range(pairs):
+            for name, run in _forms(network, bundle, small, files):
+                runs.setdefault(name, []).append(run())
+    print(
+        f"APN, {count} photographs from {images.name}, {pairs} rounds. Paper: K = 15, Swin-T and ResNet-18,"
+    )
+    print(f"224 pixels; light: K = {LIGHT_PROPOSALS}, MobileNetV2, {LIGHT_SIZE} pixels. Random weights.\n")
+    print(provenance("assay", "torch", "openvino", "pillow", "simplejpeg", "numpy", "scipy"), end="\n\n")
+    print("| | images/s | times the procedure |\n|---|--:|--:|")
+    for name, each in runs.items():
+        rate = statistics.median(1 / seconds["all"] for seconds in each)
+        ratios = [peer["all"] / seconds["all"] for peer, seconds in zip(runs[PEER], each, strict=True)]
+        print(f"| {name} | {rate:.2f} | {statistics.median(ratios):.2f} |")
+    print(
+        f"\nMilliseconds an image in each stage; torch used {torch.get_num_threads()} threads, a worker 1.\n"
+    )
+    print(f"| | {' | '.join(STAGES)} |\n|---|{'--:|' * len(STAGES)}")
+    for name, each in runs.items():
+        cells = [f"{1000 * statistics.median(seconds[stage] for seconds in each):.1f}" for stage in STAGES]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def _bundle(network: APN, folder: Path) -> Bundle:
+    named = {"name": folder.name, "version": "0", "licence": "none"}
+    return export(network, folder, draft(network.proposals, network.size).model_copy(update=named))
+
+
+def _forms(
+    network: APN, bundle: Bundle, light: Bundle, files: Sequence[Path]
+) -> list[tuple[str, Callable[[], Seconds]]]:
+    precisions = ["fp32", "bf16"] if computes_bf16() else ["fp32"]
+    engines = [
+        (f"engine, {one.name}, {precision}", partial(_serve, one, precision, files))
+        for one in (bundle, light)
+        for precision in precisions
+    ]
+    return [(PEER, partial(by_procedure, network, files)), *engines]
+
+
+def _serve(bundle: Bundle, precision: str, files: Sequence[Path]) -> Seconds:
+    core = Core([bundle], Settings(precision=precision, allow_unmeasured=True))
+    try:
+        return by_engine(core, files, STAGES)
+    finally:
+        core.stop()
+
+
+if __name__ == "__main__":
+    typer.run(main)
