@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import real_photos
 from support.fusing import SIZES, Pixels, resized
 from support.lnp_networks import inputs, lively
 
@@ -68,6 +69,28 @@ def test_fp32_is_torch(bundle: Bundle, files: list[Path], networks: tuple[Patter
     assert not compare(files[:4], bundle.manifest, reference, Side({**graphs, "classify": shifted})).passes(
         "fp32"
     )
+
+
+def test_real_photographs(bundle: Bundle, networks: tuple[Pattern, LNP]) -> None:
+    reference = Side(torch_graphs(*networks), pillow)
+    parity = compare(real_photos.few(8), bundle.manifest, reference, Side(graphs_of(bundle)))
+    assert parity.images == 8
+    assert parity.largest <= 0.003
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+def test_two_hundred_real_photographs(bundle: Bundle, networks: tuple[Pattern, LNP]) -> None:
+    """As they are stored, shorter sides from 128 to 1280 pixels; each precision as it would be offered."""
+    files = real_photos.many(200)
+    reference = Side(torch_graphs(*networks), pillow)
+    parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
+    assert parity.images == 200
+    assert parity.passes("fp32")
+    assert parity.p95 <= 0.003
+    assert parity.changed_labels <= 0.005
+    rough = compare(files, bundle.manifest, reference, Side(graphs_of(bundle, "bf16")))
+    assert rough.largest > parity.largest  # bf16 was really used
 
 
 def test_the_served_chain_is_the_forward_pass(
