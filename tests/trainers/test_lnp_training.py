@@ -21,7 +21,7 @@ from assay.trainers.data.dataset import BalancedSampler, Draw
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.export import graphs_of
 from assay.trainers.lnp.bundle import torch_graphs
-from assay.trainers.lnp.fit import completed, load_run, scored_by
+from assay.trainers.lnp.fit import completed, load_run, scored_by, turned
 from assay.trainers.lnp.patterns import Patterns, fingerprint
 from assay.trainers.lnp.source import load_denoiser
 from assay.trainers.lnp.views import Views, Ways
@@ -94,7 +94,7 @@ def test_kept_patterns_train_the_same_network(
 
 def test_a_resumed_run_ends_the_same(run: Path, data: Path, denoiser: Path, tmp_path: Path) -> None:
     out = tmp_path / "parts"
-    options = (*SMALL.split(), "--schedule", "plateau", "--ways", 2, "--cache", run / "cache")
+    options = (*SMALL.split(), "--turn", "--schedule", "plateau", "--ways", 2, "--cache", run / "cache")
     shared = ("train", "lnp", "--data", data, "--denoiser", denoiser, *options)
     assay(*shared, "--out", out, "--epochs", 1)
     assay(*shared, "--out", tmp_path / "whole", "--epochs", 2)
@@ -223,6 +223,17 @@ def test_mixed_precision_leaves_patterns_alone(tmp_path: Path) -> None:
     assert torch.equal(found, exact)
     half = Views(torch.stack([exact[0], views[1]]), torch.tensor([True, False]), torch.zeros(2))
     assert torch.equal(completed(half, Patterns(student, tmp_path, CPU)), exact)
+
+
+def test_turning_shows_a_pattern_in_eight_ways() -> None:
+    torch.manual_seed(0)
+    pattern = torch.arange(2 * 9).view(2, 1, 3, 3)
+    seen = {tuple(turned(pattern).flatten().tolist()) for _ in range(200)}
+    assert len(seen) == 8
+    for values in seen:
+        first, second = torch.tensor(values).view(2, 9)
+        assert torch.equal(first + 9, second)  # both images alike
+        assert sorted(first.tolist()) == list(range(9))
 
 
 def test_denoisers_are_told_by_their_weights(tmp_path: Path, denoiser: Path) -> None:

@@ -54,6 +54,7 @@ def write_run(folder: Path, data: Path, seed: int = 0, **changed: Any) -> Path:
         "size": 32,
         "resize": "none",
         "ways": 1,
+        "turn": False,
         "sam": None,
         "cut": CutSettings(),
         "cache": data.parent / "cache",

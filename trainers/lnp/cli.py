@@ -162,6 +162,9 @@ def train_lnp(
     ways: Annotated[
         int, typer.Option(min=1, help="In how many ways an image is cut and altered, each denoised once.")
     ] = 1,
+    turn: Annotated[
+        bool, typer.Option("--turn", help="Turn and mirror kept patterns, so that they differ every time.")
+    ] = False,
     cache: Annotated[
         Path | None,
         typer.Option(help="Folder for masks and patterns, which runs may share. [default: OUT/cache]"),
@@ -230,6 +233,7 @@ def train_lnp(
             size=size,
             resize=resize,
             ways=ways,
+            turn=turn,
             sam=sam,
             cut=CutSettings(points=_points(point), choice=mask, outside=outside),
             cache=cache or out / "cache",

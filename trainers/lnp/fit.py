@@ -60,6 +60,8 @@ class PatternRun(Record):
     """Whether views are original pixels or the whole image made smaller."""
     ways: int
     """In how many ways each training image is cut and altered."""
+    turn: bool
+    """Whether patterns are turned and mirrored in training."""
     sam: Path | None
     """Folder of the model that cuts out faces; without, images stay whole."""
     cut: CutSettings
@@ -123,6 +125,7 @@ def make_fit(run: PatternRun, folder: Path, weights: Path | None, denoiser: Path
 
     def loss(network: nn.Module, batch: Views) -> Tensor:
         given = completed(batch, patterns).to(rank.device)
+        given = turned(given) if run.turn else given
         logits = network(given, bridge.call(spectra, given, run.spectra))
         return binary_cross_entropy(logits, batch.labels.to(rank.device))
 
@@ -147,6 +150,16 @@ def completed(batch: Views, patterns: Patterns) -> Tensor:
     (computed,) = patterns(images[missing].numpy())
     images[missing] = torch.from_numpy(computed)
     return images
+
+
+def turned(patterns: Tensor) -> Tensor:
+    """Square maps (B, C, S, S) turned by a random multiple of 90 degrees and perhaps mirrored, all alike.
+
+    The phases of a pattern are like no other's. Seen twice, they are learnt by heart; turned, they change.
+    """
+    turns, mirrored = torch.randint(4, ()).item(), torch.randint(2, ()).item()
+    found = torch.rot90(patterns, int(turns), (2, 3))
+    return found.flip(3) if mirrored else found
 
 
 def cut_out(samples: Sequence[Sample], cutter: FaceCutter) -> None:
