@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.apn_networks import lively
+from support import real_photos
+from support.apn_networks import enliven, lively, pictures
 from support.fusing import SIZES, Pixels, resized
 
 from assay import kernels
@@ -78,6 +79,43 @@ def test_bf16_chooses_what_fp32_chooses(bundle: Bundle, files: list[Path], refer
     parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle, "bf16")))
     assert parity.same_choices == 1  # proposals stay in fp32
     assert 0.0001 < parity.forced <= 0.1  # and the rest is really bf16
+
+
+def test_real_photographs(bundle: Bundle, reference: Side) -> None:
+    parity = compare(real_photos.few(8), bundle.manifest, reference, Side(graphs_of(bundle)))
+    assert parity.same_choices == 1
+    assert parity.largest <= 0.001
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+def test_two_hundred_real_photographs(bundle: Bundle, reference: Side) -> None:
+    """Two hundred distinct photographs as they are stored, shorter sides from 128 to 1280 pixels."""
+    files = real_photos.many(200)
+    parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
+    assert parity.images == 200
+    assert parity.same_choices >= 0.99
+    assert parity.passes("fp32")
+    assert parity.p95 <= 0.001
+    assert parity.changed_labels <= 0.005
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+def test_the_papers_network(tmp_path: Path) -> None:
+    """Swin-T and ResNet-18 at 224 pixels with 15 proposals, exported, in fp32 and, where it can, in bf16."""
+    torch.manual_seed(3)
+    network = APN()
+    enliven(network, pictures(2, 224), skip="trunk")
+    named = {"name": "paper", "version": "1", "licence": "none"}
+    bundle = export(network, tmp_path, draft(15, 224).model_copy(update=named))
+    files, reference = real_photos.few(6), Side(torch_graphs(network), pillow)
+    parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
+    assert parity.same_choices >= 0.8  # an end within rounding of a cell's border falls on either side
+    assert parity.passes("fp32")
+    if computes_bf16():
+        parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle, "bf16")))
+        assert parity.forced <= 0.1  # these weights are wilder than trained ones
 
 
 def test_a_moved_band_is_seen_and_told_apart_from_a_wrong_graph(
