@@ -70,4 +70,5 @@ def crosses(bands: Tensor, plane: Tensor) -> Tensor:
 
 def rebuilt(amplitude: Tensor, phase: Tensor) -> Tensor:
     """Equation 4, with cosine as the real part: (K, 3, H, V) -> (K, 3, H, W)."""
-    return torch.fft.irfft2(torch.complex(amplitude * phase.cos(), amplitude * phase.sin()))
+    images: Tensor = torch.fft.irfft2(torch.complex(amplitude * phase.cos(), amplitude * phase.sin()))
+    return images

@@ -7,7 +7,7 @@ photographs are JPEGs of many sizes, its synthesised images mostly uncompressed 
 
 import io
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -125,9 +125,9 @@ def best_rule(files: Sequence[File], feature: str) -> Rule:
     if not (photos and fakes):
         return best
 
-    def consider(text: str, not_text: str, chosen: Sequence[Hashable]) -> None:
+    def consider(text: str, not_text: str, chosen: Sequence[Value]) -> None:
         nonlocal best
-        share = [sum(counter[value] for value in chosen) for counter in values]  # type: ignore[index]
+        share = [sum(counter[value] for value in chosen) for counter in values]
         accuracy = (share[1] / fakes + 1 - share[0] / photos) / 2
         if max(accuracy, 1 - accuracy) > best.accuracy:
             best = Rule(feature, max(accuracy, 1 - accuracy), text if accuracy > 0.5 else not_text)

@@ -34,8 +34,8 @@ def read_graph(network: nn.Module, file: Path) -> dict[str, Tensor]:
         if isinstance(layer, nn.Conv2d):
             convolution = f"{name}.weight"
         elif isinstance(layer, nn.BatchNorm2d):
-            inputs = folded.get(convolution, ())
-            if len(inputs) != 3:
+            inputs = folded.get(convolution)
+            if inputs is None or len(inputs) != 3:
                 raise SetupError(
                     f"{file} is not this backbone with its normalisation folded: no {convolution}"
                 )

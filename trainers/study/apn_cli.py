@@ -156,13 +156,8 @@ def proposals(
     side = chosen.manifest.view.size
     places = [round(place / side, 5) for place in range(side // 2 + 1)]
     alike = study.correlations(curves).tolist()
-    header = ["correlation", *curves]
-    text = grid(
-        [
-            header,
-            *([name, *(f"{value:.3f}" for value in row)] for name, row in zip(curves, alike, strict=True)),
-        ]
-    )
+    table = [[name, *(f"{value:.3f}" for value in row)] for name, row in zip(curves, alike, strict=True)]
+    text = grid([["correlation", *curves], *table])
     write(
         out, "proposals", text, [["generator", *places], *([name, *curve] for name, curve in curves.items())]
     )
@@ -191,8 +186,9 @@ def purified(
     cells = [
         [image.name, *(f"{value:.4f}" for value in row)] for image, (_, row) in zip(images, rows, strict=True)
     ]
-    text = grid([header, *cells])
-    write(out, "purified", text, [header, *cells])
+    lines = [header, *cells]
+    text = grid(lines)
+    write(out, "purified", text, lines)
     study.page([pictures for pictures, _ in rows]).save(out / "purified.png")
     typer.echo(text)
 
@@ -207,7 +203,8 @@ def _pair(text: str) -> tuple[str, str]:
 def _report(out: Path, name: str, found: "Mapping[str, Columns]") -> None:
     """Markdown, CSV and a plot of columns by method."""
     names = list(next(iter(found.values())))
-    rows = [["method", *names], *([method, *(each[one] for one in names)] for method, each in found.items())]
+    rows: list[list[object]] = [["method", *names]]
+    rows += [[method, *(each[one] for one in names)] for method, each in found.items()]
     write(out, name, grid(rows), rows)
     dots = {
         method: [(float(place), each[one]) for place, one in enumerate(names)]

@@ -46,7 +46,7 @@ def looked_at(network: APN, views: Tensor) -> tuple[Output, NDArray[np.float32]]
     try:
         with torch.enable_grad():
             output: Output = network(views, purified=True)
-            (output.logits[:, 1] - output.logits[:, 0]).sum().backward()
+            (output.logits[:, 1] - output.logits[:, 0]).sum().backward()  # type: ignore[no-untyped-call]
     finally:
         handle.remove()
         network.zero_grad()
