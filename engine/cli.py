@@ -8,7 +8,7 @@ import importlib
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Literal
@@ -68,6 +68,7 @@ def scan_command(
     ] = DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write a CSV file.")] = None,
+    page: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with thumbnails.")] = None,
     workers: Workers = None,
     devices: Devices = None,
     executor: Executor = None,
@@ -78,14 +79,19 @@ def scan_command(
 ) -> None:
     """Score files and folders: one line for each regular file, a verdict or why there is none."""
     start_log(logging.INFO if verbose else logging.WARNING)
-    total = sum(1 for _ in find_files(paths))
+    written = {out.resolve() for out in (csv, page) if out}  # it may lie in a folder that is scanned
+
+    def files() -> Iterator[Path]:
+        return (path for path in find_files(paths) if not written or path.resolve() not in written)
+
+    total = sum(1 for _ in files())
     settings = engine_settings(config, workers, precision, allow_unmeasured, _numbers(devices), executor)
-    with report.writer(as_json, csv) as write:
+    with report.writer(as_json, csv, page) as write:
         core = Core([find(bundle)], settings)
         try:
             start = perf_counter()
             tally = report.Tally()
-            for path, outcome in report.with_progress(scan(core, find_files(paths)), total):
+            for path, outcome in report.with_progress(scan(core, files()), total):
                 write(path, outcome)
                 tally.add(outcome)
             print(tally.summary(perf_counter() - start), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""How `assay scan` shows outcomes: text, JSON lines or CSV, with progress and a summary beside them."""
+"""How `assay scan` shows outcomes: text, JSON lines, CSV or HTML, with progress and a summary beside."""
 
 import csv
 import io
@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from assay.engine.errors import SetupError
+from assay.engine.html_report import html_report
 from assay.engine.outcome import Outcome, Verdict
 
 Scored = tuple[Path, Outcome]
@@ -66,25 +67,30 @@ def csv_writer(stream: TextIO) -> Writer:
 
 
 @contextmanager
-def writer(as_json: bool, csv_file: Path | None) -> Iterator[Writer]:
-    """The writer that was asked for: JSON lines, a CSV file, or text.
+def writer(as_json: bool, csv_file: Path | None, html_file: Path | None = None) -> Iterator[Writer]:
+    """The writer that was asked for: JSON lines, a CSV file, an HTML page, or text.
 
     Raises:
-        SetupError: both were asked for, or the CSV file cannot be written.
+        SetupError: several were asked for, or the file cannot be written.
     """
-    if as_json and csv_file:
-        raise SetupError("--json and --csv exclude each other")
-    if csv_file is None:
-        if isinstance(sys.stdout, io.TextIOWrapper):  # file names are bytes: any may come, and must go out
-            sys.stdout.reconfigure(errors="surrogateescape")
-        yield json_writer(sys.stdout) if as_json else text_writer(sys.stdout)
+    chosen = {"--json": as_json, "--csv": csv_file, "--report": html_file}
+    if len(asked := [option for option, given in chosen.items() if given]) > 1:
+        raise SetupError(f"{' and '.join(asked)} exclude each other")
+    if file := csv_file or html_file:
+        try:
+            stream = file.open("w", newline="", encoding="utf-8", errors="surrogateescape")
+        except OSError as error:
+            raise SetupError(f"{file} cannot be written: {error.strerror}") from None
+        with stream:
+            if csv_file:
+                yield csv_writer(stream)
+            else:
+                with html_report(stream) as report:
+                    yield report
         return
-    try:
-        stream = csv_file.open("w", newline="", encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise SetupError(f"{csv_file} cannot be written: {error.strerror}") from None
-    with stream:
-        yield csv_writer(stream)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names are bytes: any may come, and must go out
+        sys.stdout.reconfigure(errors="surrogateescape")
+    yield json_writer(sys.stdout) if as_json else text_writer(sys.stdout)
 
 
 class Tally:
