@@ -167,7 +167,7 @@ def evidence(mask: Mask) -> dict[str, Any]:
     """The box around a mask, top, left, bottom, right (null: it is empty), and its share of the area."""
     box = None
     if mask.any():
-        (top, bottom), (left, right) = (_ends(mask.any(axis=axis)) for axis in (1, 0))
+        (top, bottom), (left, right) = (_ends(np.any(mask, axis=axis)) for axis in (1, 0))
         box = [top, left, bottom, right]
     return {"box": box, "share": round(float(mask.mean()), 4)}
 

@@ -200,7 +200,7 @@ def scored_by(
     run, denoiser, classifier = load_run(folder)
     cutter, device = run.cutter(), Rank().device
     patterns = Patterns(denoiser, run.cache / PATTERNS, device)
-    graphs = {"denoise": patterns, "classify": torch_graph(classifier.to(device))}
+    graphs: dict[str, Graph] = {"denoise": patterns, "classify": torch_graph(classifier.to(device))}
 
     def cut(pixels: Pixels) -> Pixels:
         return cutter.cut(alter(pixels) if alter else pixels)

@@ -25,6 +25,8 @@ class Encode(nn.Module):
 class Decode(nn.Module):
     """`sam_decode`: embedding, points (N, P, 2) on the face -> masks (N, 3, M, M), overlap (N, 3)."""
 
+    places: Tensor
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.prompts, self.decoder = model.prompt_encoder, model.mask_decoder
