@@ -63,13 +63,13 @@ class GraphSpec(File):
     """Precision -> largest measured difference of the probability to fp32."""
     program: File | None = None
     """The same graph as a torch.export program (`.pt2`), for the executor `torch_export`."""
+    int8: File | None = None
+    """The same graph with quantisers, where int8 was measured and is offered."""
 
     @model_serializer(mode="wrap")
     def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         record: dict[str, Any] = write(self)
-        return (
-            record if self.program else {name: value for name, value in record.items() if name != "program"}
-        )
+        return {name: value for name, value in record.items() if value is not None}
 
 
 class Calibration(_Record):
@@ -152,7 +152,7 @@ class Bundle:
         """
         manifest = _manifest(path)
         for name, graph in manifest.graphs.items():
-            for file in (graph, graph.program):
+            for file in (graph, graph.program, graph.int8):
                 if file:
                     _check(path, name, file)
         return cls(path, manifest)

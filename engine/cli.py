@@ -51,7 +51,7 @@ Executor = Annotated[
     ),
 ]
 Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"] | None,
+    Literal["auto", "fp32", "bf16", "fp16", "int8"] | None,
     typer.Option("--precision", help="By default the fastest one that was measured."),
 ]
 Unmeasured = Annotated[
@@ -156,8 +156,8 @@ def serve_command(
     from assay.engine.doors.grpc import GrpcSettings
     from assay.engine.doors.http import HttpSettings
     from assay.engine.doors.kafka import KafkaDoor, KafkaSettings
-    from assay.engine.serve import ServeSettings, check_addresses, serve
     from assay.engine.nvml import gpu_metrics
+    from assay.engine.serve import ServeSettings, check_addresses, serve
 
     start_log(logging.DEBUG if verbose else logging.INFO)
     tables = read_config(config)

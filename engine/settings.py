@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     decoder: Literal["auto", "turbo", "dali", "nvimgcodec"] = "auto"
     """`turbo`: libjpeg-turbo and Pillow, image by image. `dali` and `nvimgcodec`: NVIDIA's libraries behind a
     strict check. `auto` is turbo on a CPU and nvimgcodec on a GPU."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
     """`auto` takes the fastest that the bundle offers and the device computes in, else fp32."""
     allow_unmeasured: bool = False
     """Serve a precision that the bundle's manifest does not list as measured."""

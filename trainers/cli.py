@@ -162,25 +162,35 @@ def calibrate(
     misses: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the synthesised images called authentic.")
     ] = 0.05,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8", help="Quantise, too, scaled on images of the train split; offered where it passes."
+        ),
+    ] = False,
 ) -> None:
     """Fit a bundle's calibration and thresholds, and measure its precisions, on held-out images."""
     need_torch()
     from assay.engine.bundle import Bundle
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.export import calibrated
+    from assay.trainers.parity import LIMITS
 
-    samples = of_split(read_samples(data, min_side), *(split or ["val"]))
+    samples = read_samples(data, min_side)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("scoring", total=None)
-        written = calibrated(
+        written, differences = calibrated(
             Bundle.load(bundle),
-            samples,
+            of_split(samples, *(split or ["val"])),
             false_alarms=false_alarms,
             misses=misses,
+            scale_on=of_split(samples, "train") if int8 else (),
             advance=lambda count: progress.advance(task, count),
-        ).manifest
-    console.print(f"{written.calibration!r}\n{written.thresholds!r}")
-    console.print({name: graph.precisions for name, graph in written.graphs.items()})
+        )
+    console.print(f"{written.manifest.calibration!r}\n{written.manifest.thresholds!r}")
+    for precision, difference in differences.items():
+        offered = "offered" if difference <= LIMITS[precision] else "not offered"
+        console.print(f"{precision}: largest difference {difference:.4f}, {offered}")
 
 
 def evaluate(
@@ -191,7 +201,7 @@ def evaluate(
     split: Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: all but train]")] = None,
     min_side: options.MinSide = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for report.md and the tables as CSV.")] = None,
-    precision: Annotated[Literal["fp32", "bf16"], typer.Option()] = "fp32",
+    precision: Annotated[Literal["fp32", "bf16", "int8"], typer.Option()] = "fp32",
     record: Annotated[
         bool, typer.Option(help="Write mAP and label shares into the bundle's manifest.")
     ] = False,

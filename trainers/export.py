@@ -13,12 +13,16 @@ from torch import nn
 from assay.engine.bundle import Bundle, Calibration, File, GraphSpec, Manifest
 from assay.engine.detectors import Graph, make_graphs
 from assay.engine.errors import SetupError
+from assay.engine.executors.int8 import int8_graphs, spaced
 from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
 from assay.engine.executors.torch_export import TorchExportGraph
 from assay.trainers.calibrate import fit_calibration, fit_thresholds
 from assay.trainers.data.samples import Sample
 from assay.trainers.parity import LIMITS
 from assay.trainers.score import Scored, score, torch_graph
+
+INT8 = "{}.int8.onnx"
+"""What the int8 form of a graph's file is called."""
 
 
 def export_graph(module: nn.Module, spec: GraphSpec, file: Path) -> str:
@@ -110,25 +114,54 @@ def calibrated(
     *,
     false_alarms: float,
     misses: float,
+    scale_on: Sequence[Sample] = (),
     advance: Callable[[int], None] = lambda count: None,
-) -> Bundle:
+) -> tuple[Bundle, dict[str, float]]:
     """The bundle with calibration, thresholds and offered precisions fitted on `samples`, written in place.
 
-    A precision is offered where no sample's probability differs by more than its limit from fp32.
+    A precision is offered where no sample's probability differs by more than its limit from fp32; the largest
+    differences, also of those not offered, are returned with it. int8 forms are made, scaled on the images of
+    `scale_on`, where there are any; they stay in the bundle if int8 is offered.
     """
     manifest = bundle.manifest
     reference = score(samples, manifest, graphs_of(bundle), advance)
     calibration = fit_calibration(reference)
-    offered = {"fp32": 0.0}
+    differences = {"fp32": 0.0}
     if computes_bf16():
         other = score(samples, manifest, graphs_of(bundle, "bf16"), advance)
-        difference = _largest_difference(reference, other, calibration)
-        if difference <= LIMITS["bf16"]:
-            offered["bf16"] = round(difference, 6)
-    specs = {name: spec.model_copy(update={"precisions": offered}) for name, spec in manifest.graphs.items()}
+        differences["bf16"] = _largest_difference(reference, other, calibration)
+    if scale_on:
+        manifest = _with_int8(bundle, [sample.path for sample in scale_on])
+        other = score(samples, manifest, graphs_of(Bundle(bundle.path, manifest), "int8"), advance)
+        differences["int8"] = _largest_difference(reference, other, calibration)
+    offered = {
+        precision: round(difference, 6)
+        for precision, difference in differences.items()
+        if difference <= LIMITS[precision]
+    }
+    specs = {
+        name: spec.model_copy(
+            update={"precisions": offered, "int8": spec.int8 if "int8" in offered else None}
+        )
+        for name, spec in manifest.graphs.items()
+    }
+    for file in bundle.path.glob(INT8.format("*")):
+        if file.name not in {spec.int8.file for spec in specs.values() if spec.int8}:
+            file.unlink()
     thresholds = fit_thresholds(reference, calibration, false_alarms=false_alarms, misses=misses)
     update = {"calibration": calibration, "thresholds": thresholds, "graphs": specs}
-    return write_manifest(manifest.model_copy(update=update), bundle.path)
+    return write_manifest(manifest.model_copy(update=update), bundle.path), differences
+
+
+def _with_int8(bundle: Bundle, images: Sequence[Path]) -> Manifest:
+    """Writes int8 forms beside the graphs -> the manifest that names them, which is not yet written."""
+    specs = dict(bundle.manifest.graphs)
+    for name, data in int8_graphs(bundle, spaced(bundle, images)).items():
+        file = INT8.format(Path(specs[name].file).stem)
+        (bundle.path / file).write_bytes(data)
+        named = File(file=file, sha256=hashlib.sha256(data).hexdigest())
+        specs[name] = specs[name].model_copy(update={"int8": named})
+    return bundle.manifest.model_copy(update={"graphs": specs})
 
 
 def _largest_difference(one: Scored, other: Scored, calibration: Calibration) -> float:

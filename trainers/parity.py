@@ -15,7 +15,7 @@ from assay.engine.bundle import Manifest
 from assay.engine.detectors import KINDS, Choice, Detection, Graph, Image, Stopwatch
 from assay.trainers.data.read import read_pixels
 
-LIMITS = {"fp32": 0.01, "bf16": 0.03, "fp16": 0.03}
+LIMITS = {"fp32": 0.01, "bf16": 0.03, "fp16": 0.03, "int8": 0.05}
 """Largest probability difference, indices forced equal, at which a precision may be offered."""
 BATCH = 4
 
@@ -112,7 +112,7 @@ def _forcing(
         def call(*arrays: NDArray[np.float32]) -> Outputs:
             own = graphs[name](*arrays)
             return tuple(
-                theirs if forced else mine
+                np.asarray(theirs, like=mine) if forced else mine  # on a GPU, should the candidate run there
                 for forced, theirs, mine in zip(decides, recorded[name], own, strict=True)
             )
 

@@ -11,7 +11,8 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from assay.engine.errors import SetupError
+from assay.engine.bundle import GraphSpec
+from assay.engine.errors import BundleError, SetupError
 
 
 def folder() -> Path:
@@ -21,22 +22,39 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay"
 
 
-def engine_file(root: Path, sha256: str, runtime: str, device: str, precision: str) -> Path:
+def engine_file(sha256: str, runtime: str, device: str, precision: str) -> Path:
     """Where the engine lies that `runtime` (name and version) built for `device` from the graph of that hash.
 
     Assay's version is part of the place, because conversions to lower precisions are Assay's own.
     """
-    return root / f"assay-{version('assay')}" / runtime / device / f"{sha256}.{precision}.engine"
+    return folder() / f"assay-{version('assay')}" / runtime / device / f"{sha256}.{precision}.engine"
 
 
-def timing_file(root: Path, runtime: str, device: str) -> Path:
+def timing_file(runtime: str, device: str) -> Path:
     """Where `runtime` keeps what it measured on `device`, so that it need not measure again."""
-    return root / f"assay-{version('assay')}" / runtime / device / "timing.cache"
+    return folder() / f"assay-{version('assay')}" / runtime / device / "timing.cache"
 
 
-def quantised_file(root: Path, sha256: str) -> Path:
-    """Where the int8 form lies that was made on this machine of the graph of that hash."""
-    return root / "int8" / f"{sha256}.onnx"
+def int8_cached(spec: GraphSpec) -> Path:
+    """Where the int8 form lies that was made on this machine of a graph, if one was."""
+    return folder() / f"assay-{version('assay')}" / "int8" / f"{spec.sha256}.onnx"
+
+
+def int8_file(file: Path, spec: GraphSpec) -> Path:
+    """The int8 form of the graph in `file`: the bundle's, else one that was made on this machine.
+
+    Raises:
+        BundleError: there is none.
+    """
+    if spec.int8:
+        return file.with_name(spec.int8.file)
+    cached = int8_cached(spec)
+    if not cached.is_file():
+        raise BundleError(
+            f"graph {file}: there is no int8 form of it; with a folder of photographs, `assay compile "
+            f"{file.parent} --target openvino --precision int8 --images FOLDER` makes one"
+        )
+    return cached
 
 
 def write(file: Path, data: bytes) -> Path:

@@ -86,7 +86,8 @@ def _best_on_gpu(bundle: Bundle) -> str:
 def _openvino() -> Runtime:
     from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
 
-    return Runtime(_title("OpenVINO", "openvino"), OpenVinoGraph, ("bf16",) if computes_bf16() else ())
+    fast = ("int8", "bf16") if computes_bf16() else ("int8",)
+    return Runtime(_title("OpenVINO", "openvino"), OpenVinoGraph, fast)
 
 
 def _tensorrt() -> Runtime:

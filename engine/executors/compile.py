@@ -1,5 +1,6 @@
 """`assay compile`: a bundle's graphs made ready for a runtime ahead of time, on any machine."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from assay.engine.bundle import Bundle, GraphSpec
 from assay.engine.detectors import detector_of, make_graphs
 from assay.engine.errors import SetupError
 from assay.engine.executors import cache, tensorrt_library
+from assay.engine.executors.int8 import int8_graphs, spaced
+from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.tensorrt_build import MAX_BATCH, Builder
 
 console = Console(stderr=True)
@@ -47,6 +50,9 @@ def compile_command(
             help="tensorrt-rtx: a GPU architecture, such as 89; repeat for more. [default: its own]"
         ),
     ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="int8: a folder of photographs such as the bundle will be given.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Cache folder to write to. [default: ASSAY_CACHE]")
     ] = None,
@@ -64,27 +70,47 @@ def compile_command(
             "needs --allow-unmeasured",
             file=sys.stderr,
         )
+    if out:
+        os.environ["ASSAY_CACHE"] = str(out)
+    if images:
+        if precision is not Precision.INT8:
+            raise SetupError("--images is for int8, whose scales come from them")
+        quantise(chosen, images)
     if target is Target.OPENVINO:
-        raise SetupError("OpenVINO compiles fp32 and bf16 graphs when it loads them: nothing to build ahead")
+        if precision is not Precision.INT8:
+            raise SetupError(f"OpenVINO compiles {precision} graphs as it loads them: nothing is built ahead")
+        for file in make_graphs(chosen, lambda name: precision, _loaded).values():
+            print(file)
+        return
     for builder in _builders(target, sm or []):
-        for file in compile_bundle(chosen, builder, precision, max_batch, out or cache.folder()):
+        for file in compile_bundle(chosen, builder, precision, max_batch):
             print(file)
 
 
-def compile_bundle(
-    bundle: Bundle, builder: Builder, precision: str, max_batch: int, root: Path
-) -> Iterator[Path]:
-    """Builds an engine of every graph that the bundle's detector asks for -> their files below `root`."""
-    files: list[Path] = []
+def compile_bundle(bundle: Bundle, builder: Builder, precision: str, max_batch: int) -> list[Path]:
+    """Builds an engine of every graph that the bundle's detector asks for -> their files in the cache."""
 
     def build(file: Path, spec: GraphSpec, precise: str) -> Path:
         with _bar(f"{file.name} {precise} {builder.device}") as progress:
             engine = builder.build(file, spec, precise, max_batch, progress)
-        files.append(cache.write(builder.file(spec, precise, root), engine))
-        return files[-1]
+        return cache.write(builder.place(file, spec, precise), engine)
 
-    make_graphs(bundle, lambda name: precision, build)
-    yield from files
+    return list(dict.fromkeys(make_graphs(bundle, lambda name: precision, build).values()))
+
+
+def quantise(bundle: Bundle, folder: Path) -> None:
+    """Make int8 forms of the bundle's graphs, with scales from the images below `folder`, in the cache."""
+    if not folder.is_dir():
+        raise SetupError(f"{folder} is not a folder of images")
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    for name, data in int8_graphs(bundle, spaced(bundle, files)).items():
+        cache.write(cache.int8_cached(bundle.manifest.graphs[name]), data)
+
+
+def _loaded(file: Path, spec: GraphSpec, precision: str) -> Path:
+    """The file that OpenVINO runs, which it was seen to take."""
+    OpenVinoGraph(file, spec, precision)
+    return cache.int8_file(file, spec) if precision == "int8" else file
 
 
 def _builders(target: Target, architectures: list[int]) -> list[Builder]:

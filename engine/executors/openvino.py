@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from assay.engine.bundle import GraphSpec
 from assay.engine.errors import BundleError
+from assay.engine.executors.cache import int8_file
 
 BATCHES = (4, 2, 1)
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def computes_bf16() -> bool:
@@ -25,13 +26,18 @@ def computes_bf16() -> bool:
 
 
 class OpenVinoGraph:
-    """One graph of a bundle, compiled for one core in one precision ("fp32" or "bf16").
+    """One graph of a bundle, compiled for one core in one precision ("fp32", "bf16" or "int8").
 
     Raises:
-        BundleError: OpenVINO cannot read or compile the file, or its tensors are not the manifest's.
+        BundleError: OpenVINO cannot read or compile the file, or its tensors are not the manifest's; there is
+            no int8 form of it.
     """
 
     def __init__(self, file: Path, spec: GraphSpec, precision: str) -> None:
+        if precision not in _HINTS:
+            raise BundleError(f"graph {file}: OpenVINO runs {', '.join(_HINTS)} on CPUs, not {precision}")
+        if precision == "int8":
+            file = int8_file(file, spec)
         core = ov.Core()
         options = {
             "INFERENCE_NUM_THREADS": 1,

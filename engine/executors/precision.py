@@ -17,6 +17,8 @@ from onnx import version_converter as versions
 from assay.engine.errors import SetupError
 
 TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+LARGEST: dict[int, float] = {TensorProto.FLOAT16: 65504.0, TensorProto.BFLOAT16: 3.3895e38}
+"""The largest finite value, in bfloat16 a little below."""
 BF16_OPSET = 22
 """The first in which convolution and pooling are defined for bfloat16."""
 
@@ -155,7 +157,7 @@ def _converted(tensor: TensorProto, to: int, name: str) -> TensorProto:
     """A float32 constant in a lower type; what lies beyond the largest finite value becomes that."""
     values = numpy_helper.to_array(tensor)
     kind = np.dtype(np.float16) if to == TensorProto.FLOAT16 else np.dtype(ml_dtypes.bfloat16)
-    largest = float(ml_dtypes.finfo(kind).max)
+    largest = LARGEST[to]
     bounded = np.where(np.isfinite(values), np.clip(values, -largest, largest), values)
     made = TensorProto(name=name, data_type=to, dims=values.shape)
     made.raw_data = bounded.astype(kind).tobytes()

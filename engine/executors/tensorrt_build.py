@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from assay.engine.bundle import GraphSpec
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.executors import cache
-from assay.engine.executors.precision import TYPES, lowered
 from assay.engine.executors.tensorrt_library import for_rtx, title
 
 log = logging.getLogger(__name__)
@@ -59,16 +58,19 @@ class Builder:
         capability = cupy.cuda.Device().compute_capability
         return f"sm_{capability}" if for_rtx(self.trt) else f"sm_{capability}-{name.replace(' ', '-')}"
 
-    def file(self, spec: GraphSpec, precision: str, root: Path | None = None) -> Path:
-        """Where the engine of a graph lies in the cache."""
-        return cache.engine_file(root or cache.folder(), spec.sha256, self.runtime, self.device, precision)
+    def place(self, file: Path, spec: GraphSpec, precision: str) -> Path:
+        """Where the engine of the graph in `file` lies in the cache."""
+        sha256 = spec.sha256
+        if precision == "int8":
+            sha256 = cache.sha256_of(cache.int8_file(file, spec).read_bytes())
+        return cache.engine_file(sha256, self.runtime, self.device, precision)
 
     def engine(self, file: Path, spec: GraphSpec, precision: str) -> bytes:
         """The engine of a graph from the cache, else built now.
 
         Raises BundleError and SetupError as `build` does.
         """
-        place = self.file(spec, precision)
+        place = self.place(file, spec, precision)
         if not place.is_file():
             cache.write(place, self.build(file, spec, precision))
         return place.read_bytes()
@@ -91,7 +93,7 @@ class Builder:
         heard = _log(trt)
         builder = trt.Builder(heard)
         network = builder.create_network(0)
-        data = network_of(file, precision)
+        data = network_of(file, spec, precision)
         parser = trt.OnnxParser(network, heard)
         if not parser.parse(data):
             raise BundleError(f"graph {file}: {title(trt)} refuses {_refused(parser)}")
@@ -130,24 +132,34 @@ class Builder:
 
     def _use_timings(self, config: Any) -> Path:
         """Measure only what was not measured before on this GPU; returns where to keep what is then known."""
-        file = cache.timing_file(cache.folder(), self.runtime, self.device)
+        file = cache.timing_file(self.runtime, self.device)
         known = file.read_bytes() if file.is_file() else b""
         config.set_timing_cache(config.create_timing_cache(known), False)
         return file
 
 
-def network_of(file: Path, precision: str) -> bytes:
-    """The graph in `file` as the ONNX that TensorRT is given, float32 at the edges whatever is within."""
-    if precision not in TYPES:
+def network_of(file: Path, spec: GraphSpec, precision: str) -> bytes:
+    """The graph in `file` as the ONNX that TensorRT is given, float32 at the edges whatever is within.
+
+    Raises BundleError where there is no int8 form, SetupError where the graph cannot be converted.
+    """
+    if precision == "fp32":
         return file.read_bytes()
     try:
         import onnx
+
+        from assay.engine.executors.precision import lowered
+        from assay.engine.executors.symmetric import symmetric
     except ImportError:
         raise SetupError(
             f"converting a graph to {precision} needs onnx, which is not installed: pip install onnx"
         ) from None
-    converted: bytes = lowered(onnx.load(file), precision).SerializeToString()
-    return converted
+    if precision == "int8":
+        converted = symmetric(onnx.load(cache.int8_file(file, spec)))
+    else:
+        converted = lowered(onnx.load(file), precision)
+    data: bytes = converted.SerializeToString()
+    return data
 
 
 def _refused(parser: Any) -> str:

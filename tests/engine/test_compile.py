@@ -39,9 +39,8 @@ def assay(*arguments: object) -> int:
     raise AssertionError("the command line ends by SystemExit")
 
 
-def check(bundle: Bundle, sm: int, precision: str, folder: Path) -> None:
-    builder = Builder(trt, sm)
-    files = list(compile_bundle(bundle, builder, precision, 4, folder))
+def check(bundle: Bundle, sm: int, precision: str) -> None:
+    files = compile_bundle(bundle, Builder(trt, sm), precision, 4)
     assert len(set(files)) == len(files) >= len(bundle.manifest.graphs)
     for file in files:
         assert file.read_bytes()[:4] == b"vtrt", "no TensorRT engine"
@@ -49,8 +48,8 @@ def check(bundle: Bundle, sm: int, precision: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("name", [path.name for path in bundles.shipped()])
-def test_shipped_bundles_build(name: str, precision: str, tmp_path: Path) -> None:
-    check(bundles.find(name), 89, precision, tmp_path)
+def test_shipped_bundles_build(name: str, precision: str) -> None:
+    check(bundles.find(name), 89, precision)
 
 
 @pytest.mark.full
@@ -60,7 +59,7 @@ def test_shipped_bundles_build(name: str, precision: str, tmp_path: Path) -> Non
 def test_shipped_bundles_build_for_each_architecture(
     name: str, sm: int, precision: str, tmp_path: Path
 ) -> None:
-    check(bundles.find(name), sm, precision, tmp_path)
+    check(bundles.find(name), sm, precision)
 
 
 def test_the_command(brightness: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +138,7 @@ def test_a_refused_node_is_named_as_in_the_graph(tmp_path: Path) -> None:
     ]
     bundle = Bundle.load(plain_bundle(tmp_path / "odd", graph=graph_of(nodes)))
     with pytest.raises(BundleError, match=r"classify\.onnx.* refuses node 'determinant_7' \(Det\)"):
-        list(compile_bundle(bundle, Builder(trt, 89), "fp32", 4, tmp_path))
+        compile_bundle(bundle, Builder(trt, 89), "fp32", 4)
 
 
 def graph_of(nodes: list[Any]) -> Any:
@@ -157,7 +156,7 @@ def graph_of(nodes: list[Any]) -> Any:
 def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
     bundle = Bundle.load(plain_bundle(tmp_path / "odd", graph=b"no protobuf"))
     with pytest.raises(BundleError, match=r"classify\.onnx"):
-        list(compile_bundle(bundle, Builder(trt, 89), "fp32", 4, tmp_path))
+        compile_bundle(bundle, Builder(trt, 89), "fp32", 4)
 
 
 class Recorder:
@@ -232,7 +231,7 @@ def test_a_graph_that_chooses_indices_is_built_in_fp32(
     monkeypatch.setattr(
         Builder, "build", lambda self, file, spec, precision, *rest: asked.append(precision) or b""
     )
-    list(compile_bundle(brightness, Builder(trt, 89), "fp16", 4, tmp_path))
+    compile_bundle(brightness, Builder(trt, 89), "fp16", 4)
     assert asked == ["fp16", "fp32"]
 
 

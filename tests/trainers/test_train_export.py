@@ -1,6 +1,7 @@
 """The whole of it on a tiny data set: train, resume, export, calibrate, evaluate, serve."""
 
 import json
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle
 from assay.engine.cli import app
+from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
 from assay.engine.executors.openvino import OpenVinoGraph
+from assay.engine.outcome import Verdict
+from assay.engine.settings import Settings
 from assay.trainers import checkpoint
 from assay.trainers.data.samples import of_split, read_samples
 from assay.trainers.export import export_graph, graphs_of
 from assay.trainers.models.plain import Plain
+from assay.trainers.parity import LIMITS
 from assay.trainers.plain import draft
 from assay.trainers.score import score, torch_graph
 
@@ -186,6 +191,25 @@ def test_evaluation(bundle: Bundle, data: Path, tmp_path: Path) -> None:
     for row in scores:
         assert float(row["probability"]) == pytest.approx(calibration.probability(float(row["logit"])))
     assert Bundle.load(bundle.path).manifest.metrics["all"]["photos"] == 18
+
+
+def test_int8_is_offered_where_it_passes_and_leaves_nothing_where_not(
+    bundle: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    folder = shutil.copytree(bundle.path, tmp_path / "tiny")
+    monkeypatch.setitem(LIMITS, "int8", 1.0)
+    assay("calibrate", folder, "--data", data, "--int8")
+    spec = Bundle.load(folder).manifest.graphs["classify"]
+    assert spec.int8
+    assert spec.int8.file == "classify.int8.onnx"
+    assert 1e-5 < spec.precisions["int8"] < 0.2
+    with Engine(Bundle.load(folder), settings=Settings(workers=0)) as engine:
+        assert isinstance(engine.score((data / "val/a/0_real/0.png").read_bytes()), Verdict)
+    monkeypatch.setitem(LIMITS, "int8", 1e-9)
+    assay("calibrate", folder, "--data", data, "--int8")
+    assert Bundle.load(folder).manifest.graphs == bundle.manifest.graphs
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "classify.onnx"}
 
 
 def test_help_explains_itself() -> None:
