@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 
 # what each stamp installs beside the engine
 EXTRAS_demo := demo
-EXTRAS_dev := demo,data,train,faces,gpu,dev
+EXTRAS_dev := demo,data,train,faces,gpu,int8,dev
 
-.PHONY: help demo test test-full lint format bench proto clean
+.PHONY: help demo test test-full lint format bench gpu proto clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -35,6 +35,11 @@ format: $(VENV)/.dev ## Put the sources in order
 
 bench: $(VENV)/.dev ## Measure throughput against ceilings and peers; writes bench/results/
 	$(BIN)/python -P -m assay.bench
+
+gpu: $(VENV)/.dev ## On a machine with an NVIDIA GPU: its tests, parity and speed; writes bench/results/gpu-NAME.md
+	@$(BIN)/python -P -m assay.bench.gpu --check
+	$(BIN)/pytest -m gpu tests/gpu
+	$(BIN)/python -P -m assay.bench.gpu
 
 proto: $(VENV)/.dev ## Rebuild the generated gRPC code from proto/
 	$(BIN)/python -P -m assay.engine.wire.generate

@@ -51,8 +51,8 @@ class Gpu:
         except cupy.cuda.runtime.CUDARuntimeError as error:
             version = cupy.cuda.get_local_runtime_version()
             raise EngineFault(
-                f"the GPU cannot be used ({error}); it needs an NVIDIA driver for CUDA "
-                f"{version // 1000}.{version % 1000 // 10} or later, and `nvidia-smi` must list it"
+                f"the GPU cannot be used ({error}); it needs an NVIDIA driver for CUDA {version // 1000} or "
+                "later, and `nvidia-smi` must list it"
             ) from None
         self.name: str = name
         self._decoding = cupy.cuda.Stream(non_blocking=True)

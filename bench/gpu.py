@@ -1,0 +1,284 @@
+"""What a GPU gives: decoders, kernels, graphs and the whole path, with parity, for bench/results/gpu-NAME.md.
+
+    python -m assay.bench.gpu [--bundle B ...] [--photos FOLDER] [--images 2048]
+
+Run by `make gpu`. Throughput of the whole path stands beside its ceiling, the slower of decoding alone and
+the model alone, and beside what one would write first: Pillow, and the exported program run by plain torch.
+Photographs are the JPEGs of a folder, or made; parity is worth something on real ones only.
+"""
+
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from assay.bench.decode import made
+from assay.bench.gpu_kernels import BATCHES, graph_table, kernel_table
+from assay.bench.provenance import provenance
+from assay.engine.admission import admit
+from assay.engine.bundle import DEFAULT, Bundle, find
+from assay.engine.decode import Encoded, make_decoder
+from assay.engine.device import Gpu, host_threads
+from assay.engine.engine import Engine
+from assay.engine.errors import AssayError, BundleError, SetupError
+from assay.engine.nvml import PER_VERDICT, GpuCollector
+from assay.engine.outcome import Refused, Verdict
+from assay.engine.scorer import Chain
+from assay.engine.settings import Limits, Settings
+from assay.engine.telemetry import verdicts
+
+EXECUTORS: tuple[Literal["tensorrt", "torch_export"], ...] = ("tensorrt", "torch_export")
+PRECISIONS: tuple[Literal["fp32", "bf16", "fp16"], ...] = ("fp32", "bf16", "fp16")
+DECODERS: tuple[Literal["turbo", "dali", "nvimgcodec"], ...] = ("turbo", "dali", "nvimgcodec")
+ROUNDS = 3
+
+Say = Callable[[str], None]
+
+
+def gpu_or_sentence() -> Gpu:
+    """The GPU; without one the program ends with one sentence and code 2."""
+    try:
+        return Gpu()
+    except AssayError as error:
+        print(f"there is no GPU to test and measure on: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def encoded(files: Sequence[bytes]) -> list[Encoded]:
+    return [(data, admit(data, Limits(), 1)) for data in files]
+
+
+def best(run: Callable[[], int]) -> float:
+    """Images a second, the median of rounds after one to warm up. `run` says how many images it took."""
+    rates = []
+    for _ in range(ROUNDS + 1):
+        start = time.perf_counter()
+        count = run()
+        rates.append(count / (time.perf_counter() - start))
+    return statistics.median(rates[1:])
+
+
+def decode_alone(files: Sequence[bytes], batch: int, say: Say) -> float:
+    """A table of the decoders; returns images/s of the fastest."""
+    import cupy
+
+    images, rates = encoded(files), {}
+    say(f"| decoder, batch {batch} | images/s |\n|---|--:|")
+    for name in DECODERS:
+        try:
+            decoder = make_decoder(name, gpu=True, threads=host_threads(1))
+        except SetupError as error:
+            say(f"| {name} | {error} |")
+            continue
+
+        def run(decoder: Any = decoder) -> int:
+            for start in range(0, len(images), batch):
+                found = decoder.decode(images[start : start + batch])
+                assert not any(isinstance(one, Refused) for one in found)
+                cupy.cuda.get_current_stream().synchronize()
+            return len(images)
+
+        rates[name] = best(run)
+        say(f"| {name} | {rates[name]:.0f} |")
+    return max(rates.values())
+
+
+def model_alone(chain: Chain, images: Sequence[Any], batch: int) -> float:
+    """Images/s of views, kernels and graphs on pixels that lie on the device."""
+    from assay.engine.detectors import Stopwatch
+
+    def run() -> int:
+        for start in range(0, len(images), batch):
+            chain.detect(images[start : start + batch], Stopwatch())
+        return len(images)
+
+    return best(run)
+
+
+def whole_path(bundle: Bundle, settings: Settings, files: Sequence[bytes]) -> tuple[float, dict[str, float]]:
+    """Images/s from bytes to verdicts through front and worker, and each stage's share of a worker's time."""
+    with Engine(bundle, settings=settings) as engine:
+        seconds: dict[str, float] = {}
+
+        def run() -> int:
+            outcomes = engine.score(list(files))
+            for outcome in outcomes:
+                assert isinstance(outcome, Verdict)
+                for stage, taken in outcome.seconds.items():
+                    seconds[stage] = seconds.get(stage, 0.0) + taken
+            return len(files)
+
+        rate = best(run)
+    seconds.pop("queue", None)
+    total = sum(seconds.values())
+    return rate, {stage: taken / total for stage, taken in seconds.items()}
+
+
+def plain_torch(bundle: Bundle, files: Sequence[bytes], batch: int) -> float:
+    """Images/s as one would write it first: Pillow, views on the host, the exported programs run eagerly."""
+    import io
+
+    import torch
+    from PIL import Image
+
+    from assay.engine.detectors import KINDS, Stopwatch
+
+    def eager(file: Path) -> Callable[..., tuple[Any, ...]]:
+        from torch.export.passes import move_to_device_pass
+
+        module = move_to_device_pass(torch.export.load(file), "cuda").module()
+
+        def call(*arrays: Any) -> tuple[Any, ...]:
+            with torch.no_grad():
+                outputs = module(*(torch.from_numpy(np.ascontiguousarray(array)).cuda() for array in arrays))
+            outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
+            return tuple(output.cpu().numpy() for output in outputs)
+
+        return call
+
+    kind = KINDS[bundle.kind]
+    graphs = {
+        name: eager(bundle.path / spec.program.file)
+        for name, spec in bundle.manifest.graphs.items()
+        if spec.program
+    }
+    graphs |= {name: graphs[choice.graph] for name, choice in kind.choosing.items() if choice.graph in graphs}
+
+    def run() -> int:
+        for start in range(0, len(files), batch):
+            pixels = [
+                np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+                for data in files[start : start + batch]
+            ]
+            kind.detect(pixels, graphs, bundle.manifest, Stopwatch())
+        return len(files)
+
+    return best(run)
+
+
+def parity(bundle: Bundle, chain: Chain, precision: str, photos: Sequence[Path]) -> str:
+    """A row: the GPU's decoder, kernels and executor against the CPU's in fp32."""
+    from assay.trainers.export import graphs_of
+    from assay.trainers.parity import Side, compare
+
+    decoder = make_decoder(gpu=True)
+
+    def decode(path: Path) -> Any:
+        [pixels] = decoder.decode(encoded([path.read_bytes()]))
+        if isinstance(pixels, Refused):
+            raise pixels
+        return pixels
+
+    found = compare(photos, bundle.manifest, Side(graphs_of(bundle)), Side(chain.graphs, decode))
+    return (
+        f"{found.same_choices:.3f} | {found.forced:.4f} | {found.p95:.4f} | {found.changed_labels:.3f} | "
+        f"{'yes' if found.passes(precision) else 'no'}"
+    )
+
+
+@contextmanager
+def photographs(folder: Path | None, count: int) -> Iterator[list[Path]]:
+    """JPEG files: those of `folder`, else made ones."""
+    if folder:
+        yield sorted(folder.rglob("*.jp*g"))[:count]
+        return
+    with TemporaryDirectory() as place:
+        paths = []
+        for number, data in enumerate(made(min(count, 64))):
+            paths.append(Path(place) / f"{number}.jpg")
+            paths[-1].write_bytes(data)
+        yield paths
+
+
+def measure(bundle: Bundle, paths: Sequence[Path], images: int, say: Say) -> None:
+    data = [path.read_bytes() for path in paths]
+    files = (data * -(-images // len(data)))[:images]
+    decode_limit = decode_alone(files, 64, say)
+    decoder = make_decoder(gpu=True, threads=host_threads(1))
+    on_device = [one for one in decoder.decode(encoded(files[:256])) if not isinstance(one, Refused)]
+    table = [
+        "| executor | precision | same choices | difference, indices forced | p95 | labels changed | passes |"
+    ]
+    table.append("|---|---|--:|--:|--:|--:|---|")
+    for executor in EXECUTORS:
+        for precision in PRECISIONS:
+            settings = Settings(
+                devices=(0,),
+                executor=executor,
+                precision=precision,
+                allow_unmeasured=True,
+            )
+            try:
+                chain = Chain(bundle, settings)
+            except (SetupError, BundleError) as error:
+                say(f"\n{executor} {precision}: not run: {error}")
+                table.append(f"| {executor} | {precision} | not run | | | | |")
+                continue
+            say(f"\n### {executor}, {precision}\n")
+            say(graph_table(chain.graphs, bundle.manifest))
+            table.append(f"| {executor} | {precision} | {parity(bundle, chain, precision, paths[:200])} |")
+            say(
+                "\n| batch | whole path, images/s | of min(decode, model) | shares of a worker's time |"
+                "\n|--:|--:|--:|---|"
+            )
+            for batch in BATCHES:
+                limit = min(decode_limit, model_alone(chain, on_device, batch))
+                rate, shares = whole_path(bundle, settings.model_copy(update={"batch": batch}), files)
+                parts = ", ".join(f"{stage} {share:.0%}" for stage, share in shares.items())
+                say(f"| {batch} | {rate:.0f} | {rate / limit:.2f} | {parts} |")
+            del chain
+    say("\n### Parity with OpenVINO fp32 on this machine's CPU, decoding included\n")
+    say("\n".join(table))
+    if all(spec.program for spec in bundle.manifest.graphs.values()):
+        rate = plain_torch(bundle, files[:512], 64)
+        say(f"\nPillow and plain torch, fp32, batch 64: {rate:.0f} images/s.")
+
+
+def main(
+    bundle: Annotated[list[str] | None, typer.Option("--bundle", "-b", help="Repeat for more.")] = None,
+    photos: Annotated[Path | None, typer.Option(help="Folder of JPEGs; made ones without.")] = None,
+    images: int = 2048,
+    folder: Annotated[Path, typer.Option(help="Where gpu-NAME.md goes.")] = Path("bench/results"),
+    check: Annotated[bool, typer.Option("--check", help="Only say whether there is a GPU.")] = False,
+) -> None:
+    """Measure on GPU 0, print Markdown and keep it."""
+    gpu = gpu_or_sentence()
+    if check:
+        return
+    lines: list[str] = []
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+        lines.append(text)
+
+    energy = GpuCollector([0], verdicts)
+    packages = ("cupy-cuda13x", "torch", "tensorrt", "tensorrt-rtx-cu13-bindings", "nvidia-dali-cuda130")
+    say(f"# {gpu.name}\n\n{provenance(*packages, 'nvidia-nvimgcodec-cu13')}\n")
+    with gpu.computing(gpu.decoded()):
+        say(f"## Kernels, batch 64 of 512x384\n\n{kernel_table(64)}")
+        with photographs(photos, images) as paths:
+            for name in bundle or [DEFAULT]:
+                chosen = find(name)
+                kind = "photographs" if photos else "made images"
+                say(f"\n## {chosen.name} {chosen.version}, {len(paths)} {kind}\n")
+                measure(chosen, paths, images, say)
+    for metric in energy.collect():
+        if metric.name == PER_VERDICT:
+            say(
+                f"\nEnergy per verdict over all of this, idle time included: {metric.samples[0].value:.3f} J."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"gpu-{re.sub(r'[^A-Za-z0-9]+', '-', gpu.name).strip('-').lower()}.md"
+    place.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
