@@ -137,7 +137,7 @@ def genimage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def forensics(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    names = ("real", "adm", "midjourney", "sdv1")
+    names = ("real", "adm", "ddpm", "midjourney", "sdv1")
     folders = {f"images/test/lsun_bedroom/{name}": 2 for name in names}
     return write_tree(tmp_path_factory.mktemp("df"), folders, side=SIDE)
 
@@ -164,6 +164,12 @@ def test_tables_by_command(genimage: Path, forensics: Path, tmp_path: Path) -> N
     run("shared-photographs", method, "--data", forensics, "--out", out)
     [row] = whole(out, "shared_photographs")
     assert list(row) == ["method", "Real", "adm", "midjourney", "sdv1", "Average"]
+    assert "ddpm" in run(
+        "shared-photographs", method, "--data", forensics, "--out", out, "--generator", "ddpm"
+    )
+    assert list(whole(out, "shared_photographs")[0])[1:3] == ["Real", "ddpm"]
+    with pytest.raises(SetupError, match="no images of dalle; there are adm, ddpm, midjourney, sdv1"):
+        run("shared-photographs", method, "--data", forensics, "--out", out, "--generator", "dalle")
     run("cross-scene", method, "--trained", genimage, "--other", forensics, "--out", out)
     [row] = whole(out, "cross_scene")
     assert len(row) == 1 + 6 + 3

@@ -24,6 +24,8 @@ Split = Annotated[list[str] | None, typer.Option(help="Splits to judge. [default
 TestSplit = Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: test]")]
 PAIRS = ("stable_diffusion_v_1_4=sdv1", "ADM=adm", "Midjourney=midjourney")
 """Generators that GenImage and DiffusionForensics share, by their folders."""
+TABLE_2 = ("adm", "dalle2", "diff-projectedgan", "iddpm", "if", "midjourney", "projectedgan", "sdv1")
+"""Of DiffusionForensics' generators those that the paper judges, by their folders."""
 
 
 def cross_generator(
@@ -49,9 +51,16 @@ def shared_photographs(
     data: Annotated[Path, typer.Option(help="A scene of DiffusionForensics, or several.")],
     out: Out,
     scene: Annotated[str, typer.Option(help="The scene, by its folder.")] = "lsun_bedroom",
+    generator: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Generators to judge, by their folders. [default: {' '.join(TABLE_2)}]"),
+    ] = None,
     split: TestSplit = None,
 ) -> None:
-    """Accuracy on the shared photographs and on each generator's images (table 2 of the APN paper)."""
+    """Accuracy on the shared photographs and on each generator's images (table 2 of the APN paper).
+
+    Of the paper's eight generators those are judged that are there.
+    """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import accuracy
@@ -60,6 +69,10 @@ def shared_photographs(
     samples = [one for one in of_split(read_samples(data), *(split or ["test"])) if one.pool == scene]
     if not samples:
         raise SetupError(f"no images of scene {scene} in {data}")
+    there = {one.group for one in samples if one.label}
+    if missing := set(generator or ()) - there:
+        raise SetupError(f"no images of {', '.join(sorted(missing))}; there are {', '.join(sorted(there))}")
+    samples = [one for one in samples if not one.label or one.group in (generator or TABLE_2)]
     found = {one.name: accuracy.by_folder(one.score(samples, None)) for one in map(contender, methods)}
     _report(out, "shared_photographs", found)
 
