@@ -19,6 +19,9 @@ from assay import kernels
 class DeviceArray(NDArrayOperatorsMixin):
     """An array on a device that is not there."""
 
+    fetched = 0
+    """Bytes that were copied to the host, of all arrays."""
+
     def __init__(self, values: Any) -> None:
         self.values = np.asarray(values)
         self.shape, self.dtype, self.ndim = self.values.shape, self.values.dtype, self.values.ndim
@@ -53,9 +56,10 @@ class DeviceArray(NDArrayOperatorsMixin):
         return lambda *arguments, **options: on_device(found(*arguments, **options))
 
     def tolist(self) -> Any:
-        return self.values.tolist()
+        return self.get().tolist()
 
     def get(self) -> Any:
+        DeviceArray.fetched += self.values.nbytes
         return self.values.copy()
 
 

@@ -18,6 +18,8 @@ from assay.engine.detectors import KINDS, Stopwatch, make_graphs
 from assay.engine.executors.openvino import OpenVinoGraph
 
 pytest.importorskip("cupy")
+SMALL_RESULTS = 4096
+"""Bytes of an image that may come to the host: logits and evidence."""
 
 
 def classes_bundle(folder: Path) -> Path:
@@ -56,5 +58,8 @@ def test_a_detector_gives_the_same_on_the_device(
     assert len({detection.logit for detection in expected}) > 1
     move_kernels(import_module(f"assay.engine.detectors.{bundle.kind}"), monkeypatch)
     moved = {name: on_the_device(graph) for name, graph in graphs.items()}
+    monkeypatch.setattr(DeviceArray, "fetched", 0)
     found = kind.detect([DeviceArray(image) for image in images], moved, manifest, Stopwatch())  # type: ignore[misc]
     assert found == expected
+    pixels = min(image.nbytes for image in images)
+    assert 0 < DeviceArray.fetched / len(images) <= min(SMALL_RESULTS, pixels / 2), "pixels came back"
