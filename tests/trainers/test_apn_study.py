@@ -82,7 +82,8 @@ def test_curves_by_generator(tmp_path: Path) -> None:
     )
     (data / "ADM/val/ai/broken.png").write_bytes(b"\x89PNG\r\n")
     bundle = Bundle.load(bands_bundle(tmp_path / "bundle", amplitude=(ALL, NONE), phase=(ALL, NONE)))
-    curves = proposals.trusted(bundle, read_samples(data))
+    curves, refused = proposals.trusted(bundle, read_samples(data))
+    assert [file.name for file in refused] == ["broken.png"]
     assert list(curves) == ["ADM", "glide"]
     for curve in curves.values():
         assert curve.sum() == pytest.approx(1)
@@ -139,13 +140,24 @@ def genimage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def forensics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ("real", "adm", "ddpm", "midjourney", "sdv1")
     folders = {f"images/test/lsun_bedroom/{name}": 2 for name in names}
-    return write_tree(tmp_path_factory.mktemp("df"), folders, side=SIDE)
+    root = write_tree(tmp_path_factory.mktemp("df"), folders, side=SIDE)
+    (root / "images/test/lsun_bedroom/adm/broken.png").write_bytes(b"\x89PNG\r\n")
+    return root
 
 
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def test_corrupt_files_are_counted(forensics: Path, tmp_path: Path) -> None:
+    methods = [f"{name}={bands_bundle(tmp_path / name)}" for name in ("one", "other")]
+    arguments = ["shared-photographs", *methods, "--data", str(forensics), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("1 files were left out, corrupt or too small") == 2
+    assert [row["adm"] for row in whole(tmp_path / "out", "shared_photographs")] == ["50.0", "50.0"]
 
 
 def whole(out: Path, name: str) -> list[dict[str, str]]:

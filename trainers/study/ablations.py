@@ -51,6 +51,8 @@ def judged(
         if run != base:
             _train(run, where, weights, workers)
         scored = scored_by(trained(where)[1], samples)
+        if scored.unreadable:
+            tell(f"{len(scored.unreadable)} files were left out, corrupt or too small")
         found[name] = {**by_generator(scored), "mAP": line(name, scored).total}
     return found
 

@@ -1,6 +1,6 @@
 """`assay study`: the tables and figures of the APN paper."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +14,10 @@ from assay.trainers.needs import need_torch
 from assay.trainers.study.results import grid, plot, write
 
 if TYPE_CHECKING:
+    from assay.trainers.data.samples import Sample
+    from assay.trainers.score import Scored
     from assay.trainers.study.accuracy import Columns
+    from assay.trainers.study.contender import Contender
 
 Methods = Annotated[
     list[str], typer.Argument(help="NAME=FOLDER of a bundle or of a training run, one for each method.")
@@ -42,7 +45,7 @@ def cross_generator(
     from assay.trainers.study.contender import contender
 
     samples = of_split(read_samples(data, min_side), *(split or ["val"]))
-    found = {one.name: accuracy.by_generator(one.score(samples, None)) for one in map(contender, methods)}
+    found = {one.name: accuracy.by_generator(_scored(one, samples)) for one in map(contender, methods)}
     _report(out, "cross_generator", found)
 
 
@@ -73,7 +76,7 @@ def shared_photographs(
     if missing := set(generator or ()) - there:
         raise SetupError(f"no images of {', '.join(sorted(missing))}; there are {', '.join(sorted(there))}")
     samples = [one for one in samples if not one.label or one.group in (generator or TABLE_2)]
-    found = {one.name: accuracy.by_folder(one.score(samples, None)) for one in map(contender, methods)}
+    found = {one.name: accuracy.by_folder(_scored(one, samples)) for one in map(contender, methods)}
     _report(out, "shared_photographs", found)
 
 
@@ -103,7 +106,7 @@ def cross_scene(
     new = [one for one in of_split(read_samples(other), other_split) if one.pool == scene]
     new = [one for one in new if one.group in pairs.values() or not one.label]
     found = {
-        one.name: accuracy.by_scene(one.score(known, None), one.score(new, None), pairs)
+        one.name: accuracy.by_scene(_scored(one, known), _scored(one, new), pairs)
         for one in map(contender, methods)
     }
     _report(out, "cross_scene", found)
@@ -163,7 +166,8 @@ def proposals(
     samples = of_split(read_samples(data), *(split or ["val"]))
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("looking", total=len(samples))
-        curves = study.trusted(chosen, samples, lambda: progress.advance(task))
+        curves, refused = study.trusted(chosen, samples, lambda: progress.advance(task))
+    _count(bundle, refused)
     if not curves:
         raise SetupError(f"no synthesised image of {data} could be read")
     side = chosen.manifest.view.size
@@ -204,6 +208,18 @@ def purified(
     write(out, "purified", text, lines)
     study.page([pictures for pictures, _ in rows]).save(out / "purified.png")
     typer.echo(text)
+
+
+def _scored(method: "Contender", samples: "Sequence[Sample]") -> "Scored":
+    found = method.score(samples, None)
+    _count(method.name, found.unreadable)
+    return found
+
+
+def _count(name: str, refused: "Sequence[Path]") -> None:
+    if refused:
+        text = f"{name}: {len(refused)} files were left out, corrupt or too small, such as {refused[0]}"
+        Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +20,25 @@ Curve = NDArray[np.float64]
 
 def trusted(
     bundle: Bundle, samples: Sequence[Sample], advance: Callable[[], None] = lambda: None
-) -> dict[str, Curve]:
-    """The curve of each generator's images, those that cannot be read left out."""
+) -> tuple[dict[str, Curve], list[Path]]:
+    """The curve of each generator's images, and the files that were left out, corrupt or too small."""
     graphs, detect = graphs_of(bundle), detector_of(bundle)
     side = bundle.manifest.view.size
     sums: dict[str, Curve] = defaultdict(lambda: np.zeros(side // 2 + 1))
+    refused: list[Path] = []
     for sample in samples:
         if sample.label:
             try:
                 pixels = read_pixels(sample.path)
-                if min(pixels.shape[:2]) >= bundle.manifest.min_side:
-                    [found] = detect([pixels], graphs, bundle.manifest, Stopwatch())
-                    sums[sample.group] += weights(found, side)
             except (OSError, Refused):
-                pass
+                pixels = None
+            if pixels is None or min(pixels.shape[:2]) < bundle.manifest.min_side:
+                refused.append(sample.path)
+            else:
+                [found] = detect([pixels], graphs, bundle.manifest, Stopwatch())
+                sums[sample.group] += weights(found, side)
         advance()
-    return {name: total / total.sum() for name, total in sorted(sums.items()) if total.sum()}
+    return {name: total / total.sum() for name, total in sorted(sums.items()) if total.sum()}, refused
 
 
 def weights(detection: Detection, side: int) -> Curve:
