@@ -2,11 +2,14 @@
 
     python -m assay.bench.gpu [--bundle B ...] [--photos FOLDER] [--images 2048]
 
-Run by `make gpu`. Throughput of the whole path stands beside its ceiling, the slower of decoding alone and
-the model alone, and beside what one would write first: Pillow, and the exported program run by plain torch.
-Photographs are the JPEGs of a folder, or made; parity is worth something on real ones only.
+Run by `make gpu`. Without --bundle: those that ship, and the papers' networks with random weights, which have
+the torch programs that run where TensorRT does not. Throughput of the whole path stands beside its ceiling,
+the slower of decoding alone and the model alone, and beside what one would write first: Pillow, and the
+exported program run by plain torch. Photographs are the JPEGs of a folder, or made; parity is worth something
+on real ones and trained weights only.
 """
 
+import itertools
 import re
 import statistics
 import sys
@@ -22,14 +25,15 @@ import typer
 
 from assay.bench.decode import made
 from assay.bench.gpu_kernels import BATCHES, graph_table, kernel_table
+from assay.bench.papers import PAPERS, paper_bundle
 from assay.bench.provenance import provenance
 from assay.engine.admission import admit
-from assay.engine.bundle import DEFAULT, Bundle, find
+from assay.engine.bundle import Bundle, find, shipped
 from assay.engine.decode import Encoded, make_decoder
 from assay.engine.device import Gpu, host_threads
 from assay.engine.engine import Engine
 from assay.engine.errors import AssayError, BundleError, SetupError
-from assay.engine.nvml import PER_VERDICT, GpuCollector
+from assay.engine.nvml import GpuCollector
 from assay.engine.outcome import Refused, Verdict
 from assay.engine.scorer import Chain
 from assay.engine.settings import Limits, Settings
@@ -188,7 +192,10 @@ def parity(bundle: Bundle, chain: Chain, precision: str, photos: Sequence[Path])
 def photographs(folder: Path | None, count: int) -> Iterator[list[Path]]:
     """JPEG files: those of `folder`, else made ones."""
     if folder:
-        yield sorted(folder.rglob("*.jp*g"))[:count]
+        found = sorted(folder.rglob("*.jp*g"))[:count]
+        if not found:
+            raise SetupError(f"there is no JPEG in {folder}")
+        yield found
         return
     with TemporaryDirectory() as place:
         paths = []
@@ -198,7 +205,18 @@ def photographs(folder: Path | None, count: int) -> Iterator[list[Path]]:
         yield paths
 
 
-def measure(bundle: Bundle, paths: Sequence[Path], images: int, say: Say) -> None:
+@contextmanager
+def chosen_bundles(names: Sequence[str]) -> Iterator[Iterator[Bundle]]:
+    """Those named; else the shipped ones, and the papers' networks, exported one after the other."""
+    with TemporaryDirectory() as place:
+        if names:
+            yield map(find, names)
+        else:
+            papers = (paper_bundle(name, Path(place, name), programs=True) for name in PAPERS)
+            yield itertools.chain((Bundle.load(path) for path in shipped()), papers)
+
+
+def measure(bundle: Bundle, paths: Sequence[Path], images: int, nvml: GpuCollector, say: Say) -> None:
     data = [path.read_bytes() for path in paths]
     files = (data * -(-images // len(data)))[:images]
     decode_limit = decode_alone(files, 64, say)
@@ -216,13 +234,13 @@ def measure(bundle: Bundle, paths: Sequence[Path], images: int, say: Say) -> Non
                 precision=precision,
                 allow_unmeasured=True,
             )
+            say(f"\n### {executor}, {precision}\n")
             try:
                 chain = Chain(bundle, settings)
             except (SetupError, BundleError) as error:
-                say(f"\n{executor} {precision}: not run: {error}")
+                say(f"Not run: {error}")
                 table.append(f"| {executor} | {precision} | not run | | | | |")
                 continue
-            say(f"\n### {executor}, {precision}\n")
             say(graph_table(chain.graphs, bundle.manifest))
             table.append(f"| {executor} | {precision} | {parity(bundle, chain, precision, paths[:200])} |")
             say(
@@ -234,12 +252,18 @@ def measure(bundle: Bundle, paths: Sequence[Path], images: int, say: Say) -> Non
                 rate, shares = whole_path(bundle, settings.model_copy(update={"batch": batch}), files)
                 parts = ", ".join(f"{stage} {share:.0%}" for stage, share in shares.items())
                 say(f"| {batch} | {rate:.0f} | {rate / limit:.2f} | {parts} |")
+            say(f"\nWhat NVML says right after the last batch: {_figures(nvml)}.")
             del chain
     say("\n### Parity with OpenVINO fp32 on this machine's CPU, decoding included\n")
     say("\n".join(table))
     if all(spec.program for spec in bundle.manifest.graphs.values()):
         rate = plain_torch(bundle, files[:512], 64)
         say(f"\nPillow and plain torch, fp32, batch 64: {rate:.0f} images/s.")
+
+
+def _figures(nvml: GpuCollector) -> str:
+    said = {metric.name.removeprefix("assay_gpu_"): metric.samples[0].value for metric in nvml.collect()}
+    return ", ".join(f"{name} {value:.4g}" for name, value in said.items()) or "nothing"
 
 
 def main(
@@ -253,31 +277,25 @@ def main(
     gpu = gpu_or_sentence()
     if check:
         return
-    lines: list[str] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"gpu-{re.sub(r'[^A-Za-z0-9]+', '-', gpu.name).strip('-').lower()}.md"
+    place.write_text("")
 
     def say(text: str) -> None:
         print(text, flush=True)
-        lines.append(text)
+        with place.open("a") as report:  # what was measured stays, whatever comes after it
+            report.write(f"{text}\n")
 
-    energy = GpuCollector([0], verdicts)
+    nvml = GpuCollector([0], verdicts)
     packages = ("cupy-cuda13x", "torch", "tensorrt", "tensorrt-rtx-cu13-bindings", "nvidia-dali-cuda130")
     say(f"# {gpu.name}\n\n{provenance(*packages, 'nvidia-nvimgcodec-cu13')}\n")
     with gpu.computing(gpu.decoded()):
         say(f"## Kernels, batch 64 of 512x384\n\n{kernel_table(64)}")
-        with photographs(photos, images) as paths:
-            for name in bundle or [DEFAULT]:
-                chosen = find(name)
+        with photographs(photos, images) as paths, chosen_bundles(bundle or []) as chosen_ones:
+            for chosen in chosen_ones:
                 kind = "photographs" if photos else "made images"
                 say(f"\n## {chosen.name} {chosen.version}, {len(paths)} {kind}\n")
-                measure(chosen, paths, images, say)
-    for metric in energy.collect():
-        if metric.name == PER_VERDICT:
-            say(
-                f"\nEnergy per verdict over all of this, idle time included: {metric.samples[0].value:.3f} J."
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    place = folder / f"gpu-{re.sub(r'[^A-Za-z0-9]+', '-', gpu.name).strip('-').lower()}.md"
-    place.write_text("\n".join(lines) + "\n")
+                measure(chosen, paths, images, nvml, say)
 
 
 if __name__ == "__main__":
