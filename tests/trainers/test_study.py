@@ -94,6 +94,10 @@ def test_a_baseline_trains_and_stands_in_a_study(tmp_path: Path) -> None:
     assert np.ptp(found.logits) > 0
 
 
+def test_a_shipped_bundle_is_a_method_by_its_name() -> None:
+    assert contender("ours=plain-mobilenet").name == "ours"
+
+
 @pytest.mark.parametrize("text", ["runs/fusing", "=runs", "name=", "psm=/nowhere"])
 def test_what_is_no_method_is_refused(text: str) -> None:
     with pytest.raises(SetupError):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from assay.engine.commands import commands
 from assay.trainers.needs import need_torch
 from assay.trainers.options import MinSide
 from assay.trainers.study import apn_cli
@@ -13,10 +14,10 @@ from assay.trainers.study.results import plot, write
 if TYPE_CHECKING:
     from assay.trainers.study.table import Line
 
-app = typer.Typer(no_args_is_help=True, help="Make the tables and figures of the papers anew.")
+app = commands("Make the tables and figures of the papers anew.")
 
 Methods = Annotated[
-    list[str], typer.Argument(help="NAME=FOLDER of a bundle or of a training run, one for each method.")
+    list[str], typer.Argument(help="NAME=FOLDER of a training run or NAME=BUNDLE, one for each method.")
 ]
 Data = Annotated[Path, typer.Option(help="Data set, as for `assay evaluate`.")]
 Split = Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: test]")]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.engine.bundle import Bundle
+from assay.engine import bundle as bundles
 from assay.engine.errors import SetupError
 from assay.trainers import checkpoint
 from assay.trainers.apn import fit as apn
@@ -35,7 +35,7 @@ class Contender:
 
 
 def contender(text: str) -> Contender:
-    """`NAME=FOLDER`, the folder of a bundle or of a training run, whose best network is taken.
+    """`NAME=FOLDER`, the folder of a training run, whose best network is taken, or a bundle, as anywhere.
 
     Raises SetupError where it is neither.
     """
@@ -43,8 +43,8 @@ def contender(text: str) -> Contender:
     folder = Path(path)
     if not (name and equals and path):
         raise SetupError(f"{text!r} is not NAME=FOLDER, such as psm=runs/fusing")
-    if (folder / "manifest.json").is_file():
-        bundle = Bundle.load(folder)
+    if (folder / "manifest.json").is_file() or path in {shipped.name for shipped in bundles.shipped()}:
+        bundle = bundles.find(path)
         graphs = graphs_of(bundle)
         return Contender(name, lambda samples, alter: score(samples, bundle.manifest, graphs, alter=alter))
     if kind_of(folder) == "fusing":
