@@ -77,10 +77,26 @@ def test_commands_write_markdown_csv_and_plots(data: Path, tmp_path: Path) -> No
     assert all(not math.isnan(float(value)) for name, value in row.items() if name != "method")
     [curve] = read_csv(out / "robustness_jpeg.csv")
     assert len(curve) == 1 + len(robustness.QUALITIES)
+    assert not list(out.glob("left_out*"))
     for name in ("generators", "robustness_jpeg"):
         assert (out / f"{name}.md").read_text().startswith("| ")
         with Image.open(out / f"{name}.png") as plot:
             assert min(plot.size) > 300
+
+
+def test_files_that_no_method_can_score_are_counted_and_listed(data: Path, tmp_path: Path) -> None:
+    bundle = brightness_bundle(tmp_path / "bundle")
+    good, *_ = (data / "test" / "crn" / "1_fake").iterdir()
+    bad = good.with_name("cut.jpg")
+    bad.write_bytes(good.read_bytes()[:200])
+    out = tmp_path / "out"
+    command = [f"bright={bundle}", "--data", str(data), "--out", str(out)]
+    for chosen in (["generators"], ["robustness", "--to", "blur"]):
+        result = CliRunner().invoke(app, [chosen[0], *command, *chosen[1:]], catch_exceptions=False)
+        assert "bright: 1 files were left out" in result.stderr
+        assert (out / "left_out_bright.txt").read_text() == f"{bad}\n"
+        (out / "left_out_bright.txt").unlink()
+    bad.unlink()
 
 
 def test_a_baseline_trains_and_stands_in_a_study(tmp_path: Path) -> None:

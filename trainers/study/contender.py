@@ -1,7 +1,7 @@
 """What a study compares: bundles as they are served, and runs whose networks no bundle holds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.engine import bundle as bundles
@@ -27,11 +27,18 @@ Alter = Callable[[Pixels], Pixels]
 class Contender:
     """A detector under the name that a table gives it.
 
-    score(samples, alter): scores the samples, each altered between decoding and the detector.
+    scorer(samples, alter): scores the samples, each altered between decoding and the detector.
+    left_out: files that `score` could not score so far, corrupt or too small.
     """
 
     name: str
-    score: Callable[[Sequence[Sample], Alter | None], Scored]
+    scorer: Callable[[Sequence[Sample], Alter | None], Scored]
+    left_out: set[Path] = field(default_factory=set)
+
+    def score(self, samples: Sequence[Sample], alter: Alter | None) -> Scored:
+        scored = self.scorer(samples, alter)
+        self.left_out.update(scored.unreadable)
+        return scored
 
 
 def contender(text: str) -> Contender:
