@@ -3,8 +3,9 @@
     python -m assay.bench.fusing [IMAGES] [--backbone resnet50] [--pairs 3]
 
 The procedure runs as published (see `assay.bench.published`) with torch on all cores; the engine runs as it
-is served, a worker a core, in fp32 and, where the CPU computes in it, in bf16. Weights are random, which
-changes no time. Each round runs every form once; rates and ratios are medians over the rounds.
+is served, a worker a core, in fp32, in int8 but for the view pass and, where the CPU computes in it, in bf16.
+Weights are random, which changes no time; int8 is scaled on the images. Each round runs every form once;
+rates and ratios are medians over the rounds.
 """
 
 import statistics
@@ -28,6 +29,7 @@ from assay.engine.executors.openvino import computes_bf16
 from assay.engine.item import Item
 from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
+from assay.trainers.export import with_int8, write_manifest
 from assay.trainers.fusing.bundle import draft, export
 from assay.trainers.models.backbone import Backbone
 from assay.trainers.models.fusing import Fusing
@@ -78,6 +80,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         named = {"name": "bench", "version": "0", "licence": "none"}
         bundle = export(network, Path(folder), draft(min_side=8).model_copy(update=named))
+        bundle = write_manifest(with_int8(bundle, found), bundle.path)
         for _ in range(pairs):
             for name, run in _forms(network, bundle, files):
                 runs.setdefault(name, []).append(run())
@@ -98,11 +101,15 @@ def main(
 
 
 def _forms(network: Fusing, bundle: Bundle, files: Sequence[Path]) -> list[tuple[str, Callable[[], Seconds]]]:
-    precisions = ["fp32", "bf16"] if computes_bf16() else ["fp32"]
     engines = [
-        (f"engine, {precision}", partial(_serve, bundle, precision, files)) for precision in precisions
+        (f"engine, {precision}", partial(_serve, bundle, precision, files)) for precision in precisions()
     ]
     return [(PEER, partial(by_procedure, network, files)), *engines]
+
+
+def precisions() -> list[str]:
+    """Those that this CPU computes in."""
+    return ["fp32", "bf16", "int8"] if computes_bf16() else ["fp32", "int8"]
 
 
 def _serve(bundle: Bundle, precision: str, files: Sequence[Path]) -> Seconds:

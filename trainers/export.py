@@ -131,7 +131,7 @@ def calibrated(
         other = score(samples, manifest, graphs_of(bundle, "bf16"), advance)
         differences["bf16"] = _largest_difference(reference, other, calibration)
     if scale_on:
-        manifest = _with_int8(bundle, [sample.path for sample in scale_on])
+        manifest = with_int8(bundle, [sample.path for sample in scale_on])
         other = score(samples, manifest, graphs_of(Bundle(bundle.path, manifest), "int8"), advance)
         differences["int8"] = _largest_difference(reference, other, calibration)
     offered = {
@@ -153,8 +153,8 @@ def calibrated(
     return write_manifest(manifest.model_copy(update=update), bundle.path), differences
 
 
-def _with_int8(bundle: Bundle, images: Sequence[Path]) -> Manifest:
-    """Writes int8 forms beside the graphs -> the manifest that names them, which is not yet written."""
+def with_int8(bundle: Bundle, images: Sequence[Path]) -> Manifest:
+    """Writes int8 forms beside the graphs, scaled on `images` -> the manifest that names them, unwritten."""
     specs = dict(bundle.manifest.graphs)
     for name, data in int8_graphs(bundle, spaced(bundle, images)).items():
         file = INT8.format(Path(specs[name].file).stem)

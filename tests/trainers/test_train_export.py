@@ -18,7 +18,9 @@ from assay.engine.bundle import Bundle
 from assay.engine.cli import app
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
+from assay.engine.executors.compile import compile_bundle
 from assay.engine.executors.openvino import OpenVinoGraph
+from assay.engine.executors.tensorrt_build import Builder
 from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
 from assay.trainers import checkpoint
@@ -127,31 +129,11 @@ def test_only_the_batch_varies(bundle: Bundle) -> None:
     assert not any(tensor.external_data for tensor in model.graph.initializer)
 
 
-def builds_for_tensorrt(file: Path, side: int) -> bool:
-    """Whether TensorRT-RTX parses a graph and builds an engine of it; it needs no GPU for that."""
+def test_tensorrt_takes_the_graph(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trt = pytest.importorskip("tensorrt_rtx_bindings")
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(0)
-    parser = trt.OnnxParser(network, logger)
-    assert parser.parse(file.read_bytes()), parser.get_error(0)
-    config = builder.create_builder_config()
-    profile = builder.create_optimization_profile()
-    profile.set_shape("image", (1, 3, side, side), (4, 3, side, side), (8, 3, side, side))
-    config.add_optimization_profile(profile)
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(trt.ComputeCapability.SM89, 0)
-    return builder.build_serialized_network(network, config) is not None
-
-
-def test_tensorrt_takes_the_graph(bundle: Bundle) -> None:
-    assert builds_for_tensorrt(bundle.path / "classify.onnx", 64)
-
-
-@pytest.mark.full
-def test_tensorrt_takes_resnet50(tmp_path: Path) -> None:
-    export_graph(Plain("resnet50"), draft(64).graphs["classify"], tmp_path / "classify.onnx")
-    assert builds_for_tensorrt(tmp_path / "classify.onnx", 64)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
+    [engine] = compile_bundle(bundle, Builder(trt, 89), "fp32", 8)
+    assert engine.read_bytes()[:4] == b"vtrt"
 
 
 def test_a_graph_that_differs_is_not_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
