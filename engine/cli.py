@@ -17,6 +17,7 @@ import typer
 
 from assay.engine import report
 from assay.engine.bundle import DEFAULT, find, shipped
+from assay.engine.commands import commands
 from assay.engine.core import Core
 from assay.engine.doors.files import find_files, read_file, scan
 from assay.engine.errors import AssayError, EngineFault, SetupError
@@ -257,7 +258,7 @@ def _elsewhere(name: str, module: str, extra: str, help: str) -> None:
                 f"`assay {name}` needs {error.name}, which is not installed: pip install 'assay[{extra}]'"
             ) from None
         if not isinstance(found, typer.Typer):
-            alone = typer.Typer(pretty_exceptions_enable=False)
+            alone = commands()
             alone.command()(found)
             found = alone
         found(args=context.args, prog_name=f"assay {name}")
@@ -276,7 +277,7 @@ _elsewhere("calibrate", "assay.trainers.cli:calibrate", "train", "Fit a bundle's
 _elsewhere("evaluate", "assay.trainers.cli:evaluate", "train", "Measure a bundle on labelled images.")
 _elsewhere("study", "assay.trainers.study.cli:app", "train", "Make the papers' tables and figures anew.")
 _elsewhere("export", "assay.trainers.cli:export", "train", "Write a trained network as a bundle.")
-_elsewhere("data", "assay.trainers.data.cli:app", "data,train", "Build the small benchmark from packages.")
+_elsewhere("data", "assay.trainers.data.cli:build", "data,train", "Build the small benchmark from packages.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from assay.engine.commands import commands
 from assay.engine.errors import SetupError
 from assay.trainers import options
 from assay.trainers.apn.cli import train_apn
@@ -16,9 +17,7 @@ from assay.trainers.lnp.cli import train_denoiser, train_lnp
 from assay.trainers.needs import need_torch
 
 console = Console(stderr=True)
-train = typer.Typer(
-    no_args_is_help=True, help="Train a detector on a folder of photographs and synthesised images."
-)
+train = commands("Train a detector on a folder of photographs and synthesised images.")
 
 
 @train.callback()
@@ -141,13 +140,15 @@ def export(
     kind = kind_of(run)
     if kind == "denoiser":
         raise SetupError(f"{run}: a denoiser gives no verdict; name it to `assay train lnp --denoiser`")
-    kinds = {"fusing": fusing.export_run, "apn": apn.export_run, "lnp": lnp.export_run}
-    if kind in kinds:
+    named |= {"best": best, "min_side": min_side}
+    whole = {"fusing": fusing.export_run, "apn": apn.export_run}
+    if kind in whole:
         if crops != "centre":
-            raise SetupError(f"--crops is for plain; {kind} has one view of an image")
-        written = kinds[kind](run, bundle, best=best, min_side=min_side, **named)
+            raise SetupError(f"--crops is for plain and lnp; {kind} has one view of an image")
+        written = whole[kind](run, bundle, **named)
     else:
-        written = export_run(run, bundle, best=best, crop=CROPS[crops], min_side=min_side, **named)
+        write = lnp.export_run if kind == "lnp" else export_run
+        written = write(run, bundle, crop=CROPS[crops], **named)
     console.print(f"{written.name} {written.version} in {bundle}; next: assay calibrate {bundle} --data ...")
 
 

@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 DATA_HELP = (
-    "Data set: a folder with a manifest.csv (made by `assay data`), or a folder tree in which train/ and "
-    "val/ hold folders named 0_real, real or nature and 1_fake, fake or ai, at any depth, or real and "
-    "folders named after generators (DiffusionForensics), or the lists of 140k Real and Fake Faces, or "
-    "Flickr-Faces-HQ beside 1-Million-Fake-Faces."
+    "Data set: a folder made by `assay data`, or laid out as CNNDetection, GenImage, DiffusionForensics, "
+    "140k Real and Fake Faces, or Flickr-Faces-HQ beside 1-Million-Fake-Faces."
 )
 WEIGHTS_HELP = (
     "Pretrained ImageNet weights of the {} in torchvision's layout. Without, training starts from random "

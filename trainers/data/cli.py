@@ -13,10 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from assay.engine.errors import SetupError
 
-app = typer.Typer()
 
-
-@app.command()
 def build(
     folder: Annotated[Path, typer.Argument(help="Where the benchmark goes; what is there is kept.")],
     packages: Annotated[
