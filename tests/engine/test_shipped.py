@@ -42,8 +42,8 @@ def test_manifest_and_card_are_of_one_bundle(bundle: Bundle) -> None:
     assert bundle.path.name == manifest.name
     assert card.startswith(f"# {manifest.name} {manifest.version}\n")
     assert manifest.licence in card
-    assert all(generator in card for generator in manifest.trained_on["generators"])
-    assert f"`synthetic` is at probability {manifest.thresholds.synthetic:.2f}" in card
+    assert all(generator in card for generator in manifest.trained_on.get("generators", ()))
+    assert f"{manifest.thresholds.synthetic:.2f}" in card
     assert manifest.metrics["all"]["photos"] > 0
 
 
