@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def network() -> APN:
     return network
 
 
-@pytest.mark.parametrize("name", ["paper", "published"])
+@pytest.mark.parametrize("name", ["paper", "published", "shipped"])
 def test_values_are_those_of_the_equations(network: APN, name: Any) -> None:
     found, objective = output(), OBJECTIVES[name]
     got = values(objective, network, found)
@@ -111,6 +112,24 @@ def test_totals_weigh_the_parts(network: APN) -> None:
     assert float(parts.total(PUBLISHED).detach()) == pytest.approx(
         float((expected + 128 * 128 * parts.basis).detach())
     )
+
+
+def test_a_floored_bound_stays_above_zero_and_pulls_no_further(network: APN) -> None:
+    """Features that turn away from what the estimator expects lower the bound, the longer the lower."""
+    club, found = Club().double(), output()
+    expected = club(features(found)[0])[0].detach()
+    below = (-expected).requires_grad_()
+    for relevant, sign in ((expected, 1), (below, -1)):
+        turned = replace(found, relevant_frequency=relevant, relevant_spatial=relevant)
+        free = losses(turned, LABELS, network, club, PAPER).mi
+        floored = losses(turned, LABELS, network, club, OBJECTIVES["shipped"]).mi
+        assert float(free.detach()) * sign > 0
+        assert float(floored.detach()) == max(float(free.detach()), 0)
+    floored.backward()
+    assert below.grad is not None
+    assert not below.grad.any()
+    farther = replace(found, relevant_frequency=10 * below, relevant_spatial=10 * below)
+    assert losses(farther, LABELS, network, club, PAPER).mi < 5 * free < 0
 
 
 def test_a_band_in_order_costs_nothing_and_a_reversed_one_is_turned() -> None:

@@ -35,8 +35,11 @@ def train_apn(
         typer.Option(help="hard: as published, only the band loss moves bands. soft: every loss does."),
     ] = "hard",
     objective: Annotated[
-        Literal["paper", "published"],
-        typer.Option(help="Losses as the paper defines them, or with the published code's weights."),
+        Literal["paper", "published", "shipped"],
+        typer.Option(
+            help="Losses as the paper defines them; with the published code's weights; or the paper's, each "
+            "branch's own prediction, and a bound on the mutual information that stays above zero."
+        ),
     ] = "paper",
     form: Annotated[
         Literal["whole", "no_implicit", "no_explicit", "frequency", "space", "spectra", "split"],
