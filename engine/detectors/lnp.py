@@ -4,10 +4,12 @@
 Images" (Liu et al. 2022): cameras leave another noise pattern than generators, which show in its spectrum.
 
 Graphs: `denoise`: image (N, 3, S, S) in 0..1 -> pattern (N, 3, S, S); `classify`: pattern, spectra
-(N, P, S, S) -> logit (N, 1). P is 2, a grey amplitude and phase, or 6, those of the three channels. Where
-`parameters.face` stands, the face is cut out first, see `assay.engine.detectors.face`.
+(N, P, S, S) -> logit (N, 1). P is 2, a grey amplitude and phase, or 6, those of the three channels. Logits of
+an image's crops are averaged. Where `parameters.face` stands, the face is cut out first, see
+`assay.engine.detectors.face`.
 
 Evidence: `pattern_rms`, the root mean square of the pattern in each channel, in the pattern's own units;
+`crop_logits`, the logit of each crop, where there are several;
 `face`, the box of what was cut out, top, left, bottom, right in stored pixels (null: nothing was found), and
 its share of the image's area.
 """
@@ -63,8 +65,6 @@ def check(manifest: Manifest) -> None:
         face.check(manifest, parameters.face)
     elif unused := {"sam_encode", "sam_decode"} & manifest.graphs.keys():
         raise ValueError(f"graph {', '.join(sorted(unused))} is of no use without parameters.face")
-    if rule.crops != 1:
-        raise ValueError("kind 'lnp' looks at one view of an image: view.crop must be 'centre' or one pair")
     if (rule.channels, rule.mean, rule.std) != ("rgb", (0, 0, 0), (1, 1, 1)):
         raise ValueError("kind 'lnp' denoises RGB in 0..1: view.channels must be rgb, mean 0 and std 1")
     denoise, classify = manifest.graphs["denoise"], manifest.graphs["classify"]
@@ -86,10 +86,10 @@ def check(manifest: Manifest) -> None:
 
 
 def intermediate_bytes(manifest: Manifest) -> int:
-    """Bytes of the view, the pattern, its half spectrum, amplitude, phase and spectra, counted twice; and
+    """Bytes of the views, their patterns, the half spectrum, amplitude, phase and spectra, counted twice; and
     those of SAM, should it run."""
     parameters = ServedParameters.model_validate(manifest.parameters)
-    chain = 2 * (12 + 2 * parameters.planes) * manifest.view.size**2 * 4
+    chain = 2 * (12 + 2 * parameters.planes) * manifest.view.crops * manifest.view.size**2 * 4
     return chain + (face.intermediate_bytes(manifest) if parameters.face else 0)
 
 
@@ -129,11 +129,14 @@ def detect(
         planes = spectra(pattern, parameters)
     with watch.stage("classify"):
         (logits,) = graphs["classify"](pattern, planes)
-    strengths = np.sqrt((pattern**2).mean(axis=(2, 3)))
-    return [
-        Detection(float(logit), {"pattern_rms": [round(value, 6) for value in strength], **where})
-        for logit, strength, where in zip(logits[:, 0].tolist(), strengths.tolist(), found, strict=True)
-    ]
+    squares = (pattern**2).mean(axis=(2, 3)).reshape(len(images), -1, 3)
+    strengths = np.sqrt(squares.mean(axis=1)).tolist()
+    each = logits.reshape(len(images), -1).tolist()
+    for evidence, strength, own in zip(found, strengths, each, strict=True):
+        evidence["pattern_rms"] = [round(value, 6) for value in strength]
+        if len(own) > 1:
+            evidence["crop_logits"] = [round(logit, 4) for logit in own]
+    return [Detection(sum(own) / len(own), evidence) for own, evidence in zip(each, found, strict=True)]
 
 
 def _scaled(modulus: Array, parameters: Parameters) -> Array:

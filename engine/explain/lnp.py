@@ -1,5 +1,7 @@
-"""`lnp`: the face, the noise pattern that the denoiser found, and its spectra."""
+"""`lnp`: the face, the noise pattern that the denoiser found, and its spectra; of several crops those of the
+one that looks most synthetic."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from assay.engine.detectors.face import chosen_mask
 from assay.engine.detectors.lnp import Parameters, ServedParameters
+from assay.engine.explain.plain import with_crops
 from assay.engine.explain.seen import Floats, Seen, enlarged, stretched
 from assay.engine.explain.sheet import Panel
 from assay.engine.picture import turned
@@ -19,29 +22,33 @@ def panels(seen: Seen) -> list[Panel]:
     parameters = ServedParameters.model_validate(seen.manifest.parameters)
     (views,), (pattern, spectra) = seen.calls["denoise"].inputs, seen.calls["classify"].inputs
     half = parameters.planes // 2
-    rms = " ".join(f"{value:.4f}" for value in seen.detection.evidence["pattern_rms"])
+    logits = seen.detection.evidence.get("crop_logits", [seen.detection.logit])
+    shown = int(np.argmax(logits))
+    which = [f"crop {shown + 1}, logit {logits[shown]:+.3f}"] if len(logits) > 1 else []
+    pattern, spectra = pattern[shown], spectra[shown]
+    rms = " ".join(f"{value:.4f}" for value in np.sqrt((pattern**2).mean(axis=(1, 2))))
     return [
-        _photo(seen, parameters),
-        Panel("The view that is denoised", enlarged(seen.views(views)[0], SIDE)),
+        _photo(seen, parameters, logits),
+        Panel("The view that is denoised", enlarged(seen.views(views)[shown], SIDE), which),
         Panel(
             "Its noise pattern",
-            enlarged(turned(stretched(pattern[0]), seen.orientation), SIDE),
+            enlarged(turned(stretched(pattern), seen.orientation), SIDE),
             [f"contrast stretched; root mean square {rms} (red, green, blue)"],
             line=True,
         ),
         Panel(
             "Amplitude of the pattern's spectrum",
-            enlarged(spectrum_image(spectra[0, :half], parameters), SIDE),
+            enlarged(spectrum_image(spectra[:half], parameters), SIDE),
             ["of the view as stored; frequency 0 in the middle, contrast stretched"],
         ),
-        Panel("Phase", enlarged(spectrum_image(spectra[0, half:], parameters, phase=True), SIDE)),
+        Panel("Phase", enlarged(spectrum_image(spectra[half:], parameters, phase=True), SIDE)),
     ]
 
 
-def _photo(seen: Seen, parameters: ServedParameters) -> Panel:
-    """The photograph; where the face was cut out, the rest dark and the box around it drawn."""
+def _photo(seen: Seen, parameters: ServedParameters, logits: Sequence[float]) -> Panel:
+    """The photograph with its crops; where the face was cut out, all else dark and a box around it."""
     if parameters.face is None:
-        return Panel("Photograph", seen.photo(PHOTO).image)
+        return Panel("Where the detector looked", with_crops(seen, logits, PHOTO))
     masks, overlap = (output[0] for output in seen.calls["sam_decode"].outputs)
     side = seen.calls["sam_encode"].inputs[0].shape[-1]
     mask = chosen_mask(masks, overlap, seen.pixels.shape[:2], side, parameters.face.choice)

@@ -1,9 +1,11 @@
 """`plain`: where the crops lie, and the logit of each."""
 
-import numpy as np
-from PIL import ImageDraw
+from collections.abc import Sequence
 
-from assay.engine.explain.seen import Seen, enlarged
+import numpy as np
+from PIL import Image, ImageDraw
+
+from assay.engine.explain.seen import PHOTO, Seen, enlarged
 from assay.engine.explain.sheet import COLOURS, Panel, tag
 from assay.engine.outcome import Label
 
@@ -11,25 +13,29 @@ CROP = 208
 
 
 def panels(seen: Seen) -> list[Panel]:
-    shift = seen.manifest.calibration.shift
     logits = seen.detection.evidence.get("crop_logits", [seen.detection.logit])
+    crops = seen.views(seen.calls["classify"].inputs[0])
+    return [
+        Panel("Where the classifier looked", with_crops(seen, logits, PHOTO)),
+        *(
+            Panel(f"Crop {number}", enlarged(crop, CROP), [f"logit {logit:+.3f}"], line=number == 1)
+            for number, (crop, logit) in enumerate(zip(crops, logits, strict=True), 1)
+        ),
+    ]
+
+
+def with_crops(seen: Seen, logits: Sequence[float], side: int) -> Image.Image:
+    """The photograph, `side` pixels at most, with the crops by number in the colours of their logits."""
+    shift = seen.manifest.calibration.shift
     colours = [COLOURS[Label.SYNTHETIC if logit > shift else Label.AUTHENTIC] for logit in logits]
-    photo = seen.photo()
+    photo = seen.photo(side)
     draw = ImageDraw.Draw(photo.image)
     boxes = [photo.box(*box) for box in crop_boxes(seen)]
     for box, colour in zip(boxes, colours, strict=True):
         draw.rectangle(box, outline=colour, width=3)
     for number, (box, colour) in enumerate(zip(boxes, colours, strict=True), 1):
         tag(draw, (box[0] + 3, box[1] + 3), f"{number}", colour)
-    crops = seen.views(seen.calls["classify"].inputs[0])
-    first = Panel("Where the classifier looked", photo.image)
-    return [
-        first,
-        *(
-            Panel(f"Crop {number}", enlarged(crop, CROP), [f"logit {logit:+.3f}"], line=number == 1)
-            for number, (crop, logit) in enumerate(zip(crops, logits, strict=True), 1)
-        ),
-    ]
+    return photo.image
 
 
 def crop_boxes(seen: Seen) -> list[tuple[float, float, float, float]]:

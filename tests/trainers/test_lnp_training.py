@@ -125,8 +125,8 @@ def test_a_bundle_scores_as_the_run(run: Path, data: Path, tmp_path: Path) -> No
     trained = score(samples, bundle.manifest, torch_graphs(pattern, classifier))
     assert np.abs(served.logits - trained.logits).max() < 0.02  # phases near pi may turn
     assert np.ptp(served.logits) > 5  # else this compares nothing
-    with pytest.raises(SetupError, match="--crops"):
-        assay("export", run, tmp_path / "other", "--name", "tiny", "--crops", "five")
+    assay("export", learnt, tmp_path / "five", "--name", "tiny", "--checkpoint", "last", "--crops", "five")
+    assert Bundle.load(tmp_path / "five").manifest.view.crops == 5
 
 
 def test_faces_are_cut_out_before_anything_else(

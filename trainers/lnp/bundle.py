@@ -15,6 +15,7 @@ from assay.trainers.lnp.sam import with_faces
 from assay.trainers.models.denoiser import Pattern
 from assay.trainers.models.face_cutter import FaceCutter
 from assay.trainers.models.lnp import LNP
+from assay.trainers.plain import Crop
 from assay.trainers.score import torch_graph
 
 Resize: TypeAlias = Literal["none", "short_side"]
@@ -22,15 +23,19 @@ SIZE = 256
 """Side of a view in pixels: that of the face paper's images."""
 
 
-def view_rule(size: int, resize: Resize = "none") -> ViewRule:
+def view_rule(size: int, resize: Resize = "none", crop: Crop = "centre") -> ViewRule:
     """Pixels in 0..1: original ones, as resizing wipes out noise, or, as in the face paper, resized ones."""
     return ViewRule(
-        resize=resize, size=size, crop="centre", small="wrap", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+        resize=resize, size=size, crop=crop, small="wrap", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
     )
 
 
 def draft(
-    size: int = SIZE, parameters: Parameters | None = None, min_side: int = 64, resize: Resize = "none"
+    size: int = SIZE,
+    parameters: Parameters | None = None,
+    min_side: int = 64,
+    resize: Resize = "none",
+    crop: Crop = "centre",
 ) -> Manifest:
     """A manifest that says how such a network is served, before it has a name, files and a calibration."""
     parameters = parameters or Parameters()
@@ -41,7 +46,7 @@ def draft(
         name="draft",
         version="0",
         licence="",
-        view=view_rule(size, resize),
+        view=view_rule(size, resize, crop),
         min_side=min_side,
         parameters=parameters.model_dump(),
         graphs={

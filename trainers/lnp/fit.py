@@ -28,6 +28,7 @@ from assay.trainers.models.attention import AttentionForm
 from assay.trainers.models.denoiser import Form, Pattern
 from assay.trainers.models.face_cutter import CutSettings, FaceCutter
 from assay.trainers.models.lnp import LNP, Attended, Classifier
+from assay.trainers.plain import Crop
 from assay.trainers.ranks import Rank
 from assay.trainers.run import Record
 from assay.trainers.score import Scored, score, torch_graph
@@ -73,8 +74,8 @@ class PatternRun(Record):
         planes: Literal[2, 6] = 2 if self.spectra.grey else 6
         return LNP(self.classifier, attended=self.attended, attention=self.attention, planes=planes)
 
-    def manifest(self, min_side: int = 1) -> Manifest:
-        return draft(self.size, self.spectra, min_side, self.resize)
+    def manifest(self, min_side: int = 1, crop: Crop = "centre") -> Manifest:
+        return draft(self.size, self.spectra, min_side, self.resize, crop)
 
     def cutter(self) -> FaceCutter:
         return FaceCutter(self.sam, self.cut, self.cache / MASKS)
@@ -216,6 +217,7 @@ def export_run(
     version: str,
     licence: str,
     best: bool,
+    crop: Crop,
     min_side: int,
     programs: bool = False,
 ) -> Bundle:
@@ -223,5 +225,5 @@ def export_run(
     run, denoiser, classifier = load_run(folder, best)
     trained_on = run.model_dump(mode="json", exclude={"kind", "data", "sam", "cache", "size", "spectra"})
     named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
-    manifest = run.manifest(min_side).model_copy(update=named)
+    manifest = run.manifest(min_side, crop).model_copy(update=named)
     return export(denoiser, classifier, out, manifest, cutter=run.cutter(), programs=programs)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,30 @@ def test_each_image_gets_the_logit_of_its_own_view(bundle: Bundle) -> None:
     assert len({round(detection.logit, 3) for detection in found}) == len(images)
 
 
+def test_crops_are_averaged(bundle: Bundle, tmp_path: Path) -> None:
+    corners = [[0.0, 0.0], [1.0, 1.0], [0.25, 0.75]]
+    rule = json.loads((bundle.path / "manifest.json").read_text())["view"]
+    several = Bundle.load(mean_bundle(tmp_path, view={**rule, "crop": corners}))
+    detector_of(several)
+    graphs = make_graphs(several, lambda name: "fp32", OpenVinoGraph)
+    images = [resized(*size, seed) for seed, size in enumerate(SIZES)]
+    found = KINDS["lnp"].detect(images, graphs, several.manifest, Stopwatch())
+    for image, detection in zip(images, found, strict=True):
+        alone = []
+        for corner in corners:
+            one = bundle.manifest.model_copy(
+                update={"view": replace(several.manifest.view, crop=(tuple(corner),))}
+            )
+            [part] = KINDS["lnp"].detect([image], graphs, one, Stopwatch())
+            alone.append(part)
+        logits = [part.logit for part in alone]
+        assert detection.logit == pytest.approx(np.mean(logits), abs=1e-5)
+        assert detection.evidence["crop_logits"] == pytest.approx(logits, abs=1e-4)
+        rms = np.array([part.evidence["pattern_rms"] for part in alone])
+        assert detection.evidence["pattern_rms"] == pytest.approx(np.sqrt((rms**2).mean(axis=0)), abs=1e-5)
+    assert intermediate_bytes(several) == 3 * intermediate_bytes(bundle)
+
+
 def test_the_engine_serves_it(bundle: Bundle) -> None:
     core = Core([bundle], Settings(workers=0, precision="fp32"))
     try:
@@ -93,10 +118,6 @@ def change_channels(manifest: dict[str, Any]) -> None:
     manifest["view"]["channels"] = "bgr"
 
 
-def change_crop(manifest: dict[str, Any]) -> None:
-    manifest["view"]["crop"] = [[0, 0], [1, 1]]
-
-
 def change_grey(manifest: dict[str, Any]) -> None:
     manifest["parameters"] = {"grey": None}
 
@@ -119,7 +140,6 @@ def change_graphs(manifest: dict[str, Any]) -> None:
     [
         (change_mean, "mean 0 and std 1"),
         (change_channels, "must be rgb"),
-        (change_crop, r"view\.crop"),
         (change_grey, r"inputs of 'classify'.*'spectra': \(6, 32, 32\)"),
         (change_amplitude, r"parameters\.amplitude"),
         (change_order, "inputs of 'classify'"),
