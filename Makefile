@@ -2,8 +2,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# the trainers' tests have a process of their own: torch, DALI and OpenVINO each bring an OpenMP runtime
-
 # what each stamp installs beside the engine
 EXTRAS_demo := demo
 EXTRAS_dev := demo,data,train,faces,gpu,int8,dev
@@ -16,6 +14,7 @@ help: ## Show this list
 demo: $(VENV)/.demo ## Stream images through a Kafka broker and the shipped detector (no torch needed)
 	$(BIN)/python -P -m assay.bench.demo
 
+# The trainers' tests have a process of their own: torch, DALI and OpenVINO each bring an OpenMP runtime.
 test: $(VENV)/.dev ## Run the tests (at most 15 minutes on 2 cores)
 	$(BIN)/pytest --ignore tests/trainers
 	$(BIN)/pytest tests/trainers
