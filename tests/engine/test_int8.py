@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 from support.bundles import SIDE, brightness_graph, plain_bundle
 
 from assay.engine.bundle import Bundle
+from assay.engine.cli import main
 from assay.engine.core import Core
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.executors import cache, int8
@@ -199,6 +200,25 @@ def album(tmp_path: Path) -> Path:
     (folder / "notes.txt").write_text("no image")
     Pillow.fromarray(photographs(1)[0][:4, :4]).save(folder / "small.png")
     return folder
+
+
+def assay(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return int(end.value.code or 0)
+
+
+def test_the_command(bundle: Bundle, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = ("compile", bundle.path, "--target", "openvino", "-o", tmp_path / "cache")
+    assert assay(*target, "--precision", "int8", "--images", album) == 0
+    made = cache.int8_cached(bundle.manifest.graphs["classify"])
+    assert capsys.readouterr().out == f"{made}\n"  # and not a progress bar
+    assert tmp_path / "cache" in made.parents
+    assert {tensor.data_type for tensor in onnx.load(made).graph.initializer} >= {TensorProto.INT8}
+    assert assay(*target, "--images", album) == 2
+    assert "--images is for int8" in capsys.readouterr().err
+    assert assay(*target, "--precision", "bf16") == 2
+    assert "nothing is built ahead" in capsys.readouterr().err
 
 
 def test_serving_needs_leave_until_it_is_measured(bundle: Bundle, album: Path) -> None:
