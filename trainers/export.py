@@ -86,13 +86,15 @@ def _varying(inputs: tuple[torch.Tensor, ...]) -> tuple[dict[int, Any], ...]:
 
 
 def _compare(module: nn.Module, graph: Graph, inputs: tuple[torch.Tensor, ...], file: Path) -> None:
-    """Raises SetupError where an output differs by a thousandth of its largest value: patterns are small."""
+    """Raises SetupError where an output differs by a thousandth of its largest value: patterns are small.
+
+    One in a thousand may: where a graph rounds to 8 bits, a level may turn into the next one.
+    """
     arrays = [tensor.numpy() for tensor in inputs]
     for wanted, got in zip(torch_graph(module)(*arrays), graph(*arrays), strict=True):
-        if not np.allclose(wanted, got, rtol=0, atol=1e-3 * np.abs(wanted).max() + 1e-9):
-            raise SetupError(
-                f"{file}: the exported graph differs by {np.abs(wanted - got).max():.2g} from torch"
-            )
+        difference = np.abs(wanted - got)
+        if not (difference <= 1e-3 * np.abs(wanted).max() + 1e-9).mean() >= 0.999:
+            raise SetupError(f"{file}: the exported graph differs by {difference.max():.2g} from torch")
 
 
 def graphs_of(bundle: Bundle, precision: str = "fp32") -> dict[str, Graph]:

@@ -14,7 +14,7 @@ from support.tables import read_csv
 from torch import nn
 from typer.testing import CliRunner
 
-from assay.engine.bundle import Bundle
+from assay.engine.bundle import Bundle, GraphSpec
 from assay.engine.cli import app
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
@@ -160,6 +160,24 @@ def test_small_outputs_are_compared_as_strictly(
         monkeypatch.setattr(OpenVinoGraph, "__call__", scaled)
         with nullcontext() if exported else pytest.raises(SetupError, match="differs"):
             export_graph(module, draft(64).graphs["classify"], tmp_path / "classify.onnx")
+
+
+@pytest.mark.parametrize(("count", "exported"), [(6, True), (7, False)])
+def test_one_value_in_a_thousand_may_round_otherwise(
+    count: int, exported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = OpenVinoGraph.__call__
+
+    def rounded_otherwise(self: OpenVinoGraph, *arrays: Any) -> Any:
+        (found,) = call(self, *arrays)
+        found.reshape(-1)[:count] += 1
+        return (found,)
+
+    monkeypatch.setattr(OpenVinoGraph, "__call__", rounded_otherwise)
+    plane = ("N", 3, 32, 32)  # twice 3072 values
+    spec = GraphSpec(file="x.onnx", sha256="", inputs={"image": plane}, outputs={"pattern": plane})
+    with nullcontext() if exported else pytest.raises(SetupError, match="differs by 1"):
+        export_graph(nn.Conv2d(3, 3, 1), spec, tmp_path / spec.file)
 
 
 def test_evaluation(bundle: Bundle, data: Path, tmp_path: Path) -> None:
