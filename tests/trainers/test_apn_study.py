@@ -157,6 +157,7 @@ def test_corrupt_files_are_counted(forensics: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert result.stderr.count("1 files were left out, corrupt or too small") == 2
+    assert (tmp_path / "out/left_out_one.txt").read_text().endswith("adm/broken.png\n")
     assert [row["adm"] for row in whole(tmp_path / "out", "shared_photographs")] == ["50.0", "50.0"]
 
 

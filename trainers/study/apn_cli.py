@@ -11,11 +11,9 @@ from rich.progress import Progress
 from assay.engine.errors import SetupError
 from assay.trainers import options
 from assay.trainers.needs import need_torch
-from assay.trainers.study.results import grid, plot, write
+from assay.trainers.study.results import grid, left_out, plot, write
 
 if TYPE_CHECKING:
-    from assay.trainers.data.samples import Sample
-    from assay.trainers.score import Scored
     from assay.trainers.study.accuracy import Columns
     from assay.trainers.study.contender import Contender
 
@@ -45,8 +43,9 @@ def cross_generator(
     from assay.trainers.study.contender import contender
 
     samples = of_split(read_samples(data, min_side), *(split or ["val"]))
-    found = {one.name: accuracy.by_generator(_scored(one, samples)) for one in map(contender, methods)}
-    _report(out, "cross_generator", found)
+    contenders = [contender(method) for method in methods]
+    found = {one.name: accuracy.by_generator(one.score(samples, None)) for one in contenders}
+    _report(out, "cross_generator", found, contenders)
 
 
 def shared_photographs(
@@ -76,8 +75,9 @@ def shared_photographs(
     if missing := set(generator or ()) - there:
         raise SetupError(f"no images of {', '.join(sorted(missing))}; there are {', '.join(sorted(there))}")
     samples = [one for one in samples if not one.label or one.group in (generator or TABLE_2)]
-    found = {one.name: accuracy.by_folder(_scored(one, samples)) for one in map(contender, methods)}
-    _report(out, "shared_photographs", found)
+    contenders = [contender(method) for method in methods]
+    found = {one.name: accuracy.by_folder(one.score(samples, None)) for one in contenders}
+    _report(out, "shared_photographs", found, contenders)
 
 
 def cross_scene(
@@ -105,11 +105,11 @@ def cross_scene(
     ]
     new = [one for one in of_split(read_samples(other), other_split) if one.pool == scene]
     new = [one for one in new if one.group in pairs.values() or not one.label]
+    contenders = [contender(method) for method in methods]
     found = {
-        one.name: accuracy.by_scene(_scored(one, known), _scored(one, new), pairs)
-        for one in map(contender, methods)
+        one.name: accuracy.by_scene(one.score(known, None), one.score(new, None), pairs) for one in contenders
     }
-    _report(out, "cross_scene", found)
+    _report(out, "cross_scene", found, contenders)
 
 
 def ablations(
@@ -167,7 +167,6 @@ def proposals(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("looking", total=len(samples))
         curves, refused = study.trusted(chosen, samples, lambda: progress.advance(task))
-    _count(bundle, refused)
     if not curves:
         raise SetupError(f"no synthesised image of {data} could be read")
     side = chosen.manifest.view.size
@@ -180,6 +179,7 @@ def proposals(
     )
     lines = {name: list(zip(places, curve.tolist(), strict=True)) for name, curve in curves.items()}
     plot(out / "proposals.png", lines, "cycles per pixel", "share of confidence")
+    left_out(out, {chosen.name: refused})
     typer.echo(text)
 
 
@@ -210,18 +210,6 @@ def purified(
     typer.echo(text)
 
 
-def _scored(method: "Contender", samples: "Sequence[Sample]") -> "Scored":
-    found = method.score(samples, None)
-    _count(method.name, found.unreadable)
-    return found
-
-
-def _count(name: str, refused: "Sequence[Path]") -> None:
-    if refused:
-        text = f"{name}: {len(refused)} files were left out, corrupt or too small, such as {refused[0]}"
-        Console(stderr=True).print(text, highlight=False, soft_wrap=True)
-
-
 def _pair(text: str) -> tuple[str, str]:
     one, equals, other = text.partition("=")
     if not (one and equals and other):
@@ -229,8 +217,10 @@ def _pair(text: str) -> tuple[str, str]:
     return one, other
 
 
-def _report(out: Path, name: str, found: "Mapping[str, Columns]") -> None:
-    """Markdown, CSV and a plot of columns by method."""
+def _report(
+    out: Path, name: str, found: "Mapping[str, Columns]", contenders: "Sequence[Contender]" = ()
+) -> None:
+    """Markdown, CSV and a plot of columns by method; and what the contenders could not score."""
     names = list(next(iter(found.values())))
     rows: list[list[object]] = [["method", *names]]
     rows += [[method, *(each[one] for one in names)] for method, each in found.items()]
@@ -240,4 +230,5 @@ def _report(out: Path, name: str, found: "Mapping[str, Columns]") -> None:
         for method, each in found.items()
     }
     plot(out / f"{name}.png", dots, "", "accuracy in %", names)
+    left_out(out, {one.name: one.left_out for one in contenders})
     typer.echo(grid(rows))

@@ -1,20 +1,17 @@
 """`assay study`: one command for each table or figure; each writes Markdown, CSV and a plot to a folder."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from assay.engine.commands import commands
 from assay.trainers.needs import need_torch
 from assay.trainers.options import MinSide
 from assay.trainers.study import apn_cli
-from assay.trainers.study.results import plot, write
+from assay.trainers.study.results import left_out, plot, write
 
 if TYPE_CHECKING:
-    from assay.trainers.study.contender import Contender
     from assay.trainers.study.table import Line
 
 app = commands("Make the tables and figures of the papers anew.")
@@ -43,7 +40,7 @@ def generators(methods: Methods, data: Data, out: Out, split: Split = None, min_
     bars = {one.method: [(float(place), value) for place, value in enumerate(_columns(one))] for one in lines}
     names = [*lines[0].families, "Total mAP", "Global AP"]
     plot(out / "generators.png", bars, "", "average precision in %", names)
-    _list_left_out(out, contenders)
+    left_out(out, {one.name: one.left_out for one in contenders})
     typer.echo(text)
 
 
@@ -77,7 +74,7 @@ def robustness(
     write(out, f"robustness_{to}", text, [header, *rows])
     label = "Gaussian blur, standard deviation in pixels" if to == "blur" else "JPEG quality"
     plot(out / f"robustness_{to}.png", found, label, "Total mAP in %")
-    _list_left_out(out, contenders)
+    left_out(out, {one.name: one.left_out for one in contenders})
     typer.echo(text)
 
 
@@ -154,13 +151,3 @@ app.command("purified")(apn_cli.purified)
 
 def _columns(one: "Line") -> list[float]:
     return [*one.families.values(), one.total, one.pooled]
-
-
-def _list_left_out(out: Path, contenders: "Sequence[Contender]") -> None:
-    """Says how many files each method could not score, and lists them in a file of the results."""
-    for one in contenders:
-        if one.left_out:
-            file = out / f"left_out_{one.name}.txt"
-            file.write_text("".join(f"{path}\n" for path in sorted(one.left_out)), "utf-8")
-            told = f"{one.name}: {len(one.left_out)} files were left out, corrupt or too small: {file}"
-            Console(stderr=True).print(told, highlight=False, soft_wrap=True)

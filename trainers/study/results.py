@@ -1,8 +1,10 @@
 """Where the results of a study go: Markdown, CSV and a plot, side by side in a folder."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+
+from rich.console import Console
 
 
 def write(folder: Path, name: str, text: str, rows: Iterable[Sequence[object]]) -> None:
@@ -11,6 +13,16 @@ def write(folder: Path, name: str, text: str, rows: Iterable[Sequence[object]]) 
     (folder / f"{name}.md").write_text(text, "utf-8")
     with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def left_out(folder: Path, files: Mapping[str, Collection[Path]]) -> None:
+    """Says how many files each method could not score, and lists them in a file of the results."""
+    for name, paths in files.items():
+        if paths:
+            file = folder / f"left_out_{name}.txt"
+            file.write_text("".join(f"{path}\n" for path in sorted(paths)), "utf-8")
+            told = f"{name}: {len(paths)} files were left out, corrupt or too small: {file}"
+            Console(stderr=True).print(told, highlight=False, soft_wrap=True)
 
 
 def plot(
