@@ -3,10 +3,10 @@
     python -m assay.bench.apn [IMAGES] [--count 24] [--pairs 3]
 
 The procedure runs as published (see `assay.bench.published_apn`) with torch on all cores; the engine runs as
-it is served, a worker a core, in fp32 and, where the CPU computes in it, in bf16: K = 15 with Swin-T and
-ResNet-18 on both sides, and the light form beside them. Weights are random: networks take the same time with
-any, purification about what it takes at the start of training. Each round runs every form once; rates and
-ratios are medians over the rounds.
+it is served, a worker a core, in fp32, in int8 but for the proposals and, where the CPU computes in it, in
+bf16: K = 15 with Swin-T and ResNet-18 on both sides, and the light form beside them. Weights are random:
+networks take the same time with any, purification about what it takes at the start of training. Each round
+runs every form once; rates and ratios are medians over the rounds.
 """
 
 import statistics
@@ -21,15 +21,15 @@ import torch
 import typer
 
 from assay.bench import published_apn
-from assay.bench.fusing import PEER, Seconds, by_engine, shared
+from assay.bench.fusing import PEER, Seconds, by_engine, precisions, shared
 from assay.bench.provenance import provenance
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
 from assay.engine.detectors import Stopwatch
 from assay.engine.doors.files import find_files
-from assay.engine.executors.openvino import computes_bf16
 from assay.engine.settings import Settings
 from assay.trainers.apn.bundle import draft, export
+from assay.trainers.export import with_int8, write_manifest
 from assay.trainers.models.apn import APN
 
 STAGES = ("decode", "view", "spectrum", "propose", "purify", "classify")
@@ -58,6 +58,7 @@ def main(
     runs: dict[str, list[Seconds]] = {}
     with tempfile.TemporaryDirectory() as folder:
         bundle, small = _bundle(network, Path(folder, "paper")), _bundle(light, Path(folder, "light"))
+        bundle = write_manifest(with_int8(bundle, found[:16]), bundle.path)
         for _ in range(pairs):
             for name, run in _forms(network, bundle, small, files):
                 runs.setdefault(name, []).append(run())
@@ -88,11 +89,10 @@ def _bundle(network: APN, folder: Path) -> Bundle:
 def _forms(
     network: APN, bundle: Bundle, light: Bundle, files: Sequence[Path]
 ) -> list[tuple[str, Callable[[], Seconds]]]:
-    precisions = ["fp32", "bf16"] if computes_bf16() else ["fp32"]
     engines = [
         (f"engine, {one.name}, {precision}", partial(_serve, one, precision, files))
         for one in (bundle, light)
-        for precision in precisions
+        for precision in precisions(one)
     ]
     return [(PEER, partial(by_procedure, network, files)), *engines]
 

@@ -80,7 +80,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         named = {"name": "bench", "version": "0", "licence": "none"}
         bundle = export(network, Path(folder), draft(min_side=8).model_copy(update=named))
-        bundle = write_manifest(with_int8(bundle, found), bundle.path)
+        bundle = write_manifest(with_int8(bundle, found[:16]), bundle.path)
         for _ in range(pairs):
             for name, run in _forms(network, bundle, files):
                 runs.setdefault(name, []).append(run())
@@ -102,14 +102,16 @@ def main(
 
 def _forms(network: Fusing, bundle: Bundle, files: Sequence[Path]) -> list[tuple[str, Callable[[], Seconds]]]:
     engines = [
-        (f"engine, {precision}", partial(_serve, bundle, precision, files)) for precision in precisions()
+        (f"engine, {precision}", partial(_serve, bundle, precision, files))
+        for precision in precisions(bundle)
     ]
     return [(PEER, partial(by_procedure, network, files)), *engines]
 
 
-def precisions() -> list[str]:
-    """Those that this CPU computes in."""
-    return ["fp32", "bf16", "int8"] if computes_bf16() else ["fp32", "int8"]
+def precisions(bundle: Bundle) -> list[str]:
+    """Those that this CPU computes in; int8 where the bundle has its forms."""
+    int8 = any(graph.int8 for graph in bundle.manifest.graphs.values())
+    return ["fp32", *(["bf16"] if computes_bf16() else []), *(["int8"] if int8 else [])]
 
 
 def _serve(bundle: Bundle, precision: str, files: Sequence[Path]) -> Seconds:
