@@ -2,7 +2,8 @@
 
 NNCF makes it; OpenVINO alone runs it. Weights are stored as int8, so the file is a quarter of the graph's. It
 is a file of the bundle where its parity was measured and passed, else one of the cache. The last linear layer
-and the logits of attention are left in fp32, and so is a graph without convolutions: it is small.
+and the logits of attention are left in fp32, and so is a graph without convolutions, which is small, and one
+that no image needed.
 """
 
 import logging
@@ -75,11 +76,10 @@ def _record(bundle: Bundle, images: Iterable[Image], folder: Path) -> dict[str, 
 
     Kept on disk: what one image puts into a purification network is 9 MB.
     """
-    seen: dict[str, list[Path]] = {}
 
     def recording(name: str, graph: Graph) -> Graph:
         def call(*arrays: NDArray[np.float32]) -> Arrays:
-            files = seen.setdefault(name, [])
+            files = seen[name]
             files.append(folder / f"{name}-{len(files)}.npz")
             named: dict[str, Any] = dict(zip(bundle.manifest.graphs[name].inputs, arrays, strict=True))
             np.savez(files[-1], **named)
@@ -90,6 +90,7 @@ def _record(bundle: Bundle, images: Iterable[Image], folder: Path) -> dict[str, 
     graphs = make_graphs(bundle, lambda name: "fp32", OpenVinoGraph)
     kind = KINDS[bundle.kind]
     watched = {name: recording(name, graph) for name, graph in graphs.items() if name not in kind.choosing}
+    seen: dict[str, list[Path]] = {name: [] for name in watched}
     count = 0
     for image in images:
         kind.detect([image], {**graphs, **watched}, bundle.manifest, Stopwatch())
@@ -106,7 +107,7 @@ def _quantised(file: Path, seen: Sequence[Path]) -> bytes:
     from assay.engine.executors.precision import LINEAR, sensitive
 
     model = onnx.load(file)
-    if not any(node.op_type == "Conv" for node in model.graph.node):
+    if not seen or not any(node.op_type == "Conv" for node in model.graph.node):
         return file.read_bytes()
     kept = sensitive(model)
     linear = [

@@ -1,5 +1,6 @@
 """int8 forms: made with photographs, run by OpenVINO and ONNX Runtime, taken by TensorRT."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.bundles import SIDE, brightness_graph, plain_bundle
 from assay.engine.bundle import Bundle
 from assay.engine.cli import main
 from assay.engine.core import Core
+from assay.engine.detectors import KINDS
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.executors import cache, int8
 from assay.engine.executors.compile import compile_bundle, quantise
@@ -127,6 +129,13 @@ def test_a_graph_without_convolutions_stays_as_it_is(tmp_path: Path) -> None:
     graph.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "channel"))
     graph.opset_import[0].version = 20
     bundle = Bundle.load(plain_bundle(tmp_path / "b", graph=graph))
+    [data] = int8.int8_graphs(bundle, photographs(8)).values()
+    assert hashlib.sha256(data).hexdigest() == bundle.manifest.graphs["classify"].sha256
+
+
+def test_a_graph_that_no_image_needs_stays_as_it_is(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    unasked = dataclasses.replace(KINDS["plain"], detect=lambda images, *given: [])
+    monkeypatch.setitem(KINDS, "plain", unasked)
     [data] = int8.int8_graphs(bundle, photographs(8)).values()
     assert hashlib.sha256(data).hexdigest() == bundle.manifest.graphs["classify"].sha256
 
