@@ -4,9 +4,9 @@
 
 The procedure runs as published (see `assay.bench.published_apn`) with torch on all cores; the engine runs as
 it is served, a worker a core, in fp32, in int8 but for the proposals and, where the CPU computes in it, in
-bf16: K = 15 with Swin-T and ResNet-18 on both sides, and the light form beside them. Weights are random:
-networks take the same time with any, purification about what it takes at the start of training. Each round
-runs every form once; rates and ratios are medians over the rounds.
+bf16: K = 15 with Swin-T and ResNet-18 on both sides, and the bundle that ships with Assay beside them.
+Weights of the former are random: networks take the same time with any, purification about what it takes at
+the start of training. Each round runs every form once; rates and ratios are medians over the rounds.
 """
 
 import statistics
@@ -23,9 +23,11 @@ import typer
 from assay.bench import published_apn
 from assay.bench.fusing import PEER, Seconds, by_engine, precisions, shared
 from assay.bench.provenance import provenance
+from assay.engine import bundle as bundles
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
 from assay.engine.detectors import Stopwatch
+from assay.engine.detectors.apn import proposals
 from assay.engine.doors.files import find_files
 from assay.engine.settings import Settings
 from assay.trainers.apn.bundle import draft, export
@@ -33,7 +35,7 @@ from assay.trainers.export import with_int8, write_manifest
 from assay.trainers.models.apn import APN
 
 STAGES = ("decode", "view", "spectrum", "propose", "purify", "classify")
-LIGHT_PROPOSALS, LIGHT_SIZE = 5, 128
+LIGHT = "apn-mobilenet"
 
 
 def by_procedure(network: APN, files: Sequence[Path]) -> Seconds:
@@ -54,18 +56,20 @@ def main(
     files = [found[number % len(found)] for number in range(count)]
     torch.manual_seed(0)
     network = APN().eval()
-    light = APN(LIGHT_PROPOSALS, "mobilenet_v2", "mobilenet_v2", size=LIGHT_SIZE).eval()
+    light = bundles.find(LIGHT)
     runs: dict[str, list[Seconds]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        bundle, small = _bundle(network, Path(folder, "paper")), _bundle(light, Path(folder, "light"))
-        bundle = write_manifest(with_int8(bundle, found[:16]), bundle.path)
+        named = {"name": "paper", "version": "0", "licence": "none"}
+        paper = export(network, Path(folder), draft(network.proposals, network.size).model_copy(update=named))
+        paper = write_manifest(with_int8(paper, found[:16]), paper.path)
         for _ in range(pairs):
-            for name, run in _forms(network, bundle, small, files):
+            for name, run in _forms(network, (paper, light), files):
                 runs.setdefault(name, []).append(run())
     print(
-        f"APN, {count} photographs from {images.name}, {pairs} rounds. Paper: K = 15, Swin-T and ResNet-18,"
+        f"APN, {count} photographs from {images.name}, {pairs} rounds. Paper: K = 15, Swin-T and ResNet-18, "
+        f"224 pixels,\nrandom weights. {light.name}: K = {proposals(light.manifest)}, "
+        f"{light.manifest.view.size} pixels.\n"
     )
-    print(f"224 pixels; light: K = {LIGHT_PROPOSALS}, MobileNetV2, {LIGHT_SIZE} pixels. Random weights.\n")
     print(provenance("assay", "torch", "openvino", "pillow", "simplejpeg", "numpy", "scipy"), end="\n\n")
     print("| | images/s | times the procedure |\n|---|--:|--:|")
     for name, each in runs.items():
@@ -73,25 +77,22 @@ def main(
         ratios = [peer["all"] / seconds["all"] for peer, seconds in zip(runs[PEER], each, strict=True)]
         print(f"| {name} | {rate:.2f} | {statistics.median(ratios):.2f} |")
     print(
-        f"\nMilliseconds an image in each stage; torch used {torch.get_num_threads()} threads, a worker 1.\n"
+        "\nMilliseconds an image in each stage, and their share of all stages; `classify` is the backbones, "
+        f"`spectrum` the\nFFT. Torch used {torch.get_num_threads()} threads, a worker 1.\n"
     )
     print(f"| | {' | '.join(STAGES)} |\n|---|{'--:|' * len(STAGES)}")
     for name, each in runs.items():
-        cells = [f"{1000 * statistics.median(seconds[stage] for seconds in each):.1f}" for stage in STAGES]
+        times = [1000 * statistics.median(seconds[stage] for seconds in each) for stage in STAGES]
+        cells = [f"{time:.1f} ({time / sum(times):.0%})" for time in times]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def _bundle(network: APN, folder: Path) -> Bundle:
-    named = {"name": folder.name, "version": "0", "licence": "none"}
-    return export(network, folder, draft(network.proposals, network.size).model_copy(update=named))
-
-
 def _forms(
-    network: APN, bundle: Bundle, light: Bundle, files: Sequence[Path]
+    network: APN, served: Sequence[Bundle], files: Sequence[Path]
 ) -> list[tuple[str, Callable[[], Seconds]]]:
     engines = [
         (f"engine, {one.name}, {precision}", partial(_serve, one, precision, files))
-        for one in (bundle, light)
+        for one in served
         for precision in precisions(one)
     ]
     return [(PEER, partial(by_procedure, network, files)), *engines]
