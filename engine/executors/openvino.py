@@ -6,6 +6,7 @@ compiled model for each of a few small batch sizes: on one core a dynamic batch 
 and large batches leave the cache.
 """
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,20 @@ BATCHES = (4, 2, 1)
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
+@cache
+def openvino_core() -> ov.Core:
+    """The one core of this process, which is never freed.
+
+    Each core gives its thread a stack for signal handlers and, when freed, gives back the one that it found.
+    Of several freed in another order the last leaves a stack behind that is gone; the next signal with a
+    handler, such as SIGTERM, then kills the process.
+    """
+    return ov.Core()
+
+
 def computes_bf16() -> bool:
     """Whether this CPU computes in bfloat16 (AVX-512 BF16 or AMX), so that bf16 is faster than fp32."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class OpenVinoGraph:
@@ -38,7 +50,7 @@ class OpenVinoGraph:
             raise BundleError(f"graph {file}: OpenVINO runs {', '.join(_HINTS)} on CPUs, not {precision}")
         if precision == "int8":
             file = int8_file(file, spec)
-        core = ov.Core()
+        core = openvino_core()
         options = {
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,

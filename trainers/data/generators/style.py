@@ -16,9 +16,9 @@ def load(path: Path) -> Network:
 
     Every image gets one of the styles, chosen by its content, so that a build can be repeated.
     """
-    import openvino
+    from assay.engine.executors.openvino import openvino_core
 
-    core = openvino.Core()
+    core = openvino_core()
     model = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def network(planes: Planes) -> Planes:
