@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 DATA_HELP = (
-    "Data set: a folder made by `assay data`, or laid out as CNNDetection, GenImage, DiffusionForensics, "
-    "140k Real and Fake Faces, or Flickr-Faces-HQ beside 1-Million-Fake-Faces."
+    "Data set: a folder made by `assay data`, or one whose train/ and val/ hold folders named 0_real and "
+    "1_fake, real and fake, or nature and ai, at any depth. DiffusionForensics, 140k Real and Fake Faces "
+    "and Flickr-Faces-HQ beside 1-Million-Fake-Faces are read as they come, too."
 )
 WEIGHTS_HELP = (
     "Pretrained ImageNet weights of the {} in torchvision's layout. Without, training starts from random "
