@@ -80,9 +80,7 @@ def export_run(
     run = Run.read(folder)
     model = Plain(run.backbone)
     model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
-    trained_on = run.model_dump(mode="json", exclude={"kind", "size", "data"})
-    named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
-    manifest = draft(run.size, crop, min_side).model_copy(update=named)
+    manifest = draft(run.size, crop, min_side).model_copy(update=run.names(name, version, licence))
     return export_bundle({"classify": model}, manifest, out, programs=programs)
 
 

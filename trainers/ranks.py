@@ -9,6 +9,8 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from assay.engine.errors import SetupError
+
 T = TypeVar("T")
 PATIENCE = timedelta(hours=12)
 """How long processes wait for the first one, which alone judges the network after an epoch."""
@@ -36,6 +38,16 @@ class Rank:
     def first(self) -> bool:
         """Whether this is the process that judges, logs and saves."""
         return self.number == 0
+
+    def part(self, batch: int, accumulate: int) -> int:
+        """Images of a step that a process computes at a time. Raises SetupError where shares are uneven."""
+        share = self.world * accumulate
+        if batch % share or batch // share < 2:
+            raise SetupError(
+                f"a batch of {batch} images cannot be shared out evenly, two at least, among {self.world} "
+                f"processes in {accumulate} parts"
+            )
+        return batch // share
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """`model`, exchanging gradients with the other processes after each backward pass."""

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,8 @@ class Record(BaseModel):
     """What `run.json` holds for every kind; each kind adds its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    elsewhere: ClassVar[set[str]] = set()
+    """Fields of a kind that a manifest has in another place, or that concern only the machine."""
 
     kind: str
     weights: str
@@ -40,6 +42,11 @@ class Record(BaseModel):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_text(self.model_dump_json(indent=2) + "\n", "utf-8")
 
+    def names(self, name: str, version: str, licence: str) -> dict[str, Any]:
+        """What a bundle's manifest has of the run that it was trained by, and what it is called."""
+        trained_on = self.model_dump(mode="json", exclude={"kind", "data"} | self.elsewhere)
+        return {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
+
     @classmethod
     def read(cls, folder: Path) -> Self:
         """The run in `folder`. Raises SetupError where there is none, or another kind's or version's."""
@@ -52,6 +59,7 @@ class Record(BaseModel):
 class Run(Record):
     """A run of the kind `plain`."""
 
+    elsewhere: ClassVar[set[str]] = {"size"}
     backbone: Backbone
     size: int
     """Side of a served view in pixels."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -40,6 +40,7 @@ CLUB_STEPS, CLUB_RATE, CLUB_EVERY = 3, 1e-4, 60_000
 class PurificationRun(Record):
     """A run of the kind `apn`."""
 
+    elsewhere: ClassVar[set[str]] = {"size"}
     proposals: int
     spatial: Trunk
     frequency: Trunk
@@ -138,13 +139,7 @@ def make_fit(
     at random. Raises SetupError about data, weights or processes.
     """
     rank = Rank()
-    share = rank.world * run.fit.accumulate
-    if run.batch % share or run.batch // share < 2:
-        raise SetupError(
-            f"a batch of {run.batch} images cannot be shared out evenly, two at least, among {rank.world} "
-            f"processes in {run.fit.accumulate} parts"
-        )
-    part = run.batch // share
+    part = rank.part(run.batch, run.fit.accumulate)
     samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
@@ -241,8 +236,5 @@ def export_run(
     run, model = trained(folder, best=best)
     if not run.served:
         raise SetupError(f"{folder}: form {run.form!r} is an ablation, which the engine does not serve")
-    trained_on = run.model_dump(mode="json", exclude={"kind", "size", "data"})
-    named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
-    return export(
-        model, out, draft(run.proposals, run.size, min_side).model_copy(update=named), programs=programs
-    )
+    manifest = draft(run.proposals, run.size, min_side).model_copy(update=run.names(name, version, licence))
+    return export(model, out, manifest, programs=programs)

@@ -43,12 +43,7 @@ class FusingRun(Record):
 def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
     rank = Rank()
-    share = rank.world * run.fit.accumulate
-    if run.batch % share or run.batch // share < 2:
-        raise SetupError(
-            f"a batch of {run.batch} images cannot be shared out evenly, two at least, among {rank.world} "
-            f"processes in {run.fit.accumulate} parts"
-        )
+    part = rank.part(run.batch, run.fit.accumulate)
     samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
@@ -57,7 +52,6 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -
     if weights is not None:
         model.load_backbone(weights)
     model.to(memory_format=torch.channels_last)  # twice as fast on a CPU
-    part = run.batch // share
     prepare = original_and_view(recipe(run.recipe, SIZE), draft().view)
 
     def batches(epoch: int) -> Iterable[Originals]:
@@ -152,6 +146,5 @@ def export_run(
         )
     model = Fusing(run.backbone)
     model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
-    trained_on = run.model_dump(mode="json", exclude={"kind", "data"})
-    named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
-    return export(model, out, draft(min_side).model_copy(update=named), programs=programs)
+    manifest = draft(min_side).model_copy(update=run.names(name, version, licence))
+    return export(model, out, manifest, programs=programs)

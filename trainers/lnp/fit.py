@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from rich.progress import track
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from assay.engine.bundle import Bundle, Calibration, Manifest
 from assay.engine.detectors import Graph
 from assay.engine.detectors.lnp import Parameters, spectra
-from assay.engine.errors import SetupError
 from assay.engine.outcome import Refused
 from assay.trainers import bridge, checkpoint
 from assay.trainers.data.augment import Pixels, recipe
@@ -48,6 +47,7 @@ MASKS, PATTERNS = "masks", "patterns"
 class PatternRun(Record):
     """A run of the kind `lnp`; `weights` are those of the classifier."""
 
+    elsewhere: ClassVar[set[str]] = {"sam", "cache", "size", "spectra"}
     classifier: Classifier
     attended: Attended
     attention: AttentionForm
@@ -88,12 +88,7 @@ def make_fit(run: PatternRun, folder: Path, weights: Path | None, denoiser: Path
     weights, models or processes.
     """
     rank = Rank()
-    share = rank.world * run.fit.accumulate
-    if run.batch % share or run.batch // share < 2:
-        raise SetupError(
-            f"a batch of {run.batch} images cannot be shared out evenly, two at least, among {rank.world} "
-            f"processes in {run.fit.accumulate} parts"
-        )
+    part = rank.part(run.batch, run.fit.accumulate)
     samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     found = load_denoiser(denoiser or folder / DENOISER)
@@ -109,7 +104,6 @@ def make_fit(run: PatternRun, folder: Path, weights: Path | None, denoiser: Path
         checkpoint.save({"model": found.state_dict()}, folder / DENOISER)
     if run.sam is not None:
         cut_out([*train, *held_out][rank.number :: rank.world], cutter)
-    part = run.batch // share
     prepare = pattern_or_view(recipe(run.recipe, run.size), run.manifest().view, cutter, patterns.store)
 
     def batches(epoch: int) -> Iterable[Views]:
@@ -223,7 +217,5 @@ def export_run(
 ) -> Bundle:
     """Writes the denoiser and the best or the last classifier of a run as a bundle, not yet calibrated."""
     run, denoiser, classifier = load_run(folder, best)
-    trained_on = run.model_dump(mode="json", exclude={"kind", "data", "sam", "cache", "size", "spectra"})
-    named = {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
-    manifest = run.manifest(min_side, crop).model_copy(update=named)
+    manifest = run.manifest(min_side, crop).model_copy(update=run.names(name, version, licence))
     return export(denoiser, classifier, out, manifest, cutter=run.cutter(), programs=programs)
