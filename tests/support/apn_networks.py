@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from assay.trainers.apn.fit import PurificationRun
+from assay.trainers.fit import FitSettings
 from assay.trainers.models.apn import APN
 
 GAIN = 6**0.5  # from torch's initialisation of linear layers to one that keeps the variance through ReLUs
@@ -65,3 +69,23 @@ def pictures(count: int, size: int, seed: int = 0) -> Tensor:
     )
     images = [resized(2 * size, 3 * size, seed + number) for number in range(count)]
     return torch.from_numpy(view(images, rule))
+
+
+def small_run(data: Path, **changes: Any) -> PurificationRun:
+    """A run of one epoch on views of 32 pixels, with `changes` of its fields."""
+    fields: dict[str, Any] = {
+        "kind": "apn",
+        "proposals": 2,
+        "spatial": "resnet18",
+        "frequency": "resnet18",
+        "masks": "hard",
+        "objective": "paper",
+        "weights": "",
+        "data": data,
+        "recipe": "none",
+        "size": 32,
+        "batch": 4,
+        "seed": 0,
+        "fit": FitSettings(epochs=1, schedule="staircase"),
+    }
+    return PurificationRun(**{**fields, **changes})

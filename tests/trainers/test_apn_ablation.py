@@ -6,16 +6,15 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from support.apn_networks import pictures, tiny_trunks
+from support.apn_networks import pictures, small_run, tiny_trunks
 from support.photos import write_tree
 from torch import Tensor, nn
 
 from assay.engine.errors import SetupError
 from assay.trainers.apn.club import Club
-from assay.trainers.apn.fit import PurificationRun, export_run, make_fit, scored_by, trained
+from assay.trainers.apn.fit import export_run, make_fit, scored_by, trained
 from assay.trainers.apn.losses import OBJECTIVES, losses
 from assay.trainers.data.samples import read_samples
-from assay.trainers.fit import FitSettings
 from assay.trainers.models.apn import ablation
 from assay.trainers.models.apn.ablation import WHOLE, Ablated, Form
 from assay.trainers.study.contender import contender
@@ -84,38 +83,19 @@ def test_a_split_feature_shares_nothing() -> None:
     assert torch.equal(network(images).relevant_spatial, feature[:, :256])
 
 
-def run_of(form: Form, root: Path) -> PurificationRun:
-    return PurificationRun(
-        kind="apn",
-        proposals=2,
-        spatial="resnet18",
-        frequency="resnet18",
-        masks="hard",
-        objective="paper",
-        form=form,
-        weights="",
-        data=root,
-        recipe="none",
-        size=32,
-        batch=4,
-        seed=0,
-        fit=FitSettings(epochs=1, schedule="staircase"),
-    )
-
-
 def test_without_implicit_purification_only_the_loss_differs(tmp_path: Path) -> None:
-    run = run_of("no_implicit", tmp_path)
+    run = small_run(tmp_path, form="no_implicit")
     assert run.served
     assert run.losses().mi == 0
     assert not isinstance(run.network(), Ablated)
-    assert run_of("whole", tmp_path).losses() == OBJECTIVES["paper"]
+    assert small_run(tmp_path, form="whole").losses() == OBJECTIVES["paper"]
 
 
 def test_an_ablation_is_trained_judged_and_not_exported(tmp_path: Path) -> None:
     data = write_tree(
         tmp_path / "data", dict.fromkeys(("train/real", "train/fake", "val/real", "val/fake"), 4)
     )
-    run, folder = run_of("split", data), tmp_path / "run"
+    run, folder = small_run(data, form="split"), tmp_path / "run"
     run.write(folder)
     make_fit(run, folder, {}, workers=0).run()
     _, network = trained(folder)

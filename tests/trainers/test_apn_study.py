@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from support.apn import ALL, NONE, SIDE, bands_bundle
-from support.apn_networks import pictures, tiny_trunks
+from support.apn_networks import pictures, small_run, tiny_trunks
 from support.photos import write_tree
 from support.tables import read_csv
 from typer.testing import CliRunner
@@ -16,9 +16,8 @@ from typer.testing import CliRunner
 from assay.engine.bundle import Bundle
 from assay.engine.detectors import Detection
 from assay.engine.errors import SetupError
-from assay.trainers.apn.fit import PurificationRun, make_fit
+from assay.trainers.apn.fit import make_fit
 from assay.trainers.data.samples import Sample, read_samples
-from assay.trainers.fit import FitSettings
 from assay.trainers.models.apn import APN
 from assay.trainers.score import Scored
 from assay.trainers.study import accuracy, proposals, purified
@@ -201,21 +200,7 @@ def tiny() -> Iterator[None]:
 
 
 def test_ablations_train_what_is_not_there(tiny: None, genimage: Path, tmp_path: Path) -> None:
-    base = PurificationRun(
-        kind="apn",
-        proposals=2,
-        spatial="resnet18",
-        frequency="resnet18",
-        masks="hard",
-        objective="paper",
-        weights="",
-        data=genimage,
-        recipe="none",
-        size=32,
-        batch=4,
-        seed=0,
-        fit=FitSettings(epochs=1, schedule="staircase"),
-    )
+    base = small_run(genimage)
     folder, out = tmp_path / "run", tmp_path / "out"
     base.write(folder)
     make_fit(base, folder, {}, 0).run()
@@ -234,21 +219,7 @@ def test_ablations_train_what_is_not_there(tiny: None, genimage: Path, tmp_path:
 
 def test_pictures_of_a_run(tmp_path: Path, genimage: Path) -> None:
     torch.manual_seed(0)
-    record = PurificationRun(
-        kind="apn",
-        proposals=3,
-        spatial="mobilenet_v2",
-        frequency="mobilenet_v2",
-        masks="hard",
-        objective="paper",
-        weights="",
-        data=genimage,
-        recipe="none",
-        size=64,
-        batch=4,
-        seed=0,
-        fit=FitSettings(epochs=1, schedule="staircase"),
-    )
+    record = small_run(genimage, proposals=3, spatial="mobilenet_v2", frequency="mobilenet_v2", size=64)
     record.write(tmp_path / "run")
     torch.save({"model": record.network().state_dict()}, tmp_path / "run/best.pt")
     files = sorted(genimage.rglob("0.png"))[:2]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.apn_networks import tiny_trunks
+from support.apn_networks import small_run, tiny_trunks
 from support.photos import write_tree
 from support.tables import read_csv
 from torch import Tensor
 
 from assay.trainers import checkpoint
-from assay.trainers.apn.fit import PurificationRun, make_fit
+from assay.trainers.apn.fit import make_fit
 from assay.trainers.fit import LAST, LOG, FitSettings
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -22,19 +22,11 @@ RATE, EPOCHS = 1e-3, 2
 
 def fitted(data: Path, folder: Path, parts: int) -> None:
     """A run of two steps an epoch; the process of a number other than 0 leaves its weights beside the run."""
-    run = PurificationRun(
-        kind="apn",
-        proposals=2,
-        spatial="resnet18",
-        frequency="resnet18",
+    run = small_run(
+        data,
         masks="soft",
         objective="published",
-        weights="",
-        data=data,
         recipe="cnn_aug",
-        size=32,
-        batch=4,
-        seed=0,
         fit=FitSettings(epochs=EPOCHS, rate=RATE, schedule="staircase", accumulate=parts),
     )
     folder.mkdir(exist_ok=True)
