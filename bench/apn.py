@@ -9,41 +9,27 @@ Weights of the former are random: networks take the same time with any, purifica
 the start of training. Each round runs every form once; rates and ratios are medians over the rounds.
 """
 
-import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated
 
 import torch
 import typer
 
-from assay.bench import published_apn
-from assay.bench.fusing import PEER, Seconds, by_engine, precisions, shared
+from assay.bench import published_apn, versus
 from assay.bench.provenance import provenance
 from assay.engine import bundle as bundles
 from assay.engine.bundle import Bundle
-from assay.engine.core import Core
-from assay.engine.detectors import Stopwatch
 from assay.engine.detectors.apn import proposals
 from assay.engine.doors.files import find_files
-from assay.engine.settings import Settings
 from assay.trainers.apn.bundle import draft, export
 from assay.trainers.export import with_int8, write_manifest
 from assay.trainers.models.apn import APN
 
 STAGES = ("decode", "view", "spectrum", "propose", "purify", "classify")
 LIGHT = "apn-mobilenet"
-
-
-def by_procedure(network: APN, files: Sequence[Path]) -> Seconds:
-    published_apn.score(network, files[0], Stopwatch())  # warm
-    watch, start = Stopwatch(), perf_counter()
-    for file in files:
-        published_apn.score(network, file, watch)
-    return shared({**watch.seconds, "all": perf_counter() - start}, len(files))
 
 
 def main(
@@ -57,53 +43,33 @@ def main(
     torch.manual_seed(0)
     network = APN().eval()
     light = bundles.find(LIGHT)
-    runs: dict[str, list[Seconds]] = {}
     with tempfile.TemporaryDirectory() as folder:
         named = {"name": "paper", "version": "0", "licence": "none"}
         paper = export(network, Path(folder), draft(network.proposals, network.size).model_copy(update=named))
         paper = write_manifest(with_int8(paper, found[:16]), paper.path)
-        for _ in range(pairs):
-            for name, run in _forms(network, (paper, light), files):
-                runs.setdefault(name, []).append(run())
+        runs = versus.rounds(_forms(network, (paper, light), files), pairs)
     print(
         f"APN, {count} photographs from {images.name}, {pairs} rounds. Paper: K = 15, Swin-T and ResNet-18, "
         f"224 pixels,\nrandom weights. {light.name}: K = {proposals(light.manifest)}, "
         f"{light.manifest.view.size} pixels.\n"
     )
     print(provenance("assay", "torch", "openvino", "pillow", "simplejpeg", "numpy", "scipy"), end="\n\n")
-    print("| | images/s | times the procedure |\n|---|--:|--:|")
-    for name, each in runs.items():
-        rate = statistics.median(1 / seconds["all"] for seconds in each)
-        ratios = [peer["all"] / seconds["all"] for peer, seconds in zip(runs[PEER], each, strict=True)]
-        print(f"| {name} | {rate:.2f} | {statistics.median(ratios):.2f} |")
+    print(versus.rate_table(runs))
     print(
         "\nMilliseconds an image in each stage, and their share of all stages; `classify` is the backbones, "
         f"`spectrum` the\nFFT. Torch used {torch.get_num_threads()} threads, a worker 1.\n"
     )
-    print(f"| | {' | '.join(STAGES)} |\n|---|{'--:|' * len(STAGES)}")
-    for name, each in runs.items():
-        times = [1000 * statistics.median(seconds[stage] for seconds in each) for stage in STAGES]
-        cells = [f"{time:.1f} ({time / sum(times):.0%})" for time in times]
-        print(f"| {name} | {' | '.join(cells)} |")
+    print(versus.stage_table(runs, STAGES, shares=True))
 
 
-def _forms(
-    network: APN, served: Sequence[Bundle], files: Sequence[Path]
-) -> list[tuple[str, Callable[[], Seconds]]]:
+def _forms(network: APN, served: Sequence[Bundle], files: Sequence[Path]) -> versus.Forms:
     engines = [
-        (f"engine, {one.name}, {precision}", partial(_serve, one, precision, files))
+        (f"engine, {one.name}, {precision}", partial(versus.by_engine, one, precision, STAGES, files))
         for one in served
-        for precision in precisions(one)
+        for precision in versus.precisions(one)
     ]
-    return [(PEER, partial(by_procedure, network, files)), *engines]
-
-
-def _serve(bundle: Bundle, precision: str, files: Sequence[Path]) -> Seconds:
-    core = Core([bundle], Settings(precision=precision, allow_unmeasured=True))
-    try:
-        return by_engine(core, files, STAGES)
-    finally:
-        core.stop()
+    procedure = partial(versus.by_procedure, partial(published_apn.score, network), files)
+    return [(versus.PEER, procedure), *engines]
 
 
 if __name__ == "__main__":

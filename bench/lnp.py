@@ -9,27 +9,20 @@ Weights are random, which changes no time. Each round runs every form once; rate
 the rounds. The student gets more images, as a few would be over before both workers are busy.
 """
 
-import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Annotated
 
 import torch
 import typer
 
-from assay.bench import published_lnp
-from assay.bench.fusing import PEER, Seconds, by_engine, shared
+from assay.bench import published_lnp, versus
 from assay.bench.provenance import provenance
 from assay.engine.bundle import Bundle
-from assay.engine.core import Core
-from assay.engine.detectors import Stopwatch
 from assay.engine.detectors.lnp import Parameters
 from assay.engine.doors.files import find_files
-from assay.engine.executors.openvino import computes_bf16
-from assay.engine.settings import Settings
 from assay.trainers.lnp.bundle import draft, export
 from assay.trainers.lnp.fit import SCALINGS
 from assay.trainers.models.denoiser import Denoiser, Form, Pattern, Student
@@ -39,7 +32,6 @@ STAGES = ("decode", "view", "denoise", "spectra", "classify")
 SIZE, MORE = 224, 12
 """Side of what is looked at; how many times as many images the student gets."""
 LARGE, STUDENT = "MobileNetV2 and large denoiser", "MobileNetV2 and student"
-Runs = dict[str, list[Seconds]]
 
 
 def main(
@@ -49,13 +41,9 @@ def main(
 ) -> None:
     """Print two tables in Markdown."""
     found = list(find_files([images]))
-    runs: Runs = {}
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        forms = _forms(Path(folder), found, count)
-        for _ in range(pairs):
-            for name, run in forms:
-                runs.setdefault(name, []).append(run())
+        runs = versus.rounds(_forms(Path(folder), found, count), pairs)
     print(f"LNP, {count} photographs from {images.name} ({count * MORE} for the student), {pairs} rounds,")
     print(f"{SIZE} pixels. Random weights.\n")
     print(provenance("assay", "torch", "openvino", "pillow", "simplejpeg", "numpy", "scipy"), end="\n\n")
@@ -65,42 +53,36 @@ def main(
     print(
         f"\nMilliseconds an image in each stage; torch used {torch.get_num_threads()} threads, a worker 1.\n"
     )
-    print(f"| | {' | '.join(STAGES)} |\n|---|{'--:|' * len(STAGES)}")
-    for name, each in runs.items():
-        cells = [f"{1000 * statistics.median(seconds[stage] for seconds in each):.1f}" for stage in STAGES]
-        print(f"| {name} | {' | '.join(cells)} |")
+    print(versus.stage_table(runs, STAGES))
 
 
-def _rates(runs: Runs) -> None:
+def _rates(runs: versus.Runs) -> None:
     """Prints the rate of each form, and how many times those of the procedure and the large denoiser."""
     print("| | images/s | times the procedure | times the large denoiser |\n|---|--:|--:|--:|")
     for name, each in runs.items():
-        rate = statistics.median(1 / seconds["all"] for seconds in each)
         large = name.replace(STUDENT, LARGE)
-        cells = ratio(runs[PEER], each), "" if large == name else ratio(runs[large], each)
-        print(f"| {name} | {rate:.2f} | {' | '.join(cells)} |")
+        times = (
+            versus.ratio(runs[versus.PEER], each),
+            "" if large == name else versus.ratio(runs[large], each),
+        )
+        print(f"| {name} | {versus.rate(each)} | {' | '.join(times)} |")
 
 
-def ratio(slow: Sequence[Seconds], fast: Sequence[Seconds]) -> str:
-    return (
-        f"{statistics.median(one['all'] / other['all'] for one, other in zip(slow, fast, strict=True)):.2f}"
-    )
-
-
-def _forms(folder: Path, found: Sequence[Path], count: int) -> list[tuple[str, Callable[[], Seconds]]]:
+def _forms(folder: Path, found: Sequence[Path], count: int) -> versus.Forms:
     large, student = Denoiser().eval(), Student().eval()
     published, light = LNP("resnet50", attended="none").eval(), LNP().eval()
     few, many = ([found[number % len(found)] for number in range(total)] for total in (count, count * MORE))
-    forms: list[tuple[str, Callable[[], Seconds]]] = [(PEER, partial(by_procedure, large, published, few))]
-    precisions = ["fp32", "bf16"] if computes_bf16() else ["fp32"]
+    score = partial(published_lnp.score, large, published, SIZE)
+    forms = [(versus.PEER, partial(versus.by_procedure, score, few))]
     for name, denoiser, classifier, files in (
         ("the same networks", large, published, few),
         (LARGE, large, light, few),
         (STUDENT, student, light, many),
     ):
         bundle = _bundle(folder / name, denoiser, classifier, classifier is published)
-        for precision in precisions:
-            forms.append((f"engine, {name}, {precision}", partial(_serve, bundle, precision, files)))
+        for precision in versus.precisions(bundle):
+            run = partial(versus.by_engine, bundle, precision, STAGES, files)
+            forms.append((f"engine, {name}, {precision}", run))
     return forms
 
 
@@ -110,22 +92,6 @@ def _bundle(folder: Path, denoiser: Denoiser | Student, classifier: LNP, publish
     named = {"name": "bench", "version": "0", "licence": "none"}
     manifest = draft(SIZE, parameters).model_copy(update=named)
     return export(Pattern(denoiser, form).eval(), classifier, folder, manifest)
-
-
-def by_procedure(denoiser: Denoiser, classifier: LNP, files: Sequence[Path]) -> Seconds:
-    published_lnp.score(denoiser, classifier, SIZE, files[0], Stopwatch())  # warm
-    watch, start = Stopwatch(), perf_counter()
-    for file in files:
-        published_lnp.score(denoiser, classifier, SIZE, file, watch)
-    return shared({**watch.seconds, "all": perf_counter() - start}, len(files))
-
-
-def _serve(bundle: Bundle, precision: str, files: Sequence[Path]) -> Seconds:
-    core = Core([bundle], Settings(precision=precision, allow_unmeasured=True))
-    try:
-        return by_engine(core, files, STAGES)
-    finally:
-        core.stop()
 
 
 if __name__ == "__main__":
