@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, SaslAuthenticationFailedError
 from kafka.net.compat import KafkaNetClient
 
 from assay.engine.doors.kafka.settings import KafkaSettings
@@ -180,10 +180,22 @@ def _explained(settings: KafkaSettings) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        hint = ""
-        if settings.security.startswith("SASL") and "disconnected" in cause.text:
-            hint = " (as brokers do to a wrong username or password)"
-        raise SetupError(f"cannot use Kafka at {settings.brokers}: {cause.text or error}{hint}") from error
+        why = _sentence(settings, cause.text or str(error))
+        raise SetupError(f"cannot use Kafka at {settings.brokers}: {why}") from error
     finally:
         logger.removeHandler(cause)
         logger.propagate = propagate
+
+
+def _sentence(settings: KafkaSettings, why: str) -> str:
+    """A broker that lets nobody in says so and closes; which of the two the client sees is a race."""
+    closed = any(word in why for word in ("disconnected", "reset by peer", "Broken pipe"))
+    if SaslAuthenticationFailedError.__name__ in why:
+        return f"wrong username or password ({why.rpartition('Error: ')[2]})"
+    if closed and settings.security.startswith("SASL"):
+        return f"{why} (as brokers do to a wrong username or password)"
+    if "CERTIFICATE_REQUIRED" in why:
+        return f"the broker asks for a client certificate ({why})"
+    if closed and settings.security == "SSL" and not settings.certificate_file:
+        return f"{why} (as brokers do that ask for a client certificate)"
+    return why
