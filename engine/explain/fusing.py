@@ -28,17 +28,21 @@ def panels(seen: Seen) -> list[Panel]:
     draw = ImageDraw.Draw(photo.image)
     for number in order:
         draw.rectangle(boxes[number], outline=colours[number], width=2 + round(3 * shares[number]))
-    taken: set[tuple[int, int]] = set()
+    taken: list[tuple[int, int]] = []
     for number in order:
         left, top = round(boxes[number][0]), round(boxes[number][1])
-        while (left, top) in taken:  # patches may lie at the same place
-            top += TAG
-        taken.add((left, top))
-        tag(draw, (left, top), f"{number + 1}: {weights[number]:.3f}", colours[number])
+        while any(abs(left - x) <= TAG and abs(top - y) <= TAG for x, y in taken):  # patches may overlap
+            top += 1
+        taken.append((left, top))
+        tag(draw, (left, top), f"{number + 1}", colours[number])
     activation = turned(stretched(seen.calls["backbone_view"].outputs[0][0], 0, 100), seen.orientation)
     crops = seen.views(seen.calls["backbone"].inputs[0])
     return [
-        Panel("Patches and the attention they got", photo.image, [f"The whole image got {rest:.3f}."]),
+        Panel(
+            "Patches, the redder the more attention they got",
+            photo.image,
+            [f"The whole image got {rest:.3f} of it."],
+        ),
         Panel(
             "Activation that chose them",
             activation.resize((PATCH, PATCH), Image.Resampling.NEAREST),
