@@ -207,7 +207,12 @@ def evaluate(
         bool, typer.Option(help="Write mAP and label shares into the bundle's manifest.")
     ] = False,
 ) -> None:
-    """Judge a bundle as it is served: average precision by generator, false alarms by source, and by size."""
+    """Judge a bundle as it is served: by pool, by generator, by source of photographs, and by shorter side.
+
+    `assay data` builds a pool for each split and view; in other data a pool is the folder that photographs
+    and fakes share. Average precision and the area under the ROC curve are of all images of a row together,
+    mean AP is over its generators. With --split and --min-side all tables are of these images alone.
+    """
     from assay.engine import bundle as bundles
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.export import graphs_of, write_manifest

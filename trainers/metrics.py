@@ -11,13 +11,16 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from assay.engine.bundle import Calibration, Thresholds
 from assay.trainers.score import Scored
 
-SIDES = (0, 112, 224, 320, 512, 1024, 1 << 31)
+SIDES = (0, 64, 112, 224, 320, 512, 1024, 1 << 31)
 """Edges of the bins by shorter side, in pixels."""
+
+ALL = "all"
+"""The pool of rows that are of all pools together."""
 
 Mask = NDArray[np.bool_]
 
@@ -25,6 +28,10 @@ Mask = NDArray[np.bool_]
 @dataclass(frozen=True, slots=True)
 class Row:
     """Figures of some photographs and synthesised images; NaN where a figure has nothing to be taken of.
+
+    `average_precision` and `auc` (area under the ROC curve) are of all these images together.
+    `mean_average_precision` is the mean over their generators, each against the photographs of its pool among
+    them; rows of a generator or a source have none.
 
     Accuracies and label shares are fractions of the photographs and of the synthesised images apart:
     `photos_synthetic` is the share of false alarms.
@@ -34,13 +41,16 @@ class Row:
     name: str
     photos: int
     fakes: int
+    mean_average_precision: float
     average_precision: float
+    auc: float
     photo_accuracy: float
     fake_accuracy: float
     photos_synthetic: float
     photos_uncertain: float
     fakes_synthetic: float
     fakes_uncertain: float
+    fakes_authentic: float
 
 
 class Judged:
@@ -56,23 +66,33 @@ class Judged:
         self._groups = np.array([sample.group for sample in scored.samples])
 
     def by_generator(self) -> list[Row]:
-        """Each generator of each pool against the photographs of that pool, or all where it has none."""
-        return [
-            self._row(pool, generator, self._photos(pool), fakes)
-            for pool, generator, fakes in self._groups_of(self._labels == 1)
+        """Each generator of each pool against the photographs of that pool, or all where it has none.
+
+        Those in several pools come once more, as pool `all`, against the photographs of these pools.
+        """
+        fakes = self._labels == 1
+        rows = [
+            self._row(pool, generator, self._photos(pool), own)
+            for pool, generator, own in self._groups_of(fakes)
+        ]
+        return rows + [
+            self._row(ALL, generator, self._photos(*pools), own)
+            for pools, generator, own in self._spread(fakes)
         ]
 
     def by_source(self) -> list[Row]:
-        """Each source of photographs of each pool, alone."""
-        none = np.zeros(len(self._labels), np.bool_)
-        return [
-            self._row(pool, source, photos, none)
-            for pool, source, photos in self._groups_of(self._labels == 0)
-        ]
+        """Each source of photographs of each pool, alone; those in several once more, as pool `all`."""
+        photos, none = self._labels == 0, np.zeros(len(self._labels), np.bool_)
+        rows = [self._row(pool, source, own, none) for pool, source, own in self._groups_of(photos)]
+        return rows + [self._row(ALL, source, own, none) for _, source, own in self._spread(photos)]
 
     def by_pool(self) -> list[Row]:
-        """Each pool as a whole, its average precision the mean over its generators (mAP)."""
-        return [self._mean_row(pool) for pool in sorted(set(self._pools.tolist()))]
+        """Each pool as a whole."""
+        fakes = self._labels == 1
+        return [
+            self._mean_row(pool, "all images", self._photos(pool) | fakes & (self._pools == pool))
+            for pool in sorted(set(self._pools.tolist()))
+        ]
 
     def by_size(self) -> list[Row]:
         """Images of all pools in bins of their shorter side."""
@@ -81,14 +101,12 @@ class Judged:
             inside = (self.scored.sides >= low) & (self.scored.sides < high)
             if inside.any():
                 name = f"{low} px and more" if high == SIDES[-1] else f"{low} to {high - 1} px"
-                rows.append(
-                    self._row("all", name, inside & (self._labels == 0), inside & (self._labels == 1))
-                )
+                rows.append(self._mean_row(ALL, name, inside))
         return rows
 
     def overall(self) -> Row:
-        """Everything together; the average precision is of the pooled scores (global AP)."""
-        return self._row("all", "global", self._labels == 0, self._labels == 1)
+        """Everything together."""
+        return self._mean_row(ALL, "all images", np.ones(len(self._labels), np.bool_))
 
     def figures(self) -> dict[str, float]:
         """What an epoch is judged by.
@@ -101,7 +119,7 @@ class Judged:
         losses = np.logaddexp(0, np.where(labels == 1, -logits, logits))
         return {
             "val_loss": float(np.mean([losses[labels == label].mean() for label in (0, 1)])),
-            "map": float(np.mean([row.average_precision for row in self.by_generator()])),
+            "map": overall.mean_average_precision,
             "accuracy": (overall.photo_accuracy + overall.fake_accuracy) / 2,
             "photo_accuracy": overall.photo_accuracy,
             "fake_accuracy": overall.fake_accuracy,
@@ -112,35 +130,47 @@ class Judged:
         for pool, group in sorted(set(pairs)):
             yield pool, group, among & (self._pools == pool) & (self._groups == group)
 
-    def _photos(self, pool: str) -> Mask:
+    def _spread(self, among: Mask) -> Iterator[tuple[list[str], str, Mask]]:
+        for group in sorted(set(self._groups[among].tolist())):
+            own = among & (self._groups == group)
+            pools = sorted(set(self._pools[own].tolist()))
+            if len(pools) > 1:
+                yield pools, group, own
+
+    def _photos(self, *pools: str) -> Mask:
         photos = self._labels == 0
-        own: Mask = photos & (self._pools == pool)
+        own: Mask = photos & np.isin(self._pools, pools)
         return own if own.any() else photos
 
-    def _row(self, pool: str, name: str, photos: Mask, fakes: Mask, precision: float | None = None) -> Row:
+    def _mean_row(self, pool: str, name: str, among: Mask) -> Row:
+        photos, fakes = among & (self._labels == 0), among & (self._labels == 1)
+        each = []
+        for own_pool, _, own in self._groups_of(fakes):
+            beside = photos & (self._pools == own_pool)
+            both = own | (beside if beside.any() else photos)
+            each.append(average_precision(self._labels[both], self.scored.logits[both]))
+        return self._row(pool, name, photos, fakes, float(np.mean(each)) if each else math.nan)
+
+    def _row(self, pool: str, name: str, photos: Mask, fakes: Mask, mean: float = math.nan) -> Row:
         both, probabilities = photos | fakes, self.probabilities
-        if precision is None:
-            precision = average_precision(self._labels[both], self.scored.logits[both])
+        labels, logits = self._labels[both], self.scored.logits[both]
         unsure = ~self._synthetic & ~self._authentic
         return Row(
             pool,
             name,
             int(photos.sum()),
             int(fakes.sum()),
-            precision,
+            mean,
+            average_precision(labels, logits),
+            auc(labels, logits),
             _share(probabilities <= 0.5, photos),
             _share(probabilities > 0.5, fakes),
             _share(self._synthetic, photos),
             _share(unsure, photos),
             _share(self._synthetic, fakes),
             _share(unsure, fakes),
+            _share(self._authentic, fakes),
         )
-
-    def _mean_row(self, pool: str) -> Row:
-        each = [row.average_precision for row in self.by_generator() if row.pool == pool]
-        mean = float(np.mean(each)) if each else math.nan
-        fakes = (self._labels == 1) & (self._pools == pool)
-        return self._row(pool, "mean of generators", self._photos(pool), fakes, mean)
 
 
 def average_precision(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
@@ -148,6 +178,13 @@ def average_precision(labels: NDArray[np.int64], scores: NDArray[np.float64]) ->
     if len(np.unique(labels)) < 2:
         return math.nan
     return float(average_precision_score(labels, scores))
+
+
+def auc(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    """Area under the ROC curve; NaN where a class is missing."""
+    if len(np.unique(labels)) < 2:
+        return math.nan
+    return float(roc_auc_score(labels, scores))
 
 
 def _share(of: Mask, among: Mask) -> float:

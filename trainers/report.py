@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,16 @@ from assay.trainers.metrics import Judged, Row
 _TITLES = {
     "photos": "photographs",
     "fakes": "synthesised",
+    "mean_average_precision": "mean AP",
     "average_precision": "AP",
+    "auc": "AUC",
     "photo_accuracy": "photo acc.",
     "fake_accuracy": "synth. acc.",
     "photos_synthetic": "false alarms",
     "photos_uncertain": "photos uncertain",
     "fakes_synthetic": "caught",
     "fakes_uncertain": "synth. uncertain",
+    "fakes_authentic": "missed",
 }
 
 
@@ -36,9 +39,10 @@ def markdown(judged: Judged) -> str:
     """All tables, with how the columns are to be read."""
     unreadable = len(judged.scored.unreadable)
     text = (
-        "AP: average precision (in `pools` the mean over generators, of `global` over all images together). "
-        "Accuracies at probability 0.5. False alarms: photographs labelled synthetic; caught: synthesised "
-        "images labelled synthetic; all as shares.\n"
+        "AP: average precision, AUC: area under the ROC curve, of all images of a row together; mean AP: the "
+        "mean over its generators, each against the photographs of its pool. Accuracies at probability 0.5. "
+        "False alarms: photographs labelled synthetic; caught: synthesised images labelled synthetic; "
+        "missed: labelled authentic; all as shares.\n"
     )
     for name, rows in tables(judged).items():
         text += f"\n### {name}\n\n{_table(rows)}"
@@ -72,11 +76,14 @@ def write_report(judged: Judged, folder: Path) -> None:
 
 
 def figures(judged: Judged) -> dict[str, Any]:
-    """What a manifest's `metrics` records: by pool, mAP and the shares of labels."""
+    """What a manifest's `metrics` records: by pool, average precision and the shares of labels.
+
+    The average precision of a pool is the mean over its generators, that of `all` is of all images together.
+    """
     keys = ("photos", "fakes", "average_precision", "photos_synthetic", "fakes_synthetic")
+    pools = [replace(row, average_precision=row.mean_average_precision) for row in judged.by_pool()]
     return {
-        row.pool: {key: _rounded(getattr(row, key)) for key in keys}
-        for row in [*judged.by_pool(), judged.overall()]
+        row.pool: {key: _rounded(getattr(row, key)) for key in keys} for row in [*pools, judged.overall()]
     }
 
 

@@ -15,7 +15,7 @@ from assay.engine.errors import SetupError
 from assay.trainers.cli import train
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.score import Scored
-from assay.trainers.study import patches, robustness, table
+from assay.trainers.study import patches, robustness, sizes, table
 from assay.trainers.study.cli import app
 from assay.trainers.study.contender import contender
 
@@ -41,6 +41,29 @@ def test_means_are_taken_over_generators_and_families_apart() -> None:
     assert header == ["method", "biggan", "ours", "progan", "stylegan", "Total mAP", "Global AP"]
     assert row[0] == "method"
     assert "**75.000**" in table.markdown([found])
+
+
+def test_sizes_of_methods_one_after_another() -> None:
+    """One photograph of 100 pixels between two fakes, and another one of 600 alone."""
+    rows = [("gan", 0, 0.0), ("gan", 1, 1.0), ("gan", 1, -1.0), ("gan", 0, -2.0)]
+    small = scored(rows[:3])
+    large = scored(rows)
+    small.sides[:] = [100, 100, 100]
+    large.sides[:] = [100, 100, 100, 600]
+    header, *lines = sizes.records([("first", small), ("second", large)])
+    assert header == ["method", "shorter side", "photographs", "synthesised", "mean AP", "AP", "AUC"]
+    assert [line[:4] for line in lines] == [
+        ["first", "64 to 111 px", 1, 2],
+        ["first", "all images", 1, 2],
+        ["second", "64 to 111 px", 1, 2],
+        ["second", "512 to 1023 px", 1, 0],
+        ["second", "all images", 2, 2],
+    ]
+    precision = 100 * (1 + 2 / 3) / 2
+    for line in lines[:3]:
+        assert line[4:] == pytest.approx([precision, precision, 50.0])
+    assert lines[3][4:] == ["", "", ""]
+    assert lines[4][4:] == pytest.approx([precision, precision, 75.0])
 
 
 def test_alterations_do_what_their_strength_says() -> None:
@@ -75,6 +98,9 @@ def test_commands_write_markdown_csv_and_plots(data: Path, tmp_path: Path) -> No
     [row] = read_csv(out / "generators.csv")
     assert row["method"] == "bright"
     assert all(not math.isnan(float(value)) for name, value in row.items() if name != "method")
+    by_size = read_csv(out / "sizes.csv")
+    assert [row["shorter side"] for row in by_size] == ["64 to 111 px", "all images"]
+    assert float(by_size[1]["AP"]) == pytest.approx(float(row["Global AP"]))
     [curve] = read_csv(out / "robustness_jpeg.csv")
     assert len(curve) == 1 + len(robustness.QUALITIES)
     assert not list(out.glob("left_out*"))

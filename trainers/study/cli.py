@@ -9,7 +9,7 @@ from assay.engine.commands import commands
 from assay.trainers.needs import need_torch
 from assay.trainers.options import MinSide
 from assay.trainers.study import apn_cli
-from assay.trainers.study.results import left_out, plot, write
+from assay.trainers.study.results import grid, left_out, plot, write
 
 if TYPE_CHECKING:
     from assay.trainers.study.table import Line
@@ -26,22 +26,28 @@ Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 
 @app.command("generators")
 def generators(methods: Methods, data: Data, out: Out, split: Split = None, min_side: MinSide = 0) -> None:
-    """Average precision by family of generators, Total mAP and Global AP (table 2 of the Fusing paper)."""
+    """Average precision by family of generators, Total mAP and Global AP (table 2 of the Fusing paper).
+
+    The same images by their shorter side are a table beside it.
+    """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
-    from assay.trainers.study import table
+    from assay.trainers.study import sizes, table
     from assay.trainers.study.contender import contender
 
     samples = of_split(read_samples(data, min_side), *(split or ["test"]))
     contenders = [contender(method) for method in methods]
-    lines = [table.line(one.name, one.score(samples, None)) for one in contenders]
+    scored = [(one.name, one.score(samples, None)) for one in contenders]
+    lines = [table.line(*one) for one in scored]
     text = table.markdown(lines)
     write(out, "generators", text, table.records(lines))
+    by_size = sizes.records(scored)
+    write(out, "sizes", grid(by_size), by_size)
     bars = {one.method: [(float(place), value) for place, value in enumerate(_columns(one))] for one in lines}
     names = [*lines[0].families, "Total mAP", "Global AP"]
     plot(out / "generators.png", bars, "", "average precision in %", names)
     left_out(out, {one.name: one.left_out for one in contenders})
-    typer.echo(text)
+    typer.echo(f"{text}\n{grid(by_size)}")
 
 
 @app.command("robustness")
