@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from assay.engine.detectors.face import chosen_mask
+from assay.engine.detectors.face import Outside, chosen_mask
 from assay.engine.detectors.lnp import Parameters, ServedParameters
 from assay.engine.explain.plain import with_crops
 from assay.engine.explain.seen import Floats, Seen, enlarged, stretched
@@ -16,6 +16,7 @@ from assay.engine.picture import turned
 
 SIDE, PHOTO = 256, 500
 FACE = (255, 176, 0)
+FILLS: dict[Outside, str] = {"black": "black", "grey": "grey", "mean": "of the face's mean colour"}
 
 
 def panels(seen: Seen) -> list[Panel]:
@@ -37,29 +38,31 @@ def panels(seen: Seen) -> list[Panel]:
             line=True,
         ),
         Panel(
-            "Amplitude of the pattern's spectrum",
+            "Amplitude of its spectrum",
             enlarged(spectrum_image(spectra[:half], parameters), SIDE),
             ["of the view as stored; frequency 0 in the middle, contrast stretched"],
         ),
-        Panel("Phase", enlarged(spectrum_image(spectra[half:], parameters, phase=True), SIDE)),
+        Panel(
+            "Phase of its spectrum", enlarged(spectrum_image(spectra[half:], parameters, phase=True), SIDE)
+        ),
     ]
 
 
 def _photo(seen: Seen, parameters: ServedParameters, logits: Sequence[float]) -> Panel:
-    """The photograph with its crops; where the face was cut out, all else dark and a box around it."""
+    """The photograph with its crops; where the face was cut out, all else is dark and a box is around it."""
     if parameters.face is None:
         return Panel("Where the detector looked", with_crops(seen, logits, PHOTO))
     masks, overlap = (output[0] for output in seen.calls["sam_decode"].outputs)
     side = seen.calls["sam_encode"].inputs[0].shape[-1]
     mask = chosen_mask(masks, overlap, seen.pixels.shape[:2], side, parameters.face.choice)
-    photo = replace(seen, pixels=np.where(mask[..., None], seen.pixels, seen.pixels // 4)).photo(PHOTO)
-    found = seen.detection.evidence["face"]
+    dark = replace(seen, pixels=np.where(mask[..., None], seen.pixels, seen.pixels // 4))
+    shown, found = with_crops(dark, logits, PHOTO), seen.detection.evidence["face"]
     if found["box"] is not None:
-        ImageDraw.Draw(photo.image).rectangle(photo.box(*found["box"]), outline=FACE, width=3)
-    share = (
-        f"{100 * found['share']:.1f} % of the image; the rest was {parameters.face.outside} to the detector"
-    )
-    return Panel("The face that was cut out", photo.image, [share if found["box"] else "None was found."])
+        ImageDraw.Draw(shown).rectangle(seen.photo(PHOTO).box(*found["box"]), outline=FACE, width=3)
+    fill = FILLS[parameters.face.outside]
+    share = f"{100 * found['share']:.1f} % of the image; the rest was {fill} to the detector"
+    notes = [share if found["box"] else "None was found.", "numbered: where the detector looked"]
+    return Panel("The face that was cut out", shown, notes)
 
 
 def spectrum_image(planes: Floats, parameters: Parameters, phase: bool = False) -> Image.Image:

@@ -23,8 +23,11 @@ from assay.engine.detectors import face as faces
 from assay.engine.detectors.face import CutSettings, chosen_mask, find_masks, fitted, padded
 from assay.engine.engine import Engine
 from assay.engine.errors import BundleError
-from assay.engine.explain import explain
-from assay.engine.outcome import Verdict
+from assay.engine.explain import _remembering, explain
+from assay.engine.explain.lnp import FACE, panels
+from assay.engine.explain.seen import Call, Seen
+from assay.engine.explain.sheet import COLOURS
+from assay.engine.outcome import Label, Verdict
 from assay.engine.settings import Settings
 from assay.trainers.export import graphs_of
 from assay.trainers.lnp.bundle import draft, export, torch_graphs
@@ -209,6 +212,22 @@ def test_the_engine_serves_and_draws_it(bundle: Bundle, tmp_path: Path) -> None:
     drawn, page = explain("photo.png", data, bundle, options)
     assert drawn.evidence == served.evidence
     assert page.height > 400
+
+
+@pytest.mark.parametrize(("outside", "words"), [("black", "was black"), ("mean", "was of the face's mean")])
+def test_the_page_shows_the_face_and_the_view_in_it(
+    manifest: Manifest, graphs: dict[str, Graph], outside: str, words: str
+) -> None:
+    face = {**manifest.parameters["face"], "outside": outside}
+    served = manifest.model_copy(update={"parameters": {**manifest.parameters, "face": face}})
+    calls: dict[str, Call] = {}
+    [detection] = KINDS["lnp"].detect(PHOTOS[:1], _remembering(graphs, calls), served, Stopwatch())
+    assert 0 < detection.evidence["face"]["share"] < 1
+    panel, *_ = panels(Seen(PHOTOS[0], 1, served, detection, calls))
+    assert words in panel.notes[0]
+    colours = {colour for _, colour in panel.image.getcolors(1 << 20) or []}
+    assert FACE in colours
+    assert COLOURS[Label.SYNTHETIC if detection.logit > 0 else Label.AUTHENTIC] in colours
 
 
 def test_memory_counts_sam(manifest: Manifest) -> None:
