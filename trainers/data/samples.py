@@ -70,8 +70,9 @@ def of_split(samples: Sequence[Sample], *splits: str) -> list[Sample]:
     """The samples of these splits. Raises SetupError naming the splits there are where none is in them."""
     chosen = [sample for sample in samples if sample.split in splits]
     if not chosen:
-        there = ", ".join(sorted({sample.split or "none" for sample in samples}))
-        raise SetupError(f"no images in split {' or '.join(splits)}; the splits of this data: {there}")
+        there = ", ".join(sorted({sample.split for sample in samples} - {""}))
+        known = f"the splits of this data: {there}" if there else "it has no folders named train or val"
+        raise SetupError(f"no images in split {' or '.join(splits)}; {known}")
     return chosen
 
 

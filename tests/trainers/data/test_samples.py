@@ -112,6 +112,12 @@ def test_a_missing_split_names_those_there_are(tmp_path: Path) -> None:
         of_split(read_samples(tmp_path), "train")
 
 
+def test_data_without_splits_is_told_what_it_lacks(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"x/real": 1, "x/fake": 1})
+    with pytest.raises(SetupError, match="split val; it has no folders named train or val"):
+        of_split(read_samples(tmp_path), "val")
+
+
 GENIMAGE = {
     "stable_diffusion_v_1_4": "imagenet_ai_0419_sdv4",
     "stable_diffusion_v_1_5": "imagenet_ai_0424_sdv5",
