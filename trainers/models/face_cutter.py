@@ -95,7 +95,9 @@ class FaceCutter:
 def load_sam(folder: Path) -> Any:
     """transformers' SamModel from a local folder, in eval mode. Raises SetupError where it cannot be read."""
     from transformers import SamModel
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # else every command draws one for a second's reading
     try:
         model: Any
         model, found = SamModel.from_pretrained(
