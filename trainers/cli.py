@@ -188,7 +188,11 @@ def calibrate(
             scale_on=of_split(samples, "train") if int8 else (),
             advance=lambda count: progress.advance(task, count),
         )
-    console.print(f"{written.manifest.calibration!r}\n{written.manifest.thresholds!r}")
+    fitted, limits = written.manifest.calibration, written.manifest.thresholds
+    console.print(
+        f"temperature {fitted.temperature:.4g}, shift {fitted.shift:.4g}; "
+        f"synthetic from {limits.synthetic:.4f}, authentic up to {limits.authentic:.4f}"
+    )
     for precision, difference in differences.items():
         offered = "offered" if difference <= LIMITS[precision] else "not offered"
         console.print(f"{precision}: largest difference {difference:.4f}, {offered}")
