@@ -37,7 +37,9 @@ def carry_out(fit: "Fit", run: "Record", out: Path, resume: bool, best: str = "{
     done = fit.run(console)
     if not fit.rank.first:
         return
-    figure = best.format(done.best)
-    console.print(f"{done.epoch} epochs; best {figure} in epoch {done.best_epoch}; weights in {out}")
+    figure = f"{fit.settings.monitor} {best.format(done.best)}"
+    console.print(
+        f"after {done.epoch} epochs the best {figure}, of epoch {done.best_epoch}; weights in {out}"
+    )
     if fit.unreadable:
         console.print(f"{len(fit.unreadable)} files could not be read, see {out / UNREADABLE}")

@@ -97,7 +97,7 @@ def _of_manifest(root: Path) -> list[Sample]:
 
 def _of_faces(root: Path) -> list[Sample]:
     return [
-        Sample(face.path, face.label, face.split, face.group, pool="faces")
+        Sample(face.path, face.label, face.split, face.group, pool=f"{face.split}/faces")
         for face in faces.listed(root) or faces.nested(root)
     ]
 
