@@ -23,6 +23,8 @@ from assay.trainers.score import Scored, score, torch_graph
 
 INT8 = "{}.int8.onnx"
 """What the int8 form of a graph's file is called."""
+FIRST_FP32 = (0.0, 0.2, 0.4)
+"""Shares of a graph's depth that are left in fp32, tried in this order: the fewer, the faster."""
 
 
 def export_graph(module: nn.Module, spec: GraphSpec, file: Path) -> str:
@@ -123,7 +125,8 @@ def calibrated(
 
     A precision is offered where no sample's probability differs by more than its limit from fp32; the largest
     differences, also of those not offered, are returned with it. int8 forms are made, scaled on the images of
-    `scale_on`, where there are any; they stay in the bundle if int8 is offered.
+    `scale_on`, where there are any, with as few first layers in fp32 as it takes to pass; they stay in the
+    bundle if int8 is offered.
     """
     manifest = bundle.manifest
     reference = score(samples, manifest, graphs_of(bundle), advance)
@@ -132,10 +135,12 @@ def calibrated(
     if computes_bf16():
         other = score(samples, manifest, graphs_of(bundle, "bf16"), advance)
         differences["bf16"] = _largest_difference(reference, other, calibration)
-    if scale_on:
-        manifest = with_int8(bundle, [sample.path for sample in scale_on])
+    for first_fp32 in FIRST_FP32 if scale_on else ():
+        manifest = with_int8(bundle, [sample.path for sample in scale_on], first_fp32)
         other = score(samples, manifest, graphs_of(Bundle(bundle.path, manifest), "int8"), advance)
         differences["int8"] = _largest_difference(reference, other, calibration)
+        if differences["int8"] <= LIMITS["int8"]:
+            break
     offered = {
         precision: round(difference, 6)
         for precision, difference in differences.items()
@@ -155,10 +160,13 @@ def calibrated(
     return write_manifest(manifest.model_copy(update=update), bundle.path), differences
 
 
-def with_int8(bundle: Bundle, images: Sequence[Path]) -> Manifest:
-    """Writes int8 forms beside the graphs, scaled on `images` -> the manifest that names them, unwritten."""
+def with_int8(bundle: Bundle, images: Sequence[Path], first_fp32: float = 0.0) -> Manifest:
+    """Writes int8 forms beside the graphs, scaled on `images` -> the manifest that names them, unwritten.
+
+    first_fp32: as of `int8_graphs`.
+    """
     specs = dict(bundle.manifest.graphs)
-    for name, data in int8_graphs(bundle, spaced(bundle, images)).items():
+    for name, data in int8_graphs(bundle, spaced(bundle, images), first_fp32).items():
         file = INT8.format(Path(specs[name].file).stem)
         (bundle.path / file).write_bytes(data)
         named = File(file=file, sha256=hashlib.sha256(data).hexdigest())

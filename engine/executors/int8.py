@@ -3,7 +3,8 @@
 NNCF makes it; OpenVINO alone runs it. Weights are stored as int8, so the file is a quarter of the graph's. It
 is a file of the bundle where its parity was measured and passed, else one of the cache. The last linear layer
 and the logits of attention are left in fp32, and so is a graph without convolutions, which is small, and one
-that no image needed.
+that no image needed. The first layers may be: what betrays a synthesised image is small beside its pixels,
+and eight bits round it away. Ranges are the extremes seen, not their mean over images, which would clip.
 """
 
 import logging
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +27,20 @@ from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.outcome import Refused
 from assay.engine.settings import Limits
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 IMAGES, FEWEST = 128, 8
 """Calibration images that are enough, and that there must be."""
 
 Arrays = tuple[NDArray[np.float32], ...]
 
 
-def int8_graphs(bundle: Bundle, images: Iterable[Image]) -> dict[str, bytes]:
+def int8_graphs(bundle: Bundle, images: Iterable[Image], first_fp32: float = 0.0) -> dict[str, bytes]:
     """The int8 form of each graph that may run in it, by name, as ONNX.
 
     images: such as the bundle will be given, decoded; at least 8, and 128 are enough.
+    first_fp32: the share of a graph's depth, from its inputs on, that is left in fp32.
 
     Raises:
         SetupError: NNCF is not installed, or there are fewer images.
@@ -44,7 +49,7 @@ def int8_graphs(bundle: Bundle, images: Iterable[Image]) -> dict[str, bytes]:
     with TemporaryDirectory(prefix="assay-int8-") as folder:
         seen = _record(bundle, images, Path(folder))
         return {
-            name: _quantised(bundle.path / bundle.manifest.graphs[name].file, files)
+            name: _quantised(bundle.path / bundle.manifest.graphs[name].file, files, first_fp32)
             for name, files in seen.items()
         }
 
@@ -100,29 +105,51 @@ def _record(bundle: Bundle, images: Iterable[Image], folder: Path) -> dict[str, 
     return seen
 
 
-def _quantised(file: Path, seen: Sequence[Path]) -> bytes:
+def _quantised(file: Path, seen: Sequence[Path], first_fp32: float) -> bytes:
     import nncf
     import onnx
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     from assay.engine.executors.precision import LINEAR, sensitive
 
     model = onnx.load(file)
     if not seen or not any(node.op_type == "Conv" for node in model.graph.node):
         return file.read_bytes()
-    kept = sensitive(model)
-    linear = [
-        node.name for node in model.graph.node if node.output[0] in kept and LINEAR.fullmatch(node.op_type)
+    last = sensitive(model)
+    depth = _depths(model)
+    kept = [
+        node.name
+        for node in model.graph.node
+        if (LINEAR.fullmatch(node.op_type) and node.output[0] in last)
+        or depth[node.output[0]] <= first_fp32 * max(depth.values())
     ]
     nncf.set_log_level(logging.ERROR)
     with redirect_stdout(sys.stderr):  # its progress bars
         quantised: Any = nncf.quantize(
             model,
             nncf.Dataset(_Inputs(seen)),
+            preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(seen),
-            ignored_scope=nncf.IgnoredScope(names=linear) if linear else None,
+            ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
+            advanced_parameters=AdvancedQuantizationParameters(
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+            ),
         )
     data: bytes = quantised.SerializeToString()
     return data
+
+
+def _depths(model: "ModelProto") -> dict[str, int]:
+    """How many convolutions and matrix products each tensor that a node makes took, on the longest way."""
+    from assay.engine.executors.precision import LINEAR
+
+    depth: dict[str, int] = {}
+    for node in model.graph.node:
+        layer = node.op_type == "Conv" or LINEAR.fullmatch(node.op_type) is not None
+        behind = max((depth.get(name, 0) for name in node.input), default=0)
+        depth |= dict.fromkeys(node.output, behind + layer)
+    return depth
 
 
 class _Inputs:

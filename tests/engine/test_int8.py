@@ -119,6 +119,42 @@ def test_the_last_linear_layer_is_left_alone(form: ModelProto) -> None:
     assert not quantised.intersection(head.input)
 
 
+def test_first_layers_are_left_alone_where_asked(bundle: Bundle) -> None:
+    form = onnx.load_from_string(int8.int8_graphs(bundle, photographs(8), 1 / 3)["classify"])
+    [first, second] = [node for node in form.graph.node if node.op_type == "Conv"]
+    assert list(first.input) == ["image", "first"]
+    kinds = {tensor.name: tensor.data_type for tensor in form.graph.initializer if len(tensor.dims) == 4}
+    assert kinds.pop("first") == TensorProto.FLOAT
+    assert list(kinds.values()) == [TensorProto.INT8]
+    assert second.input[1] not in kinds  # but what comes out of its quantiser
+    images = views(16)
+    wanted = run(convolutions(), images)
+    assert 0 < np.abs(run(form, images) - wanted).max() < 0.1 * np.ptp(wanted)
+
+
+def test_a_branch_counts_from_its_own_input() -> None:
+    nodes = [
+        helper.make_node("Conv", ["one", "w"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w"], ["c"]),
+        helper.make_node("Conv", ["two", "w"], ["d"]),
+        helper.make_node("Add", ["c", "d"], ["e"]),
+        helper.make_node("MatMul", ["e", "w"], ["f"]),
+    ]
+    model = helper.make_model(helper.make_graph(nodes, "two branches", [], []))
+    assert int8._depths(model) == {"a": 1, "b": 1, "c": 2, "d": 1, "e": 2, "f": 3}
+
+
+def test_the_brightest_image_is_not_clipped(bundle: Bundle) -> None:
+    dark = [np.full((40, 48, 3), 60, np.uint8)] * 15
+    form = onnx.load_from_string(int8.int8_graphs(bundle, [*dark, np.full_like(dark[0], 255)])["classify"])
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in form.graph.initializer}
+    [node] = [node for node in form.graph.node if node.input[0] == "image"]
+    scale, zero = (constants[name].astype(np.float64) for name in node.input[1:])
+    highest = np.iinfo(constants[node.input[2]].dtype).max
+    assert (highest - zero) * scale >= 1 - 1e-3  # what the view makes of 255
+
+
 def test_a_graph_without_convolutions_stays_as_it_is(tmp_path: Path) -> None:
     graph = brightness_graph()
     while any(node.op_type == "Conv" for node in graph.graph.node):

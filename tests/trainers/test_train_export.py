@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from support.tables import read_csv
 from torch import nn
 from typer.testing import CliRunner
 
-from assay.engine.bundle import Bundle, GraphSpec
+from assay.engine.bundle import Bundle, GraphSpec, Manifest
 from assay.engine.cli import app
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
@@ -23,9 +24,9 @@ from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.tensorrt_build import Builder
 from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
-from assay.trainers import checkpoint
+from assay.trainers import checkpoint, export
 from assay.trainers.data.samples import of_split, read_samples
-from assay.trainers.export import export_graph, graphs_of
+from assay.trainers.export import export_graph, graphs_of, with_int8
 from assay.trainers.models.plain import Plain
 from assay.trainers.parity import LIMITS
 from assay.trainers.plain import draft
@@ -197,9 +198,17 @@ def test_int8_is_offered_where_it_passes_and_leaves_nothing_where_not(
     bundle: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("nncf")
+    tried: list[float] = []
+
+    def forms(bundle: Bundle, images: Sequence[Path], first_fp32: float) -> Manifest:
+        tried.append(first_fp32)
+        return with_int8(bundle, images, first_fp32)
+
+    monkeypatch.setattr(export, "with_int8", forms)
     folder = shutil.copytree(bundle.path, tmp_path / "tiny")
     monkeypatch.setitem(LIMITS, "int8", 1.0)
     assay("calibrate", folder, "--data", data, "--int8")
+    assert tried == [0]
     spec = Bundle.load(folder).manifest.graphs["classify"]
     assert spec.int8
     assert spec.int8.file == "classify.int8.onnx"
@@ -208,6 +217,7 @@ def test_int8_is_offered_where_it_passes_and_leaves_nothing_where_not(
         assert isinstance(engine.score((data / "val/a/0_real/0.png").read_bytes()), Verdict)
     monkeypatch.setitem(LIMITS, "int8", 1e-9)
     assay("calibrate", folder, "--data", data, "--int8")
+    assert tried == [0, *export.FIRST_FP32]
     assert Bundle.load(folder).manifest.graphs == bundle.manifest.graphs
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "classify.onnx"}
 
