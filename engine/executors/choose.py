@@ -84,10 +84,11 @@ def _best_on_gpu(bundle: Bundle) -> str:
 
 
 def _openvino() -> Runtime:
-    from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
+    from assay.engine.executors import openvino
 
-    fast = ("int8", "bf16") if computes_bf16() else ("int8",)
-    return Runtime(_title("OpenVINO", "openvino"), OpenVinoGraph, fast)
+    can = {"int8": openvino.computes_int8(), "bf16": openvino.computes_bf16()}
+    fast = [precision for precision, computed in can.items() if computed]
+    return Runtime(_title("OpenVINO", "openvino"), openvino.OpenVinoGraph, fast)
 
 
 def _tensorrt() -> Runtime:

@@ -37,6 +37,16 @@ def computes_bf16() -> bool:
     return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def computes_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU adds up products of bytes in 32 bits (VNNI, or Arm's dot products), so that int8 is
+    exact. Others add pairs in 16 bits, which overflow; OpenVINO says of them, too, that they can."""
+    try:
+        words = set(cpuinfo.read_text("utf-8").split())
+    except OSError:
+        return False
+    return not words.isdisjoint({"avx512_vnni", "avx_vnni", "asimddp"})
+
+
 class OpenVinoGraph:
     """One graph of a bundle, compiled for one core in one precision ("fp32", "bf16" or "int8").
 

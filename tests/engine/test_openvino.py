@@ -1,7 +1,15 @@
-"""What the OpenVINO executor leaves behind in its process."""
+"""What the OpenVINO executor needs of a CPU, and what it leaves behind in its process."""
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from assay.engine.bundle import find
+from assay.engine.executors import openvino
+from assay.engine.executors.choose import choose
+from assay.engine.settings import Settings
 
 SIGNALLED = """
 import os, signal
@@ -25,3 +33,26 @@ def test_signals_are_handled_after_graphs_are_freed_in_any_order() -> None:
     command = [sys.executable, "-P", "-c", SIGNALLED]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "handled\n", "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "exact"),
+    [
+        ("flags\t: fpu avx2 avx512f avx512_vnni amx_int8", True),
+        ("flags\t: fpu avx2 avx_vnni", True),
+        ("Features\t: fp asimd asimddp", True),
+        ("flags\t: fpu avx2 avx512f avx512bw", False),
+        (None, False),
+    ],
+)
+def test_int8_is_taken_only_where_it_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str | None, exact: bool
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    if flags is not None:
+        cpuinfo.write_text(f"processor\t: 0\n{flags}\n")
+    assert openvino.computes_int8(cpuinfo) is exact
+    monkeypatch.setattr(openvino, "computes_int8", lambda: exact)
+    bundle = find("plain-mobilenet")
+    precision = choose(bundle, Settings()).precision(bundle, "classify", Settings())
+    assert precision == ("int8" if exact else "fp32")
