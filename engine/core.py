@@ -61,6 +61,7 @@ class Core:
         self._fault: EngineFault | None = None
         self._watchers: list[Callable[[EngineFault], None]] = []
         self._runners: list[Runner] = []
+        self._never_ready: list[tuple[str, Exception]] = []
         self._start(bundles)
 
     def _check_budget(self) -> None:
@@ -90,12 +91,14 @@ class Core:
             runner.start()
         for runner in self._runners:
             runner.ready.wait()
-        serving = Counter(runner.description for runner in self._runners if runner.description)
-        for description, count in serving.items():
-            log.info("%d workers serve %s", count, description)
         if self._fault:
             cause = self._fault.__cause__
             raise cause if isinstance(cause, BundleError | SetupError) else self._fault
+        for name, error in self._never_ready:
+            log.error("%s was given up: %s", name, error)
+        serving = Counter(runner.description for runner in self._runners if runner.description)
+        for description, count in serving.items():
+            log.info("%d workers serve %s", count, description)
 
     @property
     def serving(self) -> bool:
@@ -224,8 +227,10 @@ class Core:
         with self._lock:
             self._living -= 1
             last = self._living == 0
-        if cause:
+        if cause and runner.ready.is_set():
             log.error("%s was given up: %s", runner.name, cause)
+        elif cause:  # `_start` tells: one sentence if none gets ready
+            self._never_ready.append((runner.name, cause))
         if last and cause:
             self._fail(EngineFault(f"no worker is left: {cause}"), cause)
 

@@ -88,10 +88,13 @@ def test_an_executor_on_the_wrong_device_is_refused(
         choose(bundle, settings)
 
 
-def test_a_library_that_is_missing_is_one_sentence_from_the_worker_process(bundle: Bundle) -> None:
-    """A worker's SetupError is the caller's, not a fault of the engine."""
+def test_a_library_that_is_missing_is_one_sentence_from_the_worker_process(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker's SetupError is the caller's, not a fault of the engine, and said once."""
     with pytest.raises(SetupError, match="'tensorrt' needs a GPU"):
-        Core([bundle], Settings(executor="tensorrt", workers=1))
+        Core([bundle], Settings(executor="tensorrt", workers=2))
+    assert not caplog.records
 
 
 def test_auto_takes_the_fastest_precision_that_was_measured(bundle: Bundle) -> None:

@@ -107,6 +107,18 @@ def test_each_gpu_has_a_worker(fleet: Fleet, bundle: Bundle, caplog: pytest.LogC
     assert "a stand-in for GPU 2" in caplog.text
 
 
+def test_a_gpu_that_cannot_start_is_named_and_the_others_serve(
+    fleet: Fleet, bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet.lost.add(1)
+    core = Core([bundle], Settings(devices=(0, 1)))
+    try:
+        assert "GPU 1 was given up: CUDARuntimeError" in caplog.text
+        assert all(isinstance(future.result(30), Verdict) for future in core.submit(items(3)))
+    finally:
+        core.stop()
+
+
 def test_a_lost_gpu_is_given_up_and_its_images_go_to_the_others(
     fleet: Fleet, bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
