@@ -215,6 +215,17 @@ def test_int8_is_offered_where_it_passes_and_leaves_nothing_where_not(
     assert 1e-5 < spec.precisions["int8"] < 0.2
     with Engine(Bundle.load(folder), settings=Settings(workers=0)) as engine:
         assert isinstance(engine.score((data / "val/a/0_real/0.png").read_bytes()), Verdict)
+
+    def killed(bundle: Bundle, images: Sequence[Path], first_fp32: float) -> Manifest:
+        with_int8(bundle, images[::-1], 0.5)
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "with_int8", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            assay("calibrate", folder, "--data", data, "--int8")
+    assert not Bundle.load(folder).manifest.graphs["classify"].int8
+
     monkeypatch.setitem(LIMITS, "int8", 1e-9)
     assay("calibrate", folder, "--data", data, "--int8")
     assert tried == [0, *export.FIRST_FP32]
