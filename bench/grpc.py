@@ -29,7 +29,7 @@ import grpc
 import typer
 
 from assay.bench.decode import made
-from assay.bench.provenance import provenance
+from assay.bench.provenance import provenance, served_as
 from assay.bench.scan import DISTINCT, cpu_seconds
 from assay.engine.bundle import DEFAULT, Bundle, find
 from assay.engine.client import Client
@@ -202,7 +202,7 @@ def main(
         rounds.append({name: WAYS[name](found, data) for name in order})
     conditions = f"{images} JPEGs of 512x384, {OUTSTANDING} outstanding, the client on the same cores"
     lines = [
-        f"{conditions}; bundle {found.name} {found.version}; medians of {pairs} rounds.",
+        f"{conditions}; {served_as(found)}; medians of {pairs} rounds.",
         "",
         provenance("assay", "grpcio", "protobuf", "openvino"),
         "",

@@ -23,7 +23,7 @@ from kafka import KafkaProducer
 
 from assay.bench.broker import Broker
 from assay.bench.decode import made
-from assay.bench.provenance import provenance
+from assay.bench.provenance import provenance, served_as
 from assay.bench.scan import DISTINCT, Run, cpu_seconds
 from assay.engine.bundle import DEFAULT, find
 from assay.engine.core import Core
@@ -198,7 +198,7 @@ def main(
             pairs,
         )
         core.stop()
-        table(f"With the engine, bundle {served.name} {served.version}:", "engine alone", runs)
+        table(f"With the engine, {served_as(served)}:", "engine alone", runs)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from assay.engine.bundle import Bundle
+from assay.engine.scorer import Chain
+from assay.engine.settings import Settings
+
 
 def provenance(*packages: str) -> str:
     """One paragraph of Markdown: when, on what, with which versions of `packages`."""
@@ -23,6 +27,11 @@ def cpu_name() -> str:
         if name in flags.get("flags", "").split()
     ]
     return f"{flags.get('model name', 'unknown processor').strip()} ({', '.join(features)})"
+
+
+def served_as(bundle: Bundle) -> str:
+    """What an engine with its default settings makes of a bundle here: executor and precisions."""
+    return Chain(bundle, Settings()).description
 
 
 def _version(package: str) -> str:

@@ -21,7 +21,7 @@ from typing import Annotated
 import typer
 
 from assay.bench.decode import made
-from assay.bench.provenance import provenance
+from assay.bench.provenance import provenance, served_as
 from assay.engine.admission import admit
 from assay.engine.bundle import DEFAULT, Bundle, find
 from assay.engine.core import Core
@@ -129,7 +129,7 @@ def main(
             else:
                 peer, ours = by_loop(served, files, images), by_scan(served, folder, images)
             runs.append((ours, peer))
-    print(f"`assay scan` of {images} JPEGs, 512x384, bundle {served.name} {served.version}; {pairs} pairs.\n")
+    print(f"`assay scan` of {images} JPEGs, 512x384, {served_as(served)}; {pairs} pairs.\n")
     print(provenance("assay", "openvino", "simplejpeg", "numpy"), end="\n\n")
     print("| | images/s | CPU ms per image |\n|---|---|---|")
     for label, which in (("assay scan", 0), ("plain loop", 1)):
