@@ -169,9 +169,10 @@ def with_int8(bundle: Bundle, images: Sequence[Path], first_fp32: float = 0.0) -
     """
     specs = dict(bundle.manifest.graphs)
     for name, data in int8_graphs(bundle, spaced(bundle, images), first_fp32).items():
-        file = INT8.format(Path(specs[name].file).stem)
-        (bundle.path / file).write_bytes(data)
-        named = File(file=file, sha256=hashlib.sha256(data).hexdigest())
+        named = File(file=specs[name].file, sha256=hashlib.sha256(data).hexdigest())
+        if named.sha256 != specs[name].sha256:  # else there was nothing to quantise
+            named = named.model_copy(update={"file": INT8.format(Path(named.file).stem)})
+            (bundle.path / named.file).write_bytes(data)
         specs[name] = specs[name].model_copy(update={"int8": named})
     return bundle.manifest.model_copy(update={"graphs": specs})
 

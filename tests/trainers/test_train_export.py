@@ -15,7 +15,7 @@ from support.tables import read_csv
 from torch import nn
 from typer.testing import CliRunner
 
-from assay.engine.bundle import Bundle, GraphSpec, Manifest
+from assay.engine.bundle import Bundle, File, GraphSpec, Manifest
 from assay.engine.cli import app
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
@@ -231,6 +231,18 @@ def test_int8_is_offered_where_it_passes_and_leaves_nothing_where_not(
     assert tried == [0, *export.FIRST_FP32]
     assert Bundle.load(folder).manifest.graphs == bundle.manifest.graphs
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "classify.onnx"}
+
+
+def test_a_graph_that_has_nothing_to_quantise_is_its_own_int8_form(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(bundle.path.iterdir())
+    graph = bundle.manifest.graphs["classify"]
+    unchanged = {"classify": (bundle.path / graph.file).read_bytes()}
+    monkeypatch.setattr(export, "int8_graphs", lambda *given: unchanged)
+    named = with_int8(bundle, []).graphs["classify"].int8
+    assert named == File(file=graph.file, sha256=graph.sha256)
+    assert sorted(bundle.path.iterdir()) == before
 
 
 def test_help_explains_itself() -> None:
