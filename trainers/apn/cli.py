@@ -38,7 +38,7 @@ def train_apn(
         Literal["paper", "published", "shipped"],
         typer.Option(
             help="Losses as the paper defines them; with the published code's weights; or the paper's, each "
-            "branch's own prediction, and a bound on the mutual information that stays above zero."
+            "branch's own prediction, bands kept below 1, and a bound on the mutual information kept above 0."
         ),
     ] = "paper",
     form: Annotated[
