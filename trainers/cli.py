@@ -115,7 +115,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     bundle: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
     name: Annotated[str, typer.Option(help="Name of the bundle.")],
-    version: Annotated[str, typer.Option()] = "1.0.0",
+    version: Annotated[str, typer.Option(help="Version of the bundle.")] = "1.0.0",
     licence: Annotated[str, typer.Option(help="SPDX name of the licence of the weights.")] = "Apache-2.0",
     checkpoint: Annotated[Literal["best", "last"], typer.Option(help="Which weights of the run.")] = "best",
     crops: Annotated[
@@ -206,7 +206,9 @@ def evaluate(
     split: Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: all but train]")] = None,
     min_side: options.MinSide = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for report.md and the tables as CSV.")] = None,
-    precision: Annotated[Literal["fp32", "bf16", "int8"], typer.Option()] = "fp32",
+    precision: Annotated[
+        Literal["fp32", "bf16", "int8"], typer.Option(help="What its graphs compute in.")
+    ] = "fp32",
     record: Annotated[
         bool, typer.Option(help="Write mAP and label shares into the bundle's manifest.")
     ] = False,
