@@ -1,8 +1,6 @@
 """Networks as large as the papers': TensorRT for RTX really builds each of their graphs, without a GPU."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,18 +12,13 @@ from assay.engine.executors.tensorrt_build import Builder
 trt = pytest.importorskip("tensorrt_rtx_bindings")
 
 
-def first_in_default(values: Sequence[Any]) -> list[Any]:
-    """The first value runs by default, the others are slow: an export takes up to a minute of CPU."""
-    return [values[0], *(pytest.param(value, marks=pytest.mark.full) for value in values[1:])]
-
-
-@pytest.fixture(scope="module", params=first_in_default(PAPERS))
+@pytest.fixture(scope="module", params=PAPERS)
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return paper_bundle(request.param, tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("sm", first_in_default([89, 80, 86, 120]))
+@pytest.mark.parametrize("sm", [89, *(pytest.param(sm, marks=pytest.mark.full) for sm in (80, 86, 120))])
 def test_every_graph_builds(
     bundle: Bundle, sm: int, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
