@@ -1,5 +1,6 @@
 """The demo as `make demo` runs it, and what it would say of a stream that lost or doubled an outcome."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +37,15 @@ def test_a_lost_or_doubled_outcome_is_an_error() -> None:
 
 @pytest.mark.full
 def test_the_demo_ends_by_itself_with_one_outcome_for_each_input(tmp_path: Path) -> None:
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-P", "-m", "assay.bench.demo"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Every input has exactly one outcome." in done.stdout
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as demo:  # fmt: skip
+        try:
+            printed, _ = demo.communicate(timeout=280)
+        except subprocess.TimeoutExpired:
+            demo.send_signal(signal.SIGINT)  # so that it ends what it started
+            demo.communicate(timeout=30)
+            raise
+    assert demo.returncode == 0, printed
+    assert "Every input has exactly one outcome." in printed
