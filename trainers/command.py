@@ -38,8 +38,6 @@ def carry_out(fit: "Fit", run: "Record", out: Path, resume: bool, best: str = "{
     if not fit.rank.first:
         return
     figure = f"{fit.settings.monitor} {best.format(done.best)}"
-    console.print(
-        f"after {done.epoch} epochs the best {figure}, of epoch {done.best_epoch}; weights in {out}"
-    )
+    console.print(f"{done.epoch} epochs; best {figure} in epoch {done.best_epoch}; weights in {out}")
     if fit.unreadable:
         console.print(f"{len(fit.unreadable)} files could not be read, see {out / UNREADABLE}")

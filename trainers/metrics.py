@@ -137,8 +137,9 @@ class Judged:
             if len(pools) > 1:
                 yield pools, group, own
 
-    def _photos(self, *pools: str) -> Mask:
-        photos = self._labels == 0
+    def _photos(self, *pools: str, among: Mask | None = None) -> Mask:
+        """The photographs of these pools, or where there are none all of them, of the images `among`."""
+        photos = self._labels == 0 if among is None else among & (self._labels == 0)
         own: Mask = photos & np.isin(self._pools, pools)
         return own if own.any() else photos
 
@@ -146,8 +147,7 @@ class Judged:
         photos, fakes = among & (self._labels == 0), among & (self._labels == 1)
         each = []
         for own_pool, _, own in self._groups_of(fakes):
-            beside = photos & (self._pools == own_pool)
-            both = own | (beside if beside.any() else photos)
+            both = own | self._photos(own_pool, among=among)
             each.append(average_precision(self._labels[both], self.scored.logits[both]))
         return self._row(pool, name, photos, fakes, float(np.mean(each)) if each else math.nan)
 

@@ -118,11 +118,11 @@ def _quantised(file: Path, seen: Sequence[Path], first_fp32: float) -> bytes:
         return file.read_bytes()
     last = sensitive(model)
     depth = _depths(model)
+    first = first_fp32 * max(depth.values())
     kept = [
         node.name
         for node in model.graph.node
-        if (LINEAR.fullmatch(node.op_type) and node.output[0] in last)
-        or depth[node.output[0]] <= first_fp32 * max(depth.values())
+        if (LINEAR.fullmatch(node.op_type) and node.output[0] in last) or depth[node.output[0]] <= first
     ]
     nncf.set_log_level(logging.ERROR)
     with redirect_stdout(sys.stderr):  # its progress bars
