@@ -1,6 +1,7 @@
 """Messages between the front and a worker: JSON, length first, over a stream socket. Nothing is pickled."""
 
 import json
+import select
 import socket
 import struct
 from typing import Any
@@ -20,6 +21,12 @@ class Channel:
             self._socket.sendall(_LENGTH.pack(len(body)) + body)
         except (BrokenPipeError, ConnectionResetError):
             raise EOFError from None
+
+    def ready(self, seconds: float) -> bool:
+        """Wait so long at most -> whether `receive` has something to read, or the other end is gone."""
+        poll = select.poll()  # select.select() takes no descriptor above 1023
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def receive(self, timeout: float | None = None) -> Any:
         """The next message; `timeout` bounds each wait for more bytes, in seconds."""

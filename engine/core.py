@@ -6,6 +6,7 @@ Doors only translate. Limits, batching, rejections and metrics are made here, on
 """
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ PIXEL_BYTES = 3
 class Core:
     """Scores items for every door.
 
+    It belongs to the process that made it: in a child made by fork() everything here raises RuntimeError.
+
     Raises:
         BundleError: a bundle cannot be served.
         SetupError: the memory budget is too small for the largest image that the limits admit, or a library
@@ -45,6 +48,7 @@ class Core:
     """
 
     def __init__(self, bundles: Sequence[Bundle], settings: Settings | None = None) -> None:
+        self._pid = os.getpid()
         self.settings = settings = settings or Settings()
         self.bundles = {bundle.name: bundle for bundle in bundles}
         if not bundles or len(self.bundles) < len(bundles):
@@ -103,10 +107,20 @@ class Core:
     @property
     def serving(self) -> bool:
         """Whether items are taken and scored."""
+        self._check_process()
         return self._fault is None
+
+    def _check_process(self) -> None:
+        """A child made by fork() has the memory of its parent but not its threads, and its locks may be held."""
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                f"this engine belongs to process {self._pid}, and process {os.getpid()} is a child that "
+                "fork() made of it: make an Engine of its own in the child"
+            )
 
     def on_fault(self, callback: Callable[[EngineFault], None]) -> None:
         """Call `callback` once, from a thread of the core, when no worker is left."""
+        self._check_process()
         with self._lock:
             if self._fault is None:
                 self._watchers.append(callback)
@@ -135,6 +149,7 @@ class Core:
     def _enter(
         self, items: Sequence[Item], when_full: Literal["wait", "refuse", "leave"]
     ) -> list[Future[Outcome]]:
+        self._check_process()
         if self._fault:
             raise self._fault
         owners = [self._bundle(item) for item in items]  # an unknown name must not leave half of them taken
@@ -253,6 +268,7 @@ class Core:
 
     def pids(self) -> list[int]:
         """The process ids of the living workers."""
+        self._check_process()
         return [pid for runner in self._runners if runner.is_alive() and (pid := runner.pid()) is not None]
 
     def stop(self, timeout: float | None = None) -> None:
@@ -260,6 +276,7 @@ class Core:
 
         After `timeout` seconds what is left is abandoned: its futures raise `EngineFault`.
         """
+        self._check_process()
         stopped = EngineFault("the engine was stopped")
         end = None if timeout is None else monotonic() + timeout
         with self._lock:

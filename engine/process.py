@@ -6,15 +6,18 @@ import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from assay.engine.bundle import Bundle
 from assay.engine.channel import Channel
 from assay.engine.device import environment
 from assay.engine.errors import BundleError, SetupError
+from assay.engine.patience import Patience, patience, processor_time
 from assay.engine.queue import Ticket
 from assay.engine.settings import Settings
 from assay.engine.slots import Slot
@@ -32,12 +35,46 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Set to 1 for a worker, which owns one core."""
 
 
+LOOK = 0.25
+"""Seconds between two looks at what a silent worker has used."""
+
+
 class WorkerLost(Exception):
     """The worker ended, or did not answer in time; the message says what is known."""
 
 
+class WorkerSlow(WorkerLost):
+    """The worker used more than `seconds` of processor time, and was decoding the image at `place`."""
+
+    def __init__(self, message: str, seconds: float, place: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        self.place = place
+
+
+@dataclass(frozen=True, slots=True)
+class Stint:
+    """An unanswered batch: where it lies, how many images it has, and how long it may take."""
+
+    slot: Slot
+    images: int
+    patience: Patience
+
+
 FAULTS: Mapping[str | None, type[Exception]] = {"BundleError": BundleError, "SetupError": SetupError}
 """What a worker may say that no other worker would do better."""
+
+
+_living: "WeakSet[WorkerProcess]" = WeakSet()
+
+
+def _let_go() -> None:
+    """In a child made by fork: a worker ends when its front closes the channel, whatever children it left."""
+    for worker in list(_living):
+        worker.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 class WorkerProcess:
@@ -55,12 +92,14 @@ class WorkerProcess:
         own = {name: "1" for name in THREADS if name not in os.environ}
         if device is not None:
             own = environment(device, os.environ)
-        self._timeout = settings.worker_timeout
+        self._settings = settings
         self._slots = [Slot.create(settings.slot_bytes) for _ in range(SLOTS)]
         self._next = 0
+        self._stints: deque[Stint] = deque()
         ours, theirs = socket.socketpair()
         fds = [theirs.fileno(), *(slot.fd for slot in self._slots)]
         self._channel = Channel(ours)
+        _living.add(self)
         with theirs:
             # -P: the caller's working directory must not shadow the modules of the worker
             self._process = subprocess.Popen(
@@ -79,7 +118,10 @@ class WorkerProcess:
                     "log_level": log.getEffectiveLevel(),
                 }
             )
-            self.description: str = self._hear(settings.start_timeout)["ready"]
+            hello = self._hear(settings.start_timeout)
+            self.description: str = hello["ready"]
+            self._pace: float = hello["pace"]
+            self._used = 0.0
         except BaseException:
             self.kill()
             raise
@@ -95,15 +137,45 @@ class WorkerProcess:
 
     def send(self, tickets: Sequence[Ticket]) -> None:
         """Hand over a batch; at most `SLOTS` may be unanswered. Raises `WorkerLost`."""
-        spans = self._slots[self._next].pack([ticket.item.data for ticket in tickets])
+        slot = self._slots[self._next]
+        spans = slot.pack([ticket.item.data for ticket in tickets])
         images = [[*span, astuple(ticket.header)] for span, ticket in zip(spans, tickets, strict=True)]
         self._tell({"slot": self._next, "bundle": tickets[0].bundle, "images": images})
+        if not self._stints:
+            self._used = processor_time(self.pid)
+        self._stints.append(Stint(slot, len(tickets), patience(tickets, self._settings, self._pace)))
         self._next = (self._next + 1) % SLOTS
 
     def receive(self) -> list[Mapping[str, Any]]:
-        """The outcomes of the oldest unanswered batch, in order. Raises `WorkerLost`."""
-        outcomes: list[Mapping[str, Any]] = self._hear(self._timeout)["outcomes"]
+        """The outcomes of the oldest unanswered batch, in order.
+
+        Raises:
+            WorkerSlow: decoding an image took more processor time than the batch may take.
+            WorkerLost: the worker ended, or took longer for anything else.
+        """
+        stint = self._stints[0]
+        self._await(stint)
+        outcomes: list[Mapping[str, Any]] = self._hear(stint.patience.clock)["outcomes"]
+        self._stints.popleft()
+        self._used = processor_time(self.pid)  # the next batch is begun with the answer to this one
         return outcomes
+
+    def _await(self, stint: Stint) -> None:
+        """Wait until there is something to hear, as long as `stint` may take."""
+        waited = 0.0  # only while this process runs too: a machine that was suspended has used nothing up
+        while not self._channel.ready(LOOK):
+            waited += LOOK
+            used = processor_time(self.pid) - self._used
+            most = stint.patience.processor
+            if most is not None and used > most:
+                words = f"worker {self.pid} used {used:.1f} s of processor time for a batch that may take "
+                words += f"{most:.1f} s"
+                place = stint.slot.in_hand
+                if place is None or place >= stint.images:
+                    raise WorkerLost(words)
+                raise WorkerSlow(words, most, place)
+            if waited > stint.patience.clock:
+                raise WorkerLost(f"worker {self.pid} did not answer within {stint.patience.clock:.0f} s")
 
     def _tell(self, message: Any) -> None:
         try:
@@ -134,6 +206,10 @@ class WorkerProcess:
     def interrupt(self) -> None:
         """End the process; whoever waits for it hears `WorkerLost`. May be called from any thread."""
         self._process.kill()
+
+    def let_go(self) -> None:
+        """Forget the worker without a word to it."""
+        self._channel.close()
 
     def kill(self) -> None:
         """End the process at once and give its slots back."""

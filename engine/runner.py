@@ -17,7 +17,7 @@ from assay.engine import telemetry
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome, Reason, Rejection, from_dict
-from assay.engine.process import SLOTS, WorkerLost
+from assay.engine.process import SLOTS, WorkerLost, WorkerSlow
 from assay.engine.queue import Queue, Ticket
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,18 @@ def too_late(item: Item) -> Rejection:
     """What an item is answered whose deadline passed before it was scored."""
     late = "The deadline passed before a worker was free; allow more time or add workers."
     return Rejection(item.id, Reason.DEADLINE, late)
+
+
+def too_slow(ticket: Ticket, seconds: float) -> Rejection:
+    """What an item is answered whose decoding, alone, took more than `seconds` of processor time."""
+    header = ticket.header
+    return Rejection(
+        ticket.item.id,
+        Reason.UNDECODABLE,
+        f"Decoding this {header.name} took more than {seconds:.1f} s of processor time, the most that its "
+        f"{header.width}x{header.height} pixels allow; raise `worker_timeout` to allow more.",
+        {"format": header.format, "width": header.width, "height": header.height, "seconds": seconds},
+    )
 
 
 class Worker(Protocol):
@@ -164,14 +176,23 @@ class Runner(threading.Thread):
             self._owner.settle(ticket, from_dict(record, **changed))
 
     def _blame(self, flights: deque[Flight], cause: Exception) -> None:
-        """Hand back what a lost worker held; refuse an image that, alone, has now ended `TRIES` of them."""
-        scoring = flights.popleft().tickets if flights else []
+        """Hand back what a lost worker held; refuse an image that, alone, has now ended `TRIES` of them.
+
+        One that took too long to decode is refused the first time it was alone: its own work was measured.
+        """
+        scoring = list(flights.popleft().tickets) if flights else []
         back = [ticket for flight in flights for ticket in flight.tickets]
         flights.clear()
+        slow = cause if isinstance(cause, WorkerSlow) else None
+        if slow:
+            scoring.append(scoring.pop(slow.place))  # its neighbours need not wait for it once more
         for ticket in scoring:
             ticket.suspect = True
             ticket.failures += len(scoring) == 1
-            if ticket.failures < TRIES:
+            if slow and ticket.failures:
+                log.warning("image %r: %s", ticket.item.id, cause)
+                self._owner.settle(ticket, too_slow(ticket, slow.seconds))
+            elif ticket.failures < TRIES:
                 back.append(ticket)
             else:
                 detail = f"scoring this image, alone, ended {TRIES} workers; the last one: {cause}"

@@ -4,10 +4,10 @@ The same object runs in every worker process and, with `workers=0`, in the calle
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ import simplejpeg
 
 from assay.engine.admission import Header, admit
 from assay.engine.bundle import Bundle
-from assay.engine.decode import Decoded, make_decoder
+from assay.engine.decode import Decoded, Encoded, make_decoder
+from assay.engine.decode.confined import ConfinedDecoder
 from assay.engine.detectors import Detection, Graph, Image, Stopwatch, detector_of, make_graphs
 from assay.engine.device import Gpu, host_threads
 from assay.engine.errors import EngineFault
@@ -33,6 +34,23 @@ class Job:
     header: Header
 
 
+Note = Callable[[int | None], None]
+"""Told which image of a batch is being decoded, and None when none is any more."""
+
+
+class Followed(list[Encoded]):
+    """A batch that tells how far a decoder is that takes one image after the other."""
+
+    def __init__(self, images: Sequence[Encoded], note: Note) -> None:
+        super().__init__(images)
+        self._note = note
+
+    def __iter__(self) -> Iterator[Encoded]:
+        for place, image in enumerate(super().__iter__()):
+            self._note(place)
+            yield image
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Decoded images, or why not; the seconds that took; on a GPU the event after which pixels are there."""
@@ -48,6 +66,7 @@ class Scorer:
     On the CPU or, where the settings name `devices`, on the first GPU that the process sees.
 
     `score` is `decode` and then `judge`, which may be called in two threads: one decodes the next batch.
+    `confined`: an image may take the memory that was reserved for it, and no more (for a process of its own).
 
     Raises:
         BundleError: a bundle's kind, graph or precision cannot be served.
@@ -55,11 +74,13 @@ class Scorer:
         EngineFault: the GPU cannot be used.
     """
 
-    def __init__(self, bundles: Sequence[Bundle], settings: Settings) -> None:
+    def __init__(self, bundles: Sequence[Bundle], settings: Settings, confined: bool = False) -> None:
         self._gpu = Gpu() if settings.devices else None
         threads = host_threads(len(settings.devices))
         with self._gpu.decoding() if self._gpu else nullcontext():
             self._decoder = make_decoder(settings.decoder, self._gpu is not None, threads)
+        if confined:
+            self._decoder = ConfinedDecoder(self._decoder)
         self._halving: Halving[Image, Detection] = Halving(self._gpu.release if self._gpu else lambda: None)
         self._chains = {bundle.name: Chain(bundle, settings) for bundle in bundles}
 
@@ -76,11 +97,13 @@ class Scorer:
         """
         return self.judge(bundle, self.decode(jobs))
 
-    def decode(self, jobs: Sequence[Job]) -> Batch:
+    def decode(self, jobs: Sequence[Job], note: Note = lambda place: None) -> Batch:
         """The pixels of a batch. On a GPU they are being decoded when this returns."""
+        images = Followed([(job.data, job.header) for job in jobs], note)
         watch = Stopwatch()
         with watch.stage("decode"), self._gpu.decoding() if self._gpu else nullcontext():
-            results = self._decoder.decode([(job.data, job.header) for job in jobs])
+            results = self._decoder.decode(images)
+        note(None)
         return Batch(results, watch.seconds["decode"], self._gpu.decoded() if self._gpu else None)
 
     def judge(self, bundle: str, batch: Batch) -> list[Outcome]:
@@ -100,17 +123,21 @@ class Scorer:
             for result in batch.results
         ]
 
-    def self_test(self) -> None:
-        """Score a built-in image with every bundle.
+    def self_test(self) -> float:
+        """Score a built-in image with every bundle -> the most seconds of processor time that one took.
 
         Raises:
             EngineFault: a bundle gave no verdict on it.
         """
+        pace = 0.0
         for name, chain in self._chains.items():
+            start = process_time()
             data = _test_card(max(chain.bundle.manifest.min_side, 256))
             outcome = self.score(name, [Job(data, admit(data, Limits(), 1))])[0]
             if not isinstance(outcome, Verdict):
                 raise EngineFault(f"bundle {name}: the built-in image was refused: {outcome.detail}")
+            pace = max(pace, process_time() - start)
+        return pace
 
 
 class Chain:

@@ -79,8 +79,11 @@ class Settings(BaseSettings):
     """`auto` takes the fastest that the bundle offers and the device computes in, else fp32."""
     allow_unmeasured: bool = False
     """Serve a precision that the bundle's manifest does not list as measured."""
-    worker_timeout: float = Field(60.0, gt=0)
-    """Seconds that a worker may spend on one batch before it is taken for hung and replaced."""
+    worker_timeout: float = Field(default_factory=lambda data: 60.0 if data.get("devices") else 5.0, gt=0)
+    """Seconds of processor time that a worker may take for a small image, by default 5; large ones, and slow
+    detectors, are given more. An image that takes longer is refused, and the worker replaced. A worker that
+    does not answer is given twelve times as long by the clock. On a GPU: seconds by the clock, by default
+    60."""
     start_timeout: float = Field(default_factory=lambda data: 900.0 if data.get("devices") else 120.0, gt=0)
     """Seconds that a new worker may take until it has scored the built-in image, by default 120; on a
     GPU 900, because graphs may be compiled at the first start."""

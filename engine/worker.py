@@ -19,6 +19,7 @@ from PIL import AvifImagePlugin
 
 from assay.engine.admission import Header
 from assay.engine.bundle import Bundle
+from assay.engine.ceiling import set_ceiling
 from assay.engine.channel import Channel
 from assay.engine.errors import AssayError
 from assay.engine.overlap import overlap
@@ -27,6 +28,9 @@ from assay.engine.settings import Settings
 from assay.engine.slots import Slot
 
 Message = dict[str, Any]
+
+ROOM = 256 << 20
+"""Bytes that a worker on a CPU may take beside the whole budget: buffers that it keeps, and the heap."""
 
 
 def main() -> None:
@@ -52,15 +56,19 @@ def run(channel: Channel, fds: list[int]) -> None:
     logging.basicConfig(level=setup["log_level"], format="%(levelname)s worker[%(process)d] %(message)s")
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a worker owns one core; Pillow would start a thread for each
     settings = Settings.model_validate(setup["settings"])
-    scorer = Scorer([Bundle.load(Path(path)) for path in setup["bundles"]], settings)
-    scorer.self_test()
+    on_cpu = not settings.devices
+    scorer = Scorer([Bundle.load(Path(path)) for path in setup["bundles"]], settings, confined=on_cpu)
+    pace = scorer.self_test()
+    if on_cpu:
+        set_ceiling(settings.memory + ROOM)
     slots = [Slot(fd, setup["slot_bytes"]) for fd in fds]
-    channel.send({"ready": scorer.description})
+    channel.send({"ready": scorer.description, "pace": pace})
 
     def decode(message: Message) -> Batch:
         slot = slots[message["slot"]]
         images = message["images"]
-        return scorer.decode([Job(slot.view(start, size), Header(*header)) for start, size, header in images])
+        jobs = [Job(slot.view(start, size), Header(*header)) for start, size, header in images]
+        return scorer.decode(jobs, slot.take_in_hand)
 
     def answer(message: Message, batch: Batch) -> None:
         outcomes = scorer.judge(message["bundle"], batch)
