@@ -111,7 +111,7 @@ class Core:
         return self._fault is None
 
     def _check_process(self) -> None:
-        """A child made by fork() has the memory of its parent but not its threads, and its locks may be held."""
+        """A child made by fork() has its parent's memory but not its threads, and locks may be held in it."""
         if os.getpid() != self._pid:
             raise RuntimeError(
                 f"this engine belongs to process {self._pid}, and process {os.getpid()} is a child that "

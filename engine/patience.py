@@ -6,8 +6,9 @@ its time on is not done by the processor.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from assay.engine.queue import Ticket
 from assay.engine.settings import Settings
@@ -18,6 +19,8 @@ PACES = 10
 """So many times what the built-in image took are on top for each image: machines and detectors differ."""
 CLOCK = 12
 """Seconds by the clock for each of processor time."""
+LOOK = 0.25
+"""Seconds between two looks at what a silent worker has used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,27 @@ def processor_time(pid: int) -> float:
         return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3), which Python has not
     except OSError:
         return 0.0
+
+
+class Over(Enum):
+    """What ran out."""
+
+    PROCESSOR = auto()
+    CLOCK = auto()
+
+
+def wait(ready: Callable[[float], bool], used: Callable[[], float], most: Patience) -> Over | None:
+    """Wait until the worker has answered, or has taken more than it may.
+
+    `ready` waits so many seconds at most for the answer and says whether it is there; `used` is the processor
+    time that the batch has taken so far. The seconds by the clock are those that were waited here: while the
+    machine is suspended, or this process does not run, none pass.
+    """
+    waited = 0.0
+    while not ready(LOOK):
+        waited += LOOK
+        if most.processor is not None and used() > most.processor:
+            return Over.PROCESSOR
+        if waited > most.clock:
+            return Over.CLOCK
+    return None

@@ -17,7 +17,7 @@ from assay.engine.bundle import Bundle
 from assay.engine.channel import Channel
 from assay.engine.device import environment
 from assay.engine.errors import BundleError, SetupError
-from assay.engine.patience import Patience, patience, processor_time
+from assay.engine.patience import Over, Patience, patience, processor_time, wait
 from assay.engine.queue import Ticket
 from assay.engine.settings import Settings
 from assay.engine.slots import Slot
@@ -33,10 +33,6 @@ STDERR = 2
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Set to 1 for a worker, which owns one core."""
-
-
-LOOK = 0.25
-"""Seconds between two looks at what a silent worker has used."""
 
 
 class WorkerLost(Exception):
@@ -162,20 +158,17 @@ class WorkerProcess:
 
     def _await(self, stint: Stint) -> None:
         """Wait until there is something to hear, as long as `stint` may take."""
-        waited = 0.0  # only while this process runs too: a machine that was suspended has used nothing up
-        while not self._channel.ready(LOOK):
-            waited += LOOK
-            used = processor_time(self.pid) - self._used
-            most = stint.patience.processor
-            if most is not None and used > most:
-                words = f"worker {self.pid} used {used:.1f} s of processor time for a batch that may take "
-                words += f"{most:.1f} s"
-                place = stint.slot.in_hand
-                if place is None or place >= stint.images:
-                    raise WorkerLost(words)
-                raise WorkerSlow(words, most, place)
-            if waited > stint.patience.clock:
-                raise WorkerLost(f"worker {self.pid} did not answer within {stint.patience.clock:.0f} s")
+        start, most = self._used, stint.patience
+        over = wait(self._channel.ready, lambda: processor_time(self.pid) - start, most)
+        place = stint.slot.in_hand
+        if over is Over.CLOCK:
+            raise WorkerLost(f"worker {self.pid} did not answer within {most.clock:.0f} s")
+        if over is Over.PROCESSOR and most.processor:
+            words = f"worker {self.pid} used more than the {most.processor:.1f} s of processor time that "
+            words += f"its {stint.images} images may take"
+            if place is None or place >= stint.images:  # it was not decoding
+                raise WorkerLost(words)
+            raise WorkerSlow(words, most.processor, place)
 
     def _tell(self, message: Any) -> None:
         try:
