@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import resource
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +17,11 @@ import pytest
 import simplejpeg
 from onnx import helper
 from support.bundles import brightness_graph, plain_bundle
+from support.images import encode
 
+from assay.engine import patience
+from assay.engine.admission import Header
+from assay.engine.admission import admit as real_admit
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
 from assay.engine.errors import BundleError, EngineFault
@@ -104,7 +111,7 @@ def test_a_poisonous_image_is_refused_as_internal_and_its_neighbours_are_scored(
 
 def test_a_hung_worker_is_replaced(tmp_path: Path) -> None:
     bundle = Bundle.load(plain_bundle(tmp_path / "bundle"))
-    core = Core([bundle], Settings(workers=1, worker_timeout=1.0))
+    core = Core([bundle], Settings(workers=1, worker_timeout=0.2))
     try:
         (first,) = core.pids()
         os.kill(first, signal.SIGSTOP)
@@ -113,6 +120,48 @@ def test_a_hung_worker_is_replaced(tmp_path: Path) -> None:
         assert core.pids() != [first]
     finally:
         core.stop(0.0)
+
+
+def test_an_image_that_takes_too_long_to_decode_is_refused_and_its_neighbours_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PACES", 0)
+    monkeypatch.setattr(patience, "SECONDS_PER_BYTE", 0.0)
+    monkeypatch.setattr(patience, "LOOK", 0.01)
+    slow = encode(np.zeros((8000, 8000, 3), np.uint8), "PNG")
+    core = Core([Bundle.load(plain_bundle(tmp_path / "bundle"))], Settings(workers=1, worker_timeout=0.1))
+    try:
+        futures = core.submit([Item("0", GOOD), Item("1", slow), Item("2", GOOD), Item("3", GOOD)])
+        outcomes = [future.result(60) for future in futures]
+    finally:
+        core.stop(0.0)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
+    assert [(outcome.id, outcome.reason) for outcome in refused] == [("1", Reason.UNDECODABLE)]
+    assert "took more than 0.1 s of processor time" in refused[0].detail
+
+
+def test_an_image_that_takes_more_memory_than_was_reserved_is_refused_and_costs_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greedy = encode(np.zeros((5000, 4000, 3), np.uint8), "JPEG", progressive=True, subsampling=0)
+
+    def admit(data: bytes, *limits: Any) -> Header:
+        return replace(real_admit(data, *limits), multiscan=False)  # so that too little is reserved
+
+    monkeypatch.setattr("assay.engine.core.admit", admit)
+    core = Core([Bundle.load(plain_bundle(tmp_path / "bundle"))], Settings(workers=1))
+    try:
+        (pid,) = core.pids()
+        soft, _ = resource.prlimit(pid, resource.RLIMIT_DATA)
+        assert 0 < soft < core.settings.memory + (2 << 30)
+        futures = core.submit([Item("0", GOOD), Item("1", greedy), Item("2", GOOD), Item("3", GOOD)])
+        outcomes = [future.result(60) for future in futures]
+        assert core.pids() == [pid]
+    finally:
+        core.stop(0.0)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
+    assert [(outcome.id, outcome.reason) for outcome in refused] == [("1", Reason.UNDECODABLE)]
+    assert "takes more memory than" in refused[0].detail
 
 
 def test_a_worker_that_cannot_come_back_is_a_fault_of_the_engine_not_of_an_image(core: Core) -> None:
