@@ -16,7 +16,10 @@ MARGIN = 16 << 20
 _SHARE = 8
 """One part in so many of the reservation comes on top: it is a measured figure, not a bound."""
 
-_OUT_OF_MEMORY = re.compile("memory|allocat", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(
+    r"MemoryError|(out of|insufficient|not enough|no) memory|(not|unable to|failed to) allocate|malloc",
+    re.IGNORECASE,
+)
 
 
 def allowed(encoded: Encoded) -> int:

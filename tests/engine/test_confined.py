@@ -114,3 +114,10 @@ def test_what_is_grantable_is_asked_of_the_machine() -> None:
     with ceiling(64 * MIB):
         assert ceiling_module.grantable(MIB)
         assert not ceiling_module.grantable(1 << 30)
+
+
+def test_words_about_metadata_are_not_taken_for_a_lack_of_memory() -> None:
+    words = "The PNG cannot be decoded without errors (Too much memory used in text chunks)."
+    refused = Refused(Reason.UNDECODABLE, words)
+    (result,) = ConfinedDecoder(Stub(lambda error: refused)).decode([(GREEDY, HEADER)])
+    assert result is refused

@@ -117,6 +117,14 @@ def test_computing_waits_for_the_batch_that_it_computes(gpu: StubGpu, bundle: Bu
     assert "with a stub: classify in fp32" in scorer.description
 
 
+def test_a_decoder_is_followed_from_image_to_image(bundle: Bundle) -> None:
+    data = encode(photograph())
+    notes: list[int | None] = []
+    scorer = Scorer([bundle], Settings(), confined=True)
+    scorer.decode([job(data), job(data[: len(data) // 2] + data), job(data)], notes.append)
+    assert notes[-4:] == [0, 1, 2, None]
+
+
 def test_a_batch_without_a_good_image_needs_no_graph(gpu: StubGpu, bundle: Bundle) -> None:
     data = encode(photograph())
     bad = Job(data[: len(data) // 2], job(data).header)
