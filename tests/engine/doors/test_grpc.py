@@ -13,11 +13,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from support.stub_core import StubCore, judge
 
-from assay.engine.doors.grpc import MAX_MESSAGE, GrpcDoor, GrpcSettings
+from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
 from assay.engine.errors import SetupError
 from assay.engine.item import Item, Priority
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.convert import from_message, to_message
+from assay.engine.wire.pieces import MAX_MESSAGE
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

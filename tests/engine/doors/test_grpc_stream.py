@@ -12,11 +12,12 @@ import grpc
 import pytest
 from support.stub_core import StubCore, judge
 
-from assay.engine.doors.grpc import MAX_MESSAGE, GrpcDoor
+from assay.engine.doors.grpc import GrpcDoor
 from assay.engine.item import Item
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc
 from assay.engine.wire.convert import to_message
+from assay.engine.wire.pieces import MAX_MESSAGE
 
 WINDOW = 16  # of the fixture's door
 MAX_STREAMS = 3
@@ -156,18 +157,34 @@ def test_the_deadline_of_the_call_bounds_its_images(stub, core: StubCore) -> Non
     assert deadlines["b"] == pytest.approx(time.monotonic() + 2, abs=2)
 
 
-def test_an_unknown_bundle_ends_the_stream_after_the_images_before_it(stub, core: StubCore) -> None:
-    core.gate.clear()
-    stream = Sender(stub)
-    stream.send(message(("a", b"x"), ("b", b"y")), message(("c", b"z"), bundle="third"), message(("d", b"z")))
-    until(lambda: len(core.taken) == 2)
-    core.gate.set()
-    received: list[str] = []
-    with pytest.raises(grpc.RpcError) as error:
-        collect(stream.outcomes(), received)
-    assert error.value.code() is grpc.StatusCode.NOT_FOUND
-    assert "third" in error.value.details()
-    assert sorted(received) == sorted(item.id for item in core.taken) == ["a", "b"]
+def test_an_unknown_bundle_hurts_only_the_images_that_name_it(stub, core: StubCore) -> None:
+    named = pb.ScoreStreamRequest(
+        images=[pb.Image(id="b", data=b"x"), pb.Image(id="c", data=b"x", bundle="third"), pb.Image(id="d", data=b"x")]
+    )
+    messages = [message(("a", b"x")), named, message(("e", b"x"), bundle="b" * 100_000), message(("f", b"x"))]
+    outcomes = {outcome.id: outcome for response in stub.ScoreStream(iter(messages)) for outcome in response.outcomes}
+    assert {id for id, outcome in outcomes.items() if outcome.HasField("verdict")} == {"a", "b", "d", "f"}
+    assert outcomes["c"].rejection.reason == outcomes["e"].rejection.reason == pb.REASON_UNKNOWN_BUNDLE
+    assert outcomes["c"].rejection.detail == "bundle 'third' is not served here; served: first, second"
+    assert len(outcomes["e"].rejection.detail) < 300
+    assert [item.id for item in core.taken] == ["a", "b", "d", "f"]
+
+
+def test_a_client_that_reads_nothing_is_not_read_from_for_unknown_bundles_either(stub, core: StubCore) -> None:
+    asked = 0
+
+    def endless() -> Iterator[pb.ScoreStreamRequest]:
+        nonlocal asked
+        for asked in range(20_000):  # noqa: B007
+            yield message(("i" * 1000, b""), bundle="third")
+
+    call = stub.ScoreStream(endless())
+    seen = -1
+    while seen != asked or not asked:
+        seen = asked
+        time.sleep(0.3)
+    assert asked < 10_000
+    call.cancel()
 
 
 @pytest.mark.parametrize("lost", ["in flight", "before"])
