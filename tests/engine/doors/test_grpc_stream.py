@@ -159,10 +159,16 @@ def test_the_deadline_of_the_call_bounds_its_images(stub, core: StubCore) -> Non
 
 def test_an_unknown_bundle_hurts_only_the_images_that_name_it(stub, core: StubCore) -> None:
     named = pb.ScoreStreamRequest(
-        images=[pb.Image(id="b", data=b"x"), pb.Image(id="c", data=b"x", bundle="third"), pb.Image(id="d", data=b"x")]
+        images=[
+            pb.Image(id="b", data=b"x"),
+            pb.Image(id="c", data=b"x", bundle="third"),
+            pb.Image(id="d", data=b"x"),
+        ]
     )
     messages = [message(("a", b"x")), named, message(("e", b"x"), bundle="b" * 100_000), message(("f", b"x"))]
-    outcomes = {outcome.id: outcome for response in stub.ScoreStream(iter(messages)) for outcome in response.outcomes}
+    outcomes = {
+        outcome.id: outcome for response in stub.ScoreStream(iter(messages)) for outcome in response.outcomes
+    }
     assert {id for id, outcome in outcomes.items() if outcome.HasField("verdict")} == {"a", "b", "d", "f"}
     assert outcomes["c"].rejection.reason == outcomes["e"].rejection.reason == pb.REASON_UNKNOWN_BUNDLE
     assert outcomes["c"].rejection.detail == "bundle 'third' is not served here; served: first, second"
@@ -170,7 +176,9 @@ def test_an_unknown_bundle_hurts_only_the_images_that_name_it(stub, core: StubCo
     assert [item.id for item in core.taken] == ["a", "b", "d", "f"]
 
 
-def test_a_client_that_reads_nothing_is_not_read_from_for_unknown_bundles_either(stub, core: StubCore) -> None:
+def test_a_client_that_reads_nothing_is_not_read_from_for_unknown_bundles_either(
+    stub, core: StubCore
+) -> None:
     asked = 0
 
     def endless() -> Iterator[pb.ScoreStreamRequest]:
