@@ -34,6 +34,11 @@ LAST_WORDS = 0.5
 log = logging.getLogger(__name__)
 
 
+def _still_there(record: logging.LogRecord) -> bool:
+    """False for gRPC's tracebacks about callers that left before they were answered."""
+    return not (record.exc_info and type(record.exc_info[1]).__name__ == "ExecuteBatchError")
+
+
 class GrpcSettings(BaseSettings):
     """Settings of the gRPC door; as variables: `ASSAY_GRPC_ADDRESS` and so on."""
 
@@ -64,6 +69,7 @@ class GrpcDoor:
         """Raises SetupError where the address cannot be listened on."""
         check_free(self._host, self.port, "gRPC")
         self._loop = asyncio.new_event_loop()
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_still_there)
         self._thread = threading.Thread(target=self._loop.run_forever, name="assay-grpc", daemon=True)
         self._thread.start()
         try:

@@ -4,6 +4,7 @@ Parsing costs by the image and not by the byte: the 16 million empty ones that f
 and 1.4 GB. A message that is cut between two fields is two messages, so a piece at a time will do.
 """
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -16,10 +17,19 @@ MAX_MESSAGE = 32 << 20
 
 Kind = TypeVar("Kind", bound=Message)
 
+# Of a message above so many bytes the fields of an image are counted. There are four, and who sends one of them
+# a million times would have each parsed.
+LARGE = 1 << 20
+MOST_FIELDS = 64
+
 # By wire type, the bytes of the fields whose length is fixed.
 _FIXED = {1: 8, 5: 4}
 _VARINT, _LENGTH_FIRST = 0, 2
 _VARINT_BYTES = 10
+_IMAGE = 1 << 3 | _LENGTH_FIRST  # the key of the image or images in any request
+
+
+_NO_FIELD = (IndexError, KeyError, ValueError)
 
 
 class InvalidMessage(AssayError):
@@ -27,10 +37,12 @@ class InvalidMessage(AssayError):
 
 
 def parse(kind: type[Kind], message: bytes) -> Kind:
-    """Raises InvalidMessage where the bytes are no message of that kind."""
+    """A request of at most `MOST_FIELDS` images. Raises InvalidMessage where the bytes are none."""
     try:
+        if len(message) > LARGE:
+            _check(message)
         return kind.FromString(message)
-    except DecodeError:
+    except (DecodeError, *_NO_FIELD):
         raise InvalidMessage(
             f"{len(message)} bytes were sent that are no {kind.DESCRIPTOR.full_name}"
         ) from None
@@ -58,8 +70,8 @@ class Pieces:
             for _ in range(self._most):
                 if at == end:
                     break
-                at = _field_end(message, at)
-        except (IndexError, ValueError):
+                _, _, at = _field(message, at)
+        except _NO_FIELD:
             self._message = b""
             raise InvalidMessage(f"the field at byte {at} of {end} does not end") from None
         self._at = at
@@ -68,22 +80,38 @@ class Pieces:
         return message[start:at]
 
 
-def _field_end(message: bytes, at: int) -> int:
-    key, at = _varint(message, at)
+def _check(message: bytes) -> None:
+    for key, start, end in _fields(message, 0, len(message)):
+        if key == _IMAGE:
+            for _ in _fields(message, start, end):
+                pass
+
+
+def _fields(message: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    for _ in range(MOST_FIELDS):
+        if at >= end:
+            return
+        field = _field(message, at)
+        yield field
+        at = field[2]
+    if at < end:
+        raise InvalidMessage(f"an image was sent with more than {MOST_FIELDS} fields")
+
+
+def _field(message: bytes, at: int) -> tuple[int, int, int]:
+    """The key of the field at `at`, and where its value starts and ends. Raises one of `_NO_FIELD`."""
+    key, start = _varint(message, at)
     wire_type = key & 7
     if wire_type == _LENGTH_FIRST:
-        length, at = _varint(message, at)
-        at += length
+        length, start = _varint(message, start)
+        end = start + length
     elif wire_type == _VARINT:
-        _, at = _varint(message, at)
+        _, end = _varint(message, start)
     else:  # groups, which nothing that is in use writes, are not known here
-        try:
-            at += _FIXED[wire_type]
-        except KeyError:
-            raise ValueError(wire_type) from None
-    if at > len(message):
-        raise ValueError(at)
-    return at
+        end = start + _FIXED[wire_type]
+    if end > len(message):
+        raise ValueError(end)
+    return key, start, end
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
