@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from assay.engine.doors import http as http_module
 from assay.engine.doors import http_connection
 from assay.engine.doors.http import HttpDoor, HttpSettings
-from assay.engine.doors.http_connection import LONGEST, Request
+from assay.engine.doors.http_connection import Request
 from assay.engine.errors import SetupError
 
 
