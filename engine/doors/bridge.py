@@ -1,8 +1,8 @@
 """Joins the core, which knows threads and `concurrent.futures`, to the event loop of a door.
 
 Both ways are batched, because a wake-up costs more than the item that it is for: calls that the loop runs
-in one turn are submitted together, as many as belong in a turn, and futures that finish while the loop is busy are handed to it by one
-`call_soon_threadsafe`.
+in one turn are submitted together, up to what belongs in a turn, and futures that finish while the loop is
+busy are handed to it by one `call_soon_threadsafe`.
 """
 
 import asyncio

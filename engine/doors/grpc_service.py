@@ -58,7 +58,7 @@ class ScoringService:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
         """What a server dispatches the calls of the service to."""
         methods = {
             "Score": grpc.unary_unary_rpc_method_handler(

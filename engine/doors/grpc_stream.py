@@ -29,7 +29,8 @@ from assay.engine.wire.pieces import InvalidMessage, Pieces, parse
 
 # Outcomes of a message: a client with the default limit of 4 MiB must be able to read them all.
 MOST_OUTCOMES = 64
-# Characters, of at most 4 bytes, of the ids of a message and of all that is unanswered. A longer id goes alone.
+# Characters, of at most 4 bytes, of the ids of a message, and of those of all that is unanswered. A longer id
+# goes alone.
 IDS = 1 << 19
 # The core does not tell when room appears; this often, in seconds, a held image asks again.
 RETRY_ROOM = 0.01
@@ -143,13 +144,14 @@ class Stream:
 
     async def _enter(self, images: deque[Item | Rejection]) -> None:
         while images and self._error is None:
-            if not self._fits(images[0]):
+            first = images[0]
+            if not self._fits(first):
                 self._room.clear()
                 await self._room.wait()
                 continue
-            if isinstance(images[0], Rejection):
-                self._ids += len(images[0].id)
-                self._finish(images.popleft())
+            if isinstance(first, Rejection):
+                self._ids += len(images.popleft().id)
+                self._finish(first)
                 continue
             items = self._portion(images)
             futures = self._core.offer(items)

@@ -9,8 +9,8 @@ IMAGES = 64
 
 
 class Turns:
-    """Belongs to one event loop. Who awaits `next` between portions of work shares the loop with the others:
-    at most one such portion is done in a turn, in the order of asking, and in between everyone else is served.
+    """Belongs to one event loop. Who awaits `next` before each portion of work shares the loop with others:
+    at most one such portion is done in a turn, in the order of asking, and in between all else is served.
     """
 
     def __init__(self) -> None:

@@ -17,8 +17,8 @@ MAX_MESSAGE = 32 << 20
 
 Kind = TypeVar("Kind", bound=Message)
 
-# Of a message above so many bytes the fields of an image are counted. There are four, and who sends one of them
-# a million times would have each parsed.
+# Of a message above so many bytes the fields of an image are counted. There are four; one of them that is
+# sent a million times would be parsed a million times.
 LARGE = 1 << 20
 MOST_FIELDS = 64
 
@@ -27,8 +27,6 @@ _FIXED = {1: 8, 5: 4}
 _VARINT, _LENGTH_FIRST = 0, 2
 _VARINT_BYTES = 10
 _IMAGE = 1 << 3 | _LENGTH_FIRST  # the key of the image or images in any request
-
-
 _NO_FIELD = (IndexError, KeyError, ValueError)
 
 
@@ -63,7 +61,7 @@ class Pieces:
         return self._at < len(self._message)
 
     def take(self) -> bytes:
-        """The next part. Raises InvalidMessage, and has no more, where a field does not end in the message."""
+        """The next part. Where a field does not end in the message, raises InvalidMessage and has no more."""
         message, start, end = self._message, self._at, len(self._message)
         at = start
         try:

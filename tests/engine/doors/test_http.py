@@ -182,9 +182,8 @@ def test_requests_may_come_in_pieces_and_many_at_once(door: HttpDoor) -> None:
 def test_who_asks_much_and_reads_nothing_keeps_nobody_waiting(door: HttpDoor) -> None:
     with connect(door) as greedy:
         greedy.settimeout(0.2)
-        with pytest.raises(TimeoutError):  # the door stops to read where its answers are not read
-            for _ in range(10_000):
-                greedy.sendall(b"GET /metrics HTTP/1.1\r\n\r\n" * 1000)
+        with pytest.raises(TimeoutError):  # the door does not read where its answers are not read
+            greedy.sendall(b"GET /metrics HTTP/1.1\r\n\r\n" * 10_000_000)
         assert ask(door, "/livez")[0] == 200
 
 
