@@ -49,7 +49,8 @@ class GrpcSettings(BaseSettings):
     stream_window: int = Field(128, gt=0)
     """Most images of one stream that are unanswered at a time; beyond it the client waits."""
     max_streams: int = Field(64, gt=0)
-    """Most streams at a time. Each may hold one message, at most 32 MiB, beyond the engine's byte budget."""
+    """Most streams at a time. Each may hold one message, at most 32 MiB, beyond the engine's byte budget.
+    Where all are taken, one that has stood still for half a minute makes room for a new one."""
 
 
 class GrpcDoor:
