@@ -78,7 +78,7 @@ class ScoringServiceServicer:
         streams that are allowed are open, one that has had nothing in flight for half a minute, or has read no
         outcome for as long, is ended in the same way to make room for a new one.
 
-        Errors: INVALID_ARGUMENT (bytes that are no message, or an id that is too long; the images before them
+        Errors: INVALID_ARGUMENT (bytes that are no message, or an id that is too long; the messages before them
         are answered), RESOURCE_EXHAUSTED (too many streams), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
