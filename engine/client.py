@@ -19,13 +19,13 @@ import grpc
 
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.outcome import Outcome, Reason, Rejection
-from assay.engine.settings import MIB
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc
 from assay.engine.wire.convert import from_message
+from assay.engine.wire.pieces import MAX_MESSAGE
 
 # What servers accept in a message, less what surrounds the bytes of an image.
-MAX_IMAGE = 32 * MIB - 64 * 1024
+MAX_IMAGE = MAX_MESSAGE - 64 * 1024
 # Scoring twice does no harm, so a call that found no room or lost its server is made again; a server that
 # says when (`grpc-retry-pushback-ms`) is obeyed.
 RETRY = {
@@ -43,9 +43,9 @@ RETRY = {
     ]
 }
 OPTIONS = [
-    ("grpc.max_send_message_length", 32 * MIB),
-    ("grpc.max_receive_message_length", 32 * MIB),
-    ("grpc.per_rpc_retry_buffer_size", 32 * MIB),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE),
     ("grpc.min_reconnect_backoff_ms", 5000),  # also how long one attempt to connect may take
     ("grpc.service_config", json.dumps(RETRY)),
 ]
@@ -86,10 +86,10 @@ class Client:
     def score(self, data: bytes, id: str = "") -> Outcome:
         """The outcome of one encoded image. No room or no time left is a Rejection here, too.
 
-        Raises SetupError (the bundle is not served) or Unavailable.
+        Raises SetupError (the bundle is not served), Unavailable, or AssayError (the id is too long).
         """
         if len(data) > MAX_IMAGE:
-            return _too_large(id, data)
+            return _too_large(id, len(data))
         request = pb.ScoreRequest(image=pb.Image(id=id, data=data, bundle=self._bundle or ""))
         try:
             return from_message(self._stub.Score(request, timeout=self._timeout).outcome)
@@ -107,7 +107,7 @@ class Client:
         that were taken. With `per_message` above 1 a message waits for that many images: less work for many
         small files that are at hand, wrong for images that come one at a time.
 
-        Raises SetupError, Unavailable, and whatever `images` raises.
+        Raises SetupError, Unavailable, AssayError as `score` does, and whatever `images` raises.
         """
         feed = _Feed(iter(images), outstanding, min(per_message, outstanding), self._image)
         call = self._stub.ScoreStream(feed)
@@ -115,7 +115,10 @@ class Client:
             for response in call:
                 for message in response.outcomes:
                     feed.answered(message.id)
-                    yield from_message(message)
+                    outcome = from_message(message)
+                    if isinstance(outcome, Rejection) and outcome.reason is Reason.UNKNOWN_BUNDLE:
+                        raise SetupError(f"{self._address}: {outcome.detail}")  # all images name the same
+                    yield outcome
                 yield from feed.refused()
             yield from feed.refused()
         except grpc.RpcError as error:
@@ -153,6 +156,8 @@ class Client:
     def _explained(self, error: grpc.RpcError, unanswered: list[str]) -> AssayError:
         if error.code() is grpc.StatusCode.NOT_FOUND:
             return SetupError(f"{self._address}: {error.details()}")
+        if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+            return AssayError(f"{self._address}: {error.details()}")
         return Unavailable(f"{self._address}: {error.details() or error.code().name}", unanswered)
 
 
@@ -174,7 +179,7 @@ class _Feed(Iterator[pb.ScoreStreamRequest]):
         self._sent: Counter[str] = Counter()
         self._refused: list[Outcome] = []
         self._closed = False
-        self._held: pb.Image | None = None
+        self._held: tuple[pb.Image, int] | None = None
         self.error: Exception | None = None
         """What `images` raised."""
 
@@ -184,15 +189,16 @@ class _Feed(Iterator[pb.ScoreStreamRequest]):
         message = pb.ScoreStreamRequest()
         size = 0
         while len(message.images) < self._per_message and not self._closed:
-            image, self._held = self._held or self._pull(), None
-            if image is None:
+            pulled, self._held = self._held or self._pull(), None
+            if pulled is None:
                 break
-            if len(image.data) > MAX_IMAGE:
-                self._refused.append(_too_large(image.id, image.data))
+            image, length = pulled
+            if length > MAX_IMAGE:
+                self._refused.append(_too_large(image.id, length))
                 continue
-            size += len(image.data)
-            if size > MAX_IMAGE:
-                self._held = image
+            size += length + len(image.id.encode())
+            if size > MAX_IMAGE and message.images:
+                self._held = pulled
                 break
             with self._changed:
                 self._sent[image.id] += 1
@@ -225,18 +231,19 @@ class _Feed(Iterator[pb.ScoreStreamRequest]):
     def _free(self) -> int:
         return self._outstanding - self._sent.total()
 
-    def _pull(self) -> pb.Image | None:
+    def _pull(self) -> tuple[pb.Image, int] | None:
+        """The next image and the bytes of its data, whose length a message tells only by copying them."""
         try:
             pair = next(self._images, None)
-            return None if pair is None else self._to_image(*pair)
+            return None if pair is None else (self._to_image(*pair), len(pair[1]))
         except Exception as error:  # would be lost in gRPC's thread
             self.error = error
             return None
 
 
-def _too_large(id: str, data: bytes) -> Rejection:
-    detail = f"{len(data)} bytes are more than the {MAX_IMAGE} that can be sent to a server"
-    return Rejection(id, Reason.TOO_MANY_BYTES, detail, {"bytes": len(data), "limit": MAX_IMAGE})
+def _too_large(id: str, size: int) -> Rejection:
+    detail = f"{size} bytes are more than the {MAX_IMAGE} that can be sent to a server"
+    return Rejection(id, Reason.TOO_MANY_BYTES, detail, {"bytes": size, "limit": MAX_IMAGE})
 
 
 def _rejection(error: grpc.RpcError, id: str) -> Rejection | None:

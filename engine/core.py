@@ -198,7 +198,7 @@ class Core:
 
     def _admit(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket:
         header = admit(item.data, self.settings.limits, bundle.manifest.min_side)
-        need = len(item.data) + header.peak_bytes + self._intermediate[bundle.name]
+        need = len(item.id) + len(item.data) + header.peak_bytes + self._intermediate[bundle.name]
         most = self._budget.limit(Priority.BACKLOG)
         if need > most:
             raise Refused(

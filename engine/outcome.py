@@ -31,6 +31,7 @@ class Reason(StrEnum):
     DEADLINE = "deadline"
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
+    UNKNOWN_BUNDLE = "unknown_bundle"
 
 
 @dataclass(frozen=True, slots=True)

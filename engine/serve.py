@@ -8,11 +8,12 @@ nothing can be answered any more, so what Kafka delivered stays uncommitted.
 
 import logging
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -78,6 +79,7 @@ def serve(
     door failed with.
     """
     settings = settings or ServeSettings()
+    _raise_descriptor_limit()
     events: SimpleQueue[Event] = SimpleQueue()  # its put() may be called in a signal handler
     draining = threading.Event()
     grpc_door = GrpcDoor(core, grpc) if grpc else None
@@ -104,6 +106,13 @@ def serve(
         _raise_failure(event)
         _raise_failure(_wait(events, 0))
         core.stop(settings.timeout * CORE_SHARE)
+
+
+def _raise_descriptor_limit() -> None:
+    """To what the host grants: each connection takes a descriptor, and the usual limit is soon reached."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _drain(doors: Sequence[Door], timeout: float) -> None:

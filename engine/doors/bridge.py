@@ -1,8 +1,8 @@
 """Joins the core, which knows threads and `concurrent.futures`, to the event loop of a door.
 
 Both ways are batched, because a wake-up costs more than the item that it is for: calls that the loop runs
-in one turn are submitted together, and futures that finish while the loop is busy are handed to it by one
-`call_soon_threadsafe`.
+in one turn are submitted together, up to what belongs in a turn, and futures that finish while the loop is
+busy are handed to it by one `call_soon_threadsafe`.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from assay.engine.core import Core
+from assay.engine.doors.turns import HEAVY, IMAGES
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome
 
@@ -25,7 +26,7 @@ class Bridge:
     def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
         self._core = core
         self._loop = loop
-        self._calls: list[_Call] = []
+        self._calls: deque[_Call] = deque()
         self._finished: deque[tuple[Callback, Future[Outcome]]] = deque()
         self._woken = False
 
@@ -49,7 +50,17 @@ class Bridge:
         future.add_done_callback(partial(self._on_done, callback))
 
     def _submit(self) -> None:
-        calls, self._calls = [call for call in self._calls if not call.waiter.done()], []
+        calls: list[_Call] = []
+        size = 0
+        while self._calls and len(calls) < IMAGES:
+            size += len(self._calls[0].item.data)
+            if calls and size > HEAVY:
+                break
+            call = self._calls.popleft()
+            if not call.waiter.done():
+                calls.append(call)
+        if self._calls:
+            self._loop.call_soon(self._submit)
         try:
             futures = self._core.submit([call.item for call in calls])
         except Exception as error:
@@ -72,7 +83,7 @@ class Bridge:
 
     def _deliver(self) -> None:
         self._woken = False
-        while self._finished:
+        for _ in range(len(self._finished)):  # what comes now has a wake-up of its own
             callback, future = self._finished.popleft()
             callback(future)
 

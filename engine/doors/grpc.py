@@ -18,18 +18,25 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from assay.engine.core import Core
 from assay.engine.doors.address import check_free, parse_address
 from assay.engine.doors.bridge import Bridge
-from assay.engine.doors.grpc_service import ScoringService
+from assay.engine.doors.grpc_service import SERVICE, ScoringService
 from assay.engine.errors import SetupError
-from assay.engine.settings import MIB
-from assay.engine.wire.assay.v1 import scoring_pb2, scoring_pb2_grpc
+from assay.engine.wire.pieces import MAX_MESSAGE
 
-# Above the default limit of admission, so that admission refuses a large image, and says why.
-MAX_MESSAGE = 32 * MIB
-SERVICE = scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"].full_name
+# Calls of one connection at a time; a client keeps the others back until one of them has ended.
+CONNECTION_CALLS = 256
+# A peer that is silent for so long, in milliseconds, is asked for a sign of life, and taken for lost without
+# one; one that has not begun to speak HTTP/2 is not waited for longer.
+ALIVE = 60_000
+ANSWER = 20_000
 # Once every image is answered: for the last statuses to be sent, before health watchers are cut off.
 LAST_WORDS = 0.5
 
 log = logging.getLogger(__name__)
+
+
+def _still_there(record: logging.LogRecord) -> bool:
+    """False for gRPC's tracebacks about callers that left before they were answered."""
+    return not (record.exc_info and type(record.exc_info[1]).__name__ == "ExecuteBatchError")
 
 
 class GrpcSettings(BaseSettings):
@@ -42,7 +49,8 @@ class GrpcSettings(BaseSettings):
     stream_window: int = Field(128, gt=0)
     """Most images of one stream that are unanswered at a time; beyond it the client waits."""
     max_streams: int = Field(64, gt=0)
-    """Most streams at a time. Each may hold one message, at most 32 MiB, beyond the engine's byte budget."""
+    """Most streams at a time. Each may hold one message, at most 32 MiB, beyond the engine's byte budget.
+    Where all are taken, one that has stood still for half a minute makes room for a new one."""
 
 
 class GrpcDoor:
@@ -62,6 +70,7 @@ class GrpcDoor:
         """Raises SetupError where the address cannot be listened on."""
         check_free(self._host, self.port, "gRPC")
         self._loop = asyncio.new_event_loop()
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_still_there)
         self._thread = threading.Thread(target=self._loop.run_forever, name="assay-grpc", daemon=True)
         self._thread.start()
         try:
@@ -103,11 +112,15 @@ class GrpcDoor:
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", CONNECTION_CALLS),
+                ("grpc.keepalive_time_ms", ALIVE),
+                ("grpc.keepalive_timeout_ms", ANSWER),
+                ("grpc.server_handshake_timeout_ms", ANSWER),
             ]
         )
         bridge = Bridge(self._core, asyncio.get_running_loop())
         self._service = ScoringService(self._core, bridge, settings.stream_window, settings.max_streams)
-        scoring_pb2_grpc.add_ScoringServiceServicer_to_server(self._service, server)  # type: ignore[no-untyped-call]
+        server.add_generic_rpc_handlers((self._service.handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         host = f"[{self._host}]" if ":" in self._host else self._host

@@ -6,16 +6,19 @@ from typing import Any, NoReturn
 
 import grpc
 
+from assay.engine import telemetry
 from assay.engine.core import Core
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc_stream import Stream
+from assay.engine.doors.turns import HEAVY, Turns
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Reason, Rejection
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
-from assay.engine.wire.assay.v1 import scoring_pb2_grpc
 from assay.engine.wire.convert import to_message
+from assay.engine.wire.pieces import InvalidMessage, parse
 
+SERVICE = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 Context = grpc.aio.ServicerContext
 
 # What a refused caller is told to wait: about what a core needs for the images of one batch.
@@ -25,17 +28,27 @@ REASON_KEY = "assay-reason"
 # Seconds without a new call that end a hold, and the most that it lasts.
 QUIET = 0.1
 HOLD = 0.5
+# Longest id in bytes. It is echoed, and a client with the default limit of 4 MiB must be able to read it.
+MAX_ID = 1 << 20
+# Characters of an unknown bundle's name that are repeated to the caller.
+SHOWN = 100
+# Seconds that a stream may stand still while others wait for its place.
+STANDSTILL = 30.0
 _PUSHBACK = ("grpc-retry-pushback-ms", RETRY_AFTER_MS)
 
 
-class ScoringService(scoring_pb2_grpc.ScoringServiceServicer):
-    """`window` bounds the unanswered images of a stream, `max_streams` the streams open at once."""
+class ScoringService:
+    """`window` bounds the unanswered images of a stream, `max_streams` the streams open at once.
+
+    What carries images takes the bytes of its messages, so that parsing has its turn, too.
+    """
 
     def __init__(self, core: Core, bridge: Bridge, window: int, max_streams: int) -> None:
         self._core = core
         self._bridge = bridge
         self._window = window
         self._max_streams = max_streams
+        self._turns = Turns()
         self._streams: set[Stream] = set()
         self._calls = 0
         self._arrived = 0.0
@@ -45,14 +58,36 @@ class ScoringService(scoring_pb2_grpc.ScoringServiceServicer):
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def Score(self, request: pb.ScoreRequest, context: "Context[Any, Any]") -> pb.ScoreResponse:
+    def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
+        """What a server dispatches the calls of the service to."""
+        methods = {
+            "Score": grpc.unary_unary_rpc_method_handler(
+                self.score, None, pb.ScoreResponse.SerializeToString
+            ),
+            "ScoreStream": grpc.stream_stream_rpc_method_handler(
+                self.score_stream, None, pb.ScoreStreamResponse.SerializeToString
+            ),
+            "ListBundles": grpc.unary_unary_rpc_method_handler(
+                self.list_bundles,
+                pb.ListBundlesRequest.FromString,
+                pb.ListBundlesResponse.SerializeToString,
+            ),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    async def score(self, message: bytes, context: "Context[Any, Any]") -> pb.ScoreResponse:
         self._enter()
+        arrived = time.monotonic()
         try:
             await self._open.wait()
-            item = self._item(request.image, context.time_remaining())
+            if len(message) > HEAVY:
+                await self._turns.next()
+            item = self._item(parse(pb.ScoreRequest, message).image, arrived, _until(context))
             outcome = await self._bridge.score(item)
         except SetupError as error:
             return await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
+        except InvalidMessage as error:
+            return await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except AssayError as error:
             return await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
         finally:
@@ -69,34 +104,46 @@ class ScoringService(scoring_pb2_grpc.ScoringServiceServicer):
                 )
         return pb.ScoreResponse(outcome=to_message(outcome))
 
-    async def ScoreStream(self, _requests: object, context: "Context[Any, Any]") -> None:
+    async def score_stream(self, _requests: object, context: "Context[Any, Any]") -> None:
         self._enter()
         try:
             await self._open.wait()
             if self._draining:
                 await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
-            if len(self._streams) >= self._max_streams:
+            if len(self._streams) >= self._max_streams and not self._evict():
                 await _refuse(context, f"{self._max_streams} streams are open, as many as are allowed")
             await self._stream(context)
         finally:
             self._leave()
 
     async def _stream(self, context: "Context[Any, Any]") -> None:
-        remaining = context.time_remaining()
-        # Images of a stream share the deadline of the call; each may ask for less.
-        until = None if remaining is None else time.monotonic() + remaining
+        until = _until(context)  # images of a stream share the deadline of the call; each may ask for less
 
-        def to_item(image: pb.Image) -> Item:
-            return self._item(image, None if until is None else until - time.monotonic())
+        def to_item(image: pb.Image, arrived: float) -> Item | Rejection:
+            try:
+                return self._item(image, arrived, until)
+            except SetupError as error:
+                rejection = Rejection(image.id, Reason.UNKNOWN_BUNDLE, str(error))
+                telemetry.count(rejection, "")
+                return rejection
 
-        stream = Stream(self._core, self._bridge, context, to_item, self._window)
+        stream = Stream(self._core, self._bridge, self._turns, context, to_item, self._window)
         self._streams.add(stream)
         try:
             await stream.run()
         finally:
             self._streams.discard(stream)
 
-    async def ListBundles(
+    def _evict(self) -> bool:
+        """Makes room by ending the stream that has stood still for longest, if one has for long enough."""
+        oldest = max(self._streams, key=Stream.idle)
+        if oldest.idle() < STANDSTILL:
+            return False
+        self._streams.discard(oldest)
+        oldest.evict()
+        return True
+
+    async def list_bundles(
         self, _request: pb.ListBundlesRequest, _context: "Context[Any, Any]"
     ) -> pb.ListBundlesResponse:
         bundles = self._core.bundles.values()
@@ -133,16 +180,29 @@ class ScoringService(scoring_pb2_grpc.ScoringServiceServicer):
         if not self._calls:
             self._idle.set()
 
-    def _item(self, image: pb.Image, remaining: float | None) -> Item:
-        """Raises SetupError for an unknown bundle. `remaining` are the seconds that the call has left."""
+    def _item(self, image: pb.Image, arrived: float, until: float | None) -> Item:
+        """The item of an image; `until` is the deadline of its call.
+
+        Raises SetupError for an unknown bundle, InvalidMessage for an id that is too long.
+        """
+        id = image.id
+        if len(id) > MAX_ID // 4 and (size := len(id.encode())) > MAX_ID:
+            raise InvalidMessage(f"an id of {size} bytes was sent; ids may have {MAX_ID}")
         bundle = image.bundle or None
         if bundle is not None and bundle not in self._core.bundles:
-            raise SetupError(f"bundle {bundle!r} is not served here; served: {', '.join(self._core.bundles)}")
+            shown = bundle if len(bundle) <= SHOWN else bundle[:SHOWN] + "..."
+            raise SetupError(f"bundle {shown!r} is not served here; served: {', '.join(self._core.bundles)}")
+        deadline = until
         if image.HasField("timeout"):
-            timeout = image.timeout.seconds + image.timeout.nanos * 1e-9
-            remaining = timeout if remaining is None else min(timeout, remaining)
-        deadline = None if remaining is None else time.monotonic() + remaining
-        return Item(image.id, image.data, bundle, deadline, Priority.INTERACTIVE)
+            own = arrived + image.timeout.seconds + image.timeout.nanos * 1e-9
+            deadline = own if until is None else min(own, until)
+        return Item(id, image.data, bundle, deadline, Priority.INTERACTIVE)
+
+
+def _until(context: "Context[Any, Any]") -> float | None:
+    """The deadline of a call as a moment of `time.monotonic()`."""
+    remaining = context.time_remaining()
+    return None if remaining is None else time.monotonic() + remaining
 
 
 async def _refuse(context: "Context[Any, Any]", detail: str) -> NoReturn:

@@ -1,20 +1,26 @@
 """The HTTP door: what orchestrators and Prometheus ask. `/livez`, `/readyz`, `/metrics`."""
 
+import asyncio
+import errno
 import logging
+import socket
 import threading
 from collections.abc import Callable
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
 
-from prometheus_client import REGISTRY
-from prometheus_client.exposition import choose_encoder
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from assay.engine.doors.address import address_family, cannot_listen, parse_address
+from assay.engine.doors.http_connection import Connection
 
-# Seconds until `stop` is noticed, at most.
-POLL = 0.1
+# Connections that are open at a time, and that the system lets wait for a place.
+MOST = 256
+BACKLOG = 1024
+# Seconds after its last answer until a connection may have to make room for others that wait.
+GRACE = 0.25
+# Seconds until accepting is tried again where the process has no file descriptor left.
+RETRY = 0.01
+# Seconds between two complaints about that.
+SILENCE = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -29,82 +35,111 @@ class HttpSettings(BaseSettings):
 
 
 class HttpDoor:
-    """Answers while the process lives; `ready` says whether images are welcome. `port` is the one in use."""
+    """Answers while the process lives; `ready` says whether images are welcome. `port` is the one in use.
+
+    Where `MOST` connections are open, the one that was answered longest ago makes room for the next: those
+    that are opened and left, or fed a byte at a time, cost nobody else an answer.
+    """
 
     def __init__(self, settings: HttpSettings, ready: Callable[[], bool]) -> None:
         self._host, self.port = parse_address(settings.address, "HTTP")
         self._ready = ready
-        self._server: _Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Raises SetupError where the address cannot be listened on."""
+        family = address_family(self._host)
+        dual = family is socket.AF_INET6 and socket.has_dualstack_ipv6()
         try:
-            self._server = _Server(self._host, self.port, self._ready)
+            listener = socket.create_server(
+                (self._host, self.port), family=family, backlog=BACKLOG, dualstack_ipv6=dual
+            )
         except OSError as error:
             raise cannot_listen(self._host, self.port, "HTTP", error) from error
-        self.port = self._server.server_port
-        threading.Thread(
-            target=self._server.serve_forever, args=(POLL,), name="assay-http", daemon=True
-        ).start()
+        self.port = listener.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._serve, args=(self._loop, listener), name="assay-http", daemon=True
+        )
+        self._thread.start()
         log.info("HTTP on %s:%d", self._host, self.port)
 
     def drain(self, timeout: float) -> None:
         """Nothing to do: answers are immediate, and probes and metrics are wanted until the end."""
 
     def stop(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop = self._thread = None
+
+    def _serve(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        """Runs in the door's thread until the loop is stopped."""
+        with listener:
+            listener.setblocking(False)
+            intake = Intake(listener, self._ready)
+            accepting = loop.create_task(intake.accept())
+            loop.run_forever()
+            accepting.cancel()
+            loop.run_until_complete(asyncio.gather(accepting, *intake.close(), return_exceptions=True))
+        loop.close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class Intake:
+    """Accepts connections of `listener` and keeps them few. Belongs to one event loop."""
 
-    def __init__(self, host: str, port: int, ready: Callable[[], bool]) -> None:
-        self.address_family = address_family(host)
-        self.ready = ready
-        super().__init__((host, port), _Handler)
+    def __init__(self, listener: socket.socket, ready: Callable[[], bool]) -> None:
+        self._listener = listener
+        self._ready = ready
+        self._open: dict[asyncio.Task[None], float] = {}  # when each was last answered, in that order
+        self._complained = float("-inf")
 
-    def server_bind(self) -> None:
-        # Past HTTPServer's own, which asks the resolver for the name of this host and may wait for seconds.
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.socket.getsockname()[:2]
+    async def accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._make_room(MOST, GRACE)
+            try:
+                peer, _ = await loop.sock_accept(self._listener)
+            except OSError as error:  # of the peer, which is gone already, or of this process
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._complain(error)
+                    await self._make_room(len(self._open), 0.0)
+                    await asyncio.sleep(RETRY)
+                continue
+            peer.setblocking(False)
+            connection = Connection(peer, self._ready, self._answered)
+            task = loop.create_task(connection.run())
+            self._open[task] = loop.time()
+            task.add_done_callback(lambda task: self._open.pop(task, None))
+            await asyncio.sleep(0)  # or a burst would be accepted before anything is answered
 
+    def close(self) -> list[asyncio.Task[None]]:
+        """Ends all connections; returns what is to be waited for."""
+        tasks = list(self._open)
+        for task in tasks:
+            task.cancel()
+        return tasks
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    timeout = 30  # seconds a connection may stay silent
+    async def _make_room(self, most: int, grace: float) -> None:
+        """Returns when fewer than `most` are open, by ending those that were answered `grace` seconds ago."""
+        while self._open and len(self._open) >= most:
+            oldest, since = next(iter(self._open.items()))
+            wait = since + grace - asyncio.get_running_loop().time()
+            if wait > 0:
+                await asyncio.wait(self._open, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                del self._open[oldest]
+                oldest.cancel()
 
-    def do_GET(self) -> None:
-        match self.path.partition("?")[0]:
-            case "/livez":
-                self._text(HTTPStatus.OK, "alive\n")
-            case "/readyz":
-                if self.server.ready():
-                    self._text(HTTPStatus.OK, "ready\n")
-                else:
-                    self._text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready\n")
-            case "/metrics":
-                encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-                self._send(HTTPStatus.OK, content_type, encode(REGISTRY))
-            case _:
-                self._text(HTTPStatus.NOT_FOUND, "there are /livez, /readyz and /metrics\n")
+    def _answered(self) -> None:
+        """The connection of the running task was answered, so it is the last to make room."""
+        task = asyncio.current_task()
+        if task is not None and self._open.pop(task, None) is not None:
+            self._open[task] = asyncio.get_running_loop().time()
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def _text(self, status: HTTPStatus, text: str) -> None:
-        self._send(status, "text/plain; charset=utf-8", text.encode())
-
-    def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        log.debug(format, *args)
+    def _complain(self, error: OSError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._complained > SILENCE:
+            self._complained = now
+            log.warning("HTTP cannot accept connections for now: %s; raise `ulimit -n`", error.strerror)

@@ -3,6 +3,8 @@
 import itertools
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +15,12 @@ import typer
 from support.stub_core import StubCore, judge
 from typer.testing import CliRunner
 
+import assay.engine
 from assay.engine import client as client_module
 from assay.engine.client import MAX_IMAGE, Client, ServedBundle, Unavailable
 from assay.engine.client_command import client_command
 from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
-from assay.engine.errors import SetupError
+from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Reason, Rejection, Verdict
 
@@ -265,3 +268,35 @@ def test_the_retry_policy_names_a_method_that_exists() -> None:
     service = client_module.pb.DESCRIPTOR.services_by_name["ScoringService"]
     assert name["service"] == service.full_name
     assert name["method"] in service.methods_by_name
+
+
+IMPORTED = "import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+
+
+@pytest.mark.parametrize("module", ["assay.engine", "assay.engine.client"])
+def test_a_client_loads_no_engine(module: str) -> None:
+    command = [sys.executable, "-c", IMPORTED.format(module=module)]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert "assay" in loaded
+    assert not loaded & {"numpy", "scipy", "openvino", "pydantic", "PIL", "simplejpeg", "kafka"}
+
+
+def test_the_package_exports_what_it_names() -> None:
+    assert assay.engine.Client is Client
+    assert all(getattr(assay.engine, name) is not None for name in assay.engine.__all__)
+    assert set(assay.engine.__all__) <= set(dir(assay.engine))
+    assert sorted(assay.engine._HOMES) == sorted(assay.engine.__all__)
+    with pytest.raises(AttributeError, match=r"module 'assay\.engine' has no attribute 'Nonsense'"):
+        assay.engine.Nonsense  # noqa: B018
+
+
+def test_an_id_that_is_too_long_is_a_sentence(client: Client) -> None:
+    long = "i" * ((1 << 20) + 1)
+    for call in (lambda: client.score(b"x", long), lambda: list(client.score_many([(long, b"x")]))):
+        with pytest.raises(AssayError, match="an id of 1048577 bytes was sent; ids may have 1048576"):
+            call()
+
+
+def test_what_is_no_image_is_raised_to_the_caller(client: Client) -> None:
+    with pytest.raises(TypeError):
+        list(client.score_many([("a", b"x"), ("b", "no bytes")]))  # type: ignore[list-item]

@@ -91,6 +91,11 @@ def test_an_unknown_bundle_takes_none_of_the_items(core: Core) -> None:
     assert core._budget.used == 0
 
 
+def test_an_id_is_in_the_budget(inline: Core, bundle: Bundle) -> None:
+    short, long = (inline._admit(Item("i" * size, BRIGHT), bundle, Future()).bytes for size in (1, 1001))
+    assert long - short == 1000
+
+
 @pytest.fixture
 def narrow(bundle: Bundle) -> Iterator[Core]:
     """A core whose budget holds only a few images."""

@@ -1,6 +1,7 @@
 """How a server ends: in order, in time, and with the exit code that says why. Real processes, a stub core."""
 
 import json
+import resource
 import signal
 import threading
 import time
@@ -97,3 +98,10 @@ def test_a_second_signal_ends_at_once() -> None:
         until(lambda: "drain" in server.out)
         server.signal()
         assert server.wait(5) == -signal.SIGTERM
+
+
+def test_it_takes_as_many_descriptors_as_it_may() -> None:
+    with serve() as server:
+        assert server.grpc
+        soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard

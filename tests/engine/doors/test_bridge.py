@@ -10,12 +10,23 @@ import pytest
 from support.stub_core import StubCore, judge
 
 from assay.engine.doors.bridge import Bridge
+from assay.engine.doors.turns import HEAVY, IMAGES
 from assay.engine.errors import EngineFault
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome
 
 THREADS = 4
 EACH = 2000
+
+
+class Recording(StubCore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[int]] = []
+
+    def submit(self, items, wait=False):  # type: ignore[no-untyped-def]
+        self.batches.append([len(item.data) for item in items])
+        return super().submit(items, wait)
 
 
 def test_every_future_is_delivered_once_however_threads_race() -> None:
@@ -45,16 +56,7 @@ def test_every_future_is_delivered_once_however_threads_race() -> None:
 
 
 def test_calls_of_one_turn_are_submitted_together() -> None:
-    class Counting(StubCore):
-        def __init__(self) -> None:
-            super().__init__()
-            self.batches: list[int] = []
-
-        def submit(self, items, wait=False):  # type: ignore[no-untyped-def]
-            self.batches.append(len(items))
-            return super().submit(items, wait)
-
-    core = Counting()
+    core = Recording()
 
     async def scenario() -> list[Outcome]:
         bridge = Bridge(core, asyncio.get_running_loop())  # type: ignore[arg-type]
@@ -62,7 +64,21 @@ def test_calls_of_one_turn_are_submitted_together() -> None:
 
     outcomes = asyncio.run(scenario())
     assert [outcome.id for outcome in outcomes] == [str(n) for n in range(50)]
-    assert core.batches == [50]
+    assert [len(batch) for batch in core.batches] == [50]
+
+
+def test_a_turn_has_no_more_calls_than_belong_in_it() -> None:
+    core = Recording()
+    small, large = [1] * (2 * IMAGES + 3), [HEAVY // 2 + 1] * 3 + [2 * HEAVY, 1, 1]
+
+    async def scenario() -> list[Outcome]:
+        bridge = Bridge(core, asyncio.get_running_loop())  # type: ignore[arg-type]
+        return await asyncio.gather(*(bridge.score(Item("", b"x" * size)) for size in small + large))
+
+    assert len(asyncio.run(scenario())) == len(small + large)
+    assert [size for batch in core.batches for size in batch] == small + large
+    assert all(len(batch) <= IMAGES for batch in core.batches)
+    assert all(sum(batch) <= HEAVY or len(batch) == 1 for batch in core.batches)
 
 
 def test_a_cancelled_call_cancels_its_item() -> None:

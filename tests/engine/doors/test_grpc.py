@@ -1,5 +1,6 @@
 """The gRPC door against a real client on loopback: unary calls, health, reflection, start and drain."""
 
+import logging
 import socket
 import threading
 import time
@@ -13,11 +14,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from support.stub_core import StubCore, judge
 
-from assay.engine.doors.grpc import MAX_MESSAGE, GrpcDoor, GrpcSettings
+from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
+from assay.engine.doors.grpc_service import MAX_ID
 from assay.engine.errors import SetupError
 from assay.engine.item import Item, Priority
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.convert import from_message, to_message
+from assay.engine.wire.pieces import MAX_MESSAGE
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -130,9 +133,40 @@ def test_32_mib_pass_and_one_byte_more_does_not(stub, core: StubCore) -> None:
 
 def test_bytes_that_are_no_message_are_an_error_of_that_call_alone(channel, stub) -> None:
     raw = channel.unary_unary("/assay.v1.ScoringService/Score")
-    with pytest.raises(grpc.RpcError):
+    with pytest.raises(grpc.RpcError) as error:
         raw(b"\xff\xff\xff not a message", timeout=5)
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.value.details() == "17 bytes were sent that are no assay.v1.ScoreRequest"
     assert stub.Score(request(b"fine")).outcome.HasField("verdict")
+
+
+def test_an_id_is_echoed_up_to_a_mebibyte_and_refused_above(stub) -> None:
+    longest = "\u00e9" * (MAX_ID // 2)
+    assert stub.Score(request(b"x", longest)).outcome.id == longest
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Score(request(b"x", longest + "e"))
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.value.details() == f"an id of {MAX_ID + 1} bytes was sent; ids may have {MAX_ID}"
+
+
+def test_the_name_of_an_unknown_bundle_is_repeated_in_part(stub) -> None:
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Score(request(b"x", bundle="b" * 1_000_000))
+    assert error.value.code() is grpc.StatusCode.NOT_FOUND
+    assert len(error.value.details()) < 300
+
+
+def test_callers_that_leave_are_no_event(stub, core: StubCore, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(5):
+        calls = [stub.Score.future(request(b"x"), timeout=0.01 * n) for n in range(20)]
+        core.gate.clear()
+        for call in calls[::2]:
+            call.cancel()
+        core.gate.set()
+        for call in calls[1::2]:
+            call.exception(timeout=5)
+    assert stub.Score(request(b"x")).outcome.id == "a"
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 def test_bundles_are_listed_in_order(stub) -> None:

@@ -12,11 +12,14 @@ import grpc
 import pytest
 from support.stub_core import StubCore, judge
 
-from assay.engine.doors.grpc import MAX_MESSAGE, GrpcDoor
+from assay.engine.doors import grpc_service
+from assay.engine.doors.grpc import GrpcDoor
+from assay.engine.doors.grpc_service import MAX_ID
 from assay.engine.item import Item
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc
 from assay.engine.wire.convert import to_message
+from assay.engine.wire.pieces import MAX_MESSAGE
 
 WINDOW = 16  # of the fixture's door
 MAX_STREAMS = 3
@@ -156,18 +159,42 @@ def test_the_deadline_of_the_call_bounds_its_images(stub, core: StubCore) -> Non
     assert deadlines["b"] == pytest.approx(time.monotonic() + 2, abs=2)
 
 
-def test_an_unknown_bundle_ends_the_stream_after_the_images_before_it(stub, core: StubCore) -> None:
-    core.gate.clear()
-    stream = Sender(stub)
-    stream.send(message(("a", b"x"), ("b", b"y")), message(("c", b"z"), bundle="third"), message(("d", b"z")))
-    until(lambda: len(core.taken) == 2)
-    core.gate.set()
-    received: list[str] = []
-    with pytest.raises(grpc.RpcError) as error:
-        collect(stream.outcomes(), received)
-    assert error.value.code() is grpc.StatusCode.NOT_FOUND
-    assert "third" in error.value.details()
-    assert sorted(received) == sorted(item.id for item in core.taken) == ["a", "b"]
+def test_an_unknown_bundle_hurts_only_the_images_that_name_it(stub, core: StubCore) -> None:
+    named = pb.ScoreStreamRequest(
+        images=[
+            pb.Image(id="b", data=b"x"),
+            pb.Image(id="c", data=b"x", bundle="third"),
+            pb.Image(id="d", data=b"x"),
+        ]
+    )
+    messages = [message(("a", b"x")), named, message(("e", b"x"), bundle="b" * 100_000), message(("f", b"x"))]
+    outcomes = {
+        outcome.id: outcome for response in stub.ScoreStream(iter(messages)) for outcome in response.outcomes
+    }
+    assert {id for id, outcome in outcomes.items() if outcome.HasField("verdict")} == {"a", "b", "d", "f"}
+    assert outcomes["c"].rejection.reason == outcomes["e"].rejection.reason == pb.REASON_UNKNOWN_BUNDLE
+    assert outcomes["c"].rejection.detail == "bundle 'third' is not served here; served: first, second"
+    assert len(outcomes["e"].rejection.detail) < 300
+    assert [item.id for item in core.taken] == ["a", "b", "d", "f"]
+
+
+def test_a_client_that_reads_nothing_is_not_read_from_for_unknown_bundles_either(
+    stub, core: StubCore
+) -> None:
+    asked = 0
+
+    def endless() -> Iterator[pb.ScoreStreamRequest]:
+        nonlocal asked
+        for asked in range(20_000):  # noqa: B007
+            yield message(("i" * 1000, b""), bundle="third")
+
+    call = stub.ScoreStream(endless())
+    seen = -1
+    while seen != asked or not asked:
+        seen = asked
+        time.sleep(0.3)
+    assert asked < 10_000
+    call.cancel()
 
 
 @pytest.mark.parametrize("lost", ["in flight", "before"])
@@ -305,3 +332,150 @@ def test_a_drain_under_load_answers_every_image_that_the_core_took(
         thread.join(10)
     assert codes == [grpc.StatusCode.UNAVAILABLE] * MAX_STREAMS
     assert received == Counter(item.id for item in core.taken)
+
+
+def raw_stream(channel: grpc.Channel, *messages: bytes, **arguments: object):  # type: ignore[no-untyped-def]
+    call = channel.stream_stream("/assay.v1.ScoringService/ScoreStream")
+    return call(iter(messages), **arguments)
+
+
+EMPTY_IMAGE = b"\x0a\x00"
+FLOOD = 500_000
+
+
+def test_a_message_of_very_many_images_holds_nobody_else_up(channel, stub, core: StubCore) -> None:
+    received = 0
+    flood = raw_stream(channel, EMPTY_IMAGE * FLOOD)
+    for _ in range(20):  # the others are answered while the flood is
+        for message_ in (next(flood), next(flood)):
+            received += len(pb.ScoreStreamResponse.FromString(message_).outcomes)
+        assert stub.Score(pb.ScoreRequest(image=pb.Image(id="other", data=b"x"))).outcome.id == "other"
+        assert ids(o for r in stub.ScoreStream(iter([message(("a", b"x"))])) for o in r.outcomes) == ["a"]
+    taken = [item.id for item in core.taken]
+    assert received <= taken.count("") < FLOOD // 2
+    assert (taken.count("other"), taken.count("a")) == (20, 20)
+    flood.cancel()
+
+
+@pytest.mark.parametrize("how", ["cancel", "deadline"])
+def test_a_client_that_leaves_in_a_flood_frees_its_place(channel, stub, core: StubCore, how: str) -> None:
+    timeout = 0.5 if how == "deadline" else None
+    floods = [raw_stream(channel, EMPTY_IMAGE * FLOOD, timeout=timeout) for _ in range(MAX_STREAMS)]
+    until(lambda: core.taken)
+    if how == "cancel":
+        for flood in floods:
+            flood.cancel()
+
+    ended = {flood.code() for flood in floods}
+    assert ended == {grpc.StatusCode.CANCELLED if how == "cancel" else grpc.StatusCode.DEADLINE_EXCEEDED}
+
+    def all_places_are_free() -> bool:
+        streams = [Sender(stub) for _ in range(MAX_STREAMS)]
+        try:
+            for stream in streams:
+                stream.send(message(("other", b"x")))
+                next(stream.outcomes())
+        except grpc.RpcError:
+            return False
+        finally:
+            for stream in streams:
+                stream.send(None)
+                stream.call.cancel()
+        return True
+
+    until(all_places_are_free, 20)
+    taken = [item.id for item in core.taken].count("")
+    time.sleep(0.1)
+    assert [item.id for item in core.taken].count("") == taken < FLOOD
+
+
+def test_every_image_of_a_large_message_is_answered(stub) -> None:
+    images = [(str(n), b"bad" if n % 7 else b"good") for n in range(3000)]
+    outcomes = [
+        outcome for response in stub.ScoreStream(iter([message(*images)])) for outcome in response.outcomes
+    ]
+    assert sorted(int(outcome.id) for outcome in outcomes) == list(range(3000))
+    assert all(outcome.HasField("verdict") == (int(outcome.id) % 7 == 0) for outcome in outcomes)
+
+
+def test_long_ids_are_echoed_in_messages_that_any_client_can_read(door: GrpcDoor) -> None:
+    names = [chr(ord("a") + n) * 100_000 for n in range(20)] + ["\U0001f600" * (MAX_ID // 4), "z"]
+    with grpc.insecure_channel(f"127.0.0.1:{door.port}", [("grpc.max_send_message_length", -1)]) as channel:
+        stub = scoring_pb2_grpc.ScoringServiceStub(channel)
+        received = [
+            outcome.id
+            for response in stub.ScoreStream(iter([message(*[(name, b"x") for name in names])]))
+            for outcome in response.outcomes
+        ]
+    assert sorted(received) == sorted(names)
+
+
+def test_long_ids_fill_the_window_sooner(stub, core: StubCore) -> None:
+    core.gate.clear()
+    stream = Sender(stub)
+    stream.send(message(*[(f"{n:0100000}", b"x") for n in range(WINDOW)]), None)
+    until(lambda: len(core.taken) == 5)
+    time.sleep(0.1)
+    assert len(core.taken) == 5
+    core.gate.set()
+    assert len(set(ids(stream.outcomes()))) == WINDOW
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"\xff\xff",
+        b"\x0a\x05abc",
+        b"\x0a\x03\x0a\x01\xff",
+        message(("i" * (MAX_ID + 1), b"x")).SerializeToString(),
+    ],
+    ids=["noise", "cut", "id that is no text", "long id"],
+)
+def test_what_is_no_request_ends_its_stream_after_the_answers(channel, stub, wrong: bytes) -> None:
+    received: list[str] = []
+    first = message(("a", b"x"), ("b", b"y")).SerializeToString()
+    call = raw_stream(channel, first, wrong, first)
+    outcomes = (o for response in call for o in pb.ScoreStreamResponse.FromString(response).outcomes)
+    with pytest.raises(grpc.RpcError) as error:
+        collect(outcomes, received)
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert sorted(received) == ["a", "b"]
+    assert ids(o for r in stub.ScoreStream(iter([message(("c", b"x"))])) for o in r.outcomes) == ["c"]
+
+
+@pytest.mark.parametrize("how", ["silent", "unread"])
+def test_streams_that_stand_still_make_room(
+    stub, core: StubCore, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(grpc_service, "STANDSTILL", 1e-9)
+    streams = [Sender(stub) for _ in range(MAX_STREAMS)]
+    for n, stream in enumerate(streams):
+        stream.send(message(("a", b"x")))
+        next(stream.outcomes())
+        if how == "unread":
+            stream.send(*[message((f"{n}", b"x" * 100_000)) for _ in range(50)])
+            until(lambda n=n: sum(item.id == str(n) for item in core.taken) == 50)
+    assert ids(o for r in stub.ScoreStream(iter([message(("b", b"x"))])) for o in r.outcomes) == ["b"]
+    with pytest.raises(grpc.RpcError) as error:
+        list(streams[0].outcomes())
+    assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "stood still" in error.value.details()
+    for stream in streams[1:]:
+        stream.send(message(("c", b"x")), None)
+        assert ids(stream.outcomes())[-1] == "c"
+
+
+def test_a_stream_that_waits_for_its_outcomes_makes_no_room(
+    stub, core: StubCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_service, "STANDSTILL", 1e-9)
+    core.gate.clear()
+    streams = [Sender(stub) for _ in range(MAX_STREAMS)]
+    for stream in streams:
+        stream.send(message(("a", b"x")), None)
+    until(lambda: len(core.taken) == MAX_STREAMS)
+    with pytest.raises(grpc.RpcError) as error:
+        list(stub.ScoreStream(iter([])))
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    core.gate.set()
+    assert [ids(stream.outcomes()) for stream in streams] == [["a"]] * MAX_STREAMS

@@ -31,6 +31,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_DEADLINE: _ClassVar[Reason]
     REASON_OVERLOADED: _ClassVar[Reason]
     REASON_INTERNAL: _ClassVar[Reason]
+    REASON_UNKNOWN_BUNDLE: _ClassVar[Reason]
 LABEL_UNSPECIFIED: Label
 LABEL_AUTHENTIC: Label
 LABEL_SYNTHETIC: Label
@@ -46,6 +47,7 @@ REASON_TOO_SMALL: Reason
 REASON_DEADLINE: Reason
 REASON_OVERLOADED: Reason
 REASON_INTERNAL: Reason
+REASON_UNKNOWN_BUNDLE: Reason
 
 class Image(_message.Message):
     __slots__ = ("id", "data", "bundle", "timeout")

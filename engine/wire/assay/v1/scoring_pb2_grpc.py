@@ -57,10 +57,11 @@ class ScoringServiceServicer:
     def Score(self, request, context):
         """Scores one image.
 
-        Errors: NOT_FOUND (no such bundle), RESOURCE_EXHAUSTED (no room; the trailing metadata
-        `grpc-retry-pushback-ms` says when to ask again), DEADLINE_EXCEEDED (the deadline of the call or of the
-        image passed first), UNAVAILABLE (the server is draining or has lost its last worker). Any other
-        reason for which an image gets no verdict is a Rejection with status OK.
+        Errors: NOT_FOUND (no such bundle), INVALID_ARGUMENT (no such message, or an id that is too long),
+        RESOURCE_EXHAUSTED (no room; the trailing metadata `grpc-retry-pushback-ms` says when to ask again),
+        DEADLINE_EXCEEDED (the deadline of the call or of the image passed first), UNAVAILABLE (the server is
+        draining or has lost its last worker). Any other reason for which an image gets no verdict is a
+        Rejection with status OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,10 +74,12 @@ class ScoringServiceServicer:
         The server reads no further while it has as much of the stream in flight as it allows, or while the
         engine has no room: a stream is slowed down, never turned away. Closing the sending side ends the
         stream after the last outcome. A server that drains answers the images that it has read, then ends the
-        stream with UNAVAILABLE; images without an outcome were not scored and may be sent again.
+        stream with UNAVAILABLE; images without an outcome were not scored and may be sent again. Where all
+        streams that are allowed are open, one that has had nothing in flight for half a minute, or has read no
+        outcome for as long, is ended in the same way to make room for a new one.
 
-        Errors: NOT_FOUND (an image names a bundle that is not served), RESOURCE_EXHAUSTED (too many streams),
-        UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (bytes that are no message, or an id that is too long; the messages before them
+        are answered), RESOURCE_EXHAUSTED (too many streams), UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

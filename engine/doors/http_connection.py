@@ -1,0 +1,165 @@
+"""One connection of the HTTP door, over a socket that does not block.
+
+It is answered or closed within `PATIENCE`, whatever the peer does, and of a request no more than `LONGEST`
+bytes are kept. Requests may be pipelined; each waits for its turn of the loop.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+import socket
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from io import BytesIO
+
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+
+# Bytes of a request line and its headers.
+LONGEST = 16 * 1024
+# Seconds that a connection may take for its next request, and again for taking the answer.
+PATIENCE = 30.0
+# Seconds in which a peer that is sent away may go on sending, so that it gets to read why.
+LINGER = 1.0
+
+_CHUNK = 16 * 1024
+_END = re.compile(rb"\n\r?\n")
+
+log = logging.getLogger(__name__)
+
+
+class Connection:
+    """`ready` is what `/readyz` tells; `answered` is called after each answer."""
+
+    def __init__(self, peer: socket.socket, ready: Callable[[], bool], answered: Callable[[], None]) -> None:
+        self._peer = peer
+        self._ready = ready
+        self._answered = answered
+        self._loop = asyncio.get_running_loop()
+        self._unread = bytearray()
+
+    async def run(self) -> None:
+        """Returns when the connection is closed; a cancelled one says so to a peer that was asking."""
+        with self._peer:
+            try:
+                while await self._exchange():
+                    self._answered()
+                    await asyncio.sleep(0)
+                await self._linger()
+            except asyncio.CancelledError:
+                if self._unread:
+                    with contextlib.suppress(OSError):
+                        self._peer.send(_error(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections"))
+            except OSError:  # the peer is gone, or takes nothing
+                pass
+            except Exception:
+                log.exception("HTTP: a request failed")
+
+    async def _exchange(self) -> bool:
+        """Answers one request -> whether another may follow."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                head = await self._head()
+        except TimeoutError:
+            late = _error(HTTPStatus.REQUEST_TIMEOUT, "the request took too long")
+            await self._send(late if self._unread else b"")
+            return False
+        if head is None:
+            if len(self._unread) > LONGEST:
+                line = b"\n" in self._unread
+                status = (
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if line else HTTPStatus.REQUEST_URI_TOO_LONG
+                )
+                await self._send(_error(status, f"a request may have {LONGEST} bytes"))
+            return False
+        request = Request(head, self._ready)
+        await self._send(request.answer)
+        return not request.close_connection
+
+    async def _head(self) -> bytes | None:
+        """A request up to its empty line; None where there is no further one, or it is too long."""
+        looked = 0
+        while not (end := _END.search(self._unread, looked)):
+            looked = max(0, len(self._unread) - 2)
+            if len(self._unread) > LONGEST or not (data := await self._loop.sock_recv(self._peer, _CHUNK)):
+                return None
+            self._unread += data
+        head = bytes(self._unread[: end.end()])
+        del self._unread[: end.end()]
+        return head
+
+    async def _send(self, answer: bytes) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self._loop.sock_sendall(self._peer, answer)
+
+    async def _linger(self) -> None:
+        """Closing over unread bytes would reset the connection, and what was answered could be lost."""
+        self._peer.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                while await self._loop.sock_recv(self._peer, _CHUNK):
+                    await asyncio.sleep(0)
+
+
+class Request(BaseHTTPRequestHandler):
+    """A request whose bytes are there, with its `answer`; `close_connection` says whether it was the last."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, head: bytes, ready: Callable[[], bool]) -> None:
+        self._ready = ready
+        self.rfile = BytesIO(head)
+        self.wfile = BytesIO()
+        self.close_connection = True
+        self.handle_one_request()
+        self.answer = self.wfile.getvalue()
+
+    def do_GET(self) -> None:
+        match self.path.partition("?")[0]:
+            case "/livez":
+                self._text(HTTPStatus.OK, "alive\n")
+            case "/readyz":
+                if self._ready():
+                    self._text(HTTPStatus.OK, "ready\n")
+                else:
+                    self._text(HTTPStatus.SERVICE_UNAVAILABLE, "not ready\n")
+            case "/metrics":
+                try:
+                    encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+                except (TypeError, ValueError):  # it trips over versions that are none
+                    encode, content_type = choose_encoder("")
+                self._reply(HTTPStatus.OK, content_type, encode(REGISTRY))
+            case _:
+                self._text(HTTPStatus.NOT_FOUND, "there are /livez, /readyz and /metrics\n")
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def handle_expect_100(self) -> bool:
+        return True  # a body is not read, so none is asked for
+
+    def _text(self, status: HTTPStatus, text: str) -> None:
+        self._reply(status, "text/plain; charset=utf-8", text.encode())
+
+    def _reply(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.send_header("Connection", "close")  # what follows is a body, and no request
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        log.debug(format, *args)
+
+
+def _error(status: HTTPStatus, text: str) -> bytes:
+    body = f"{text}\n"
+    return (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+    ).encode()
