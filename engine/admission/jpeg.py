@@ -81,11 +81,7 @@ def _next_marker(data: bytes | memoryview, position: int) -> tuple[int, int]:
     """
     match = _MARKER.search(data, position)
     if match is None:
-        if data[position] == 0xFF:  # only fill bytes are left
-            raise IndexError(position)
-        raise Refused(
-            Reason.UNDECODABLE, f"The JPEG has no marker from byte {position} on, where one belongs.", at=position
-        )
+        raise IndexError(position)
     return match[1][0], match.end()
 
 

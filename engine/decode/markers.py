@@ -24,7 +24,7 @@ _TRANSFORMS = {3: (1, 0), 4: (2, 0)}  # of Adobe's segment, by components; the f
 
 
 class Piece(NamedTuple):
-    """A segment, from the code behind its marker's 0xFF on; or, with code 0, the bytes between two segments."""
+    """A segment, from the code behind its marker's 0xFF on; or, with code 0, the bytes between segments."""
 
     code: int
     content: bytes | memoryview

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin
+from PIL import JpegImagePlugin
 
 from assay.engine.admission import Header
 from assay.engine.decode.markers import END, FRAMES, SCAN, Piece, joined
@@ -55,7 +55,7 @@ def decode(
 
 
 def _strips(data: bytes, header: Header) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-    """Rows of an image and their pixels: all at once, Pillow's conversion would hold the image three times."""
+    """Rows of an image and their pixels; all at once, Pillow's conversion would hold three images."""
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
             if image.size != (header.width, header.height):
@@ -106,7 +106,9 @@ def _check_restarts(found: list[Piece]) -> None:
             count = 0
             for count, match in enumerate(_RESTART.finditer(content), 1):
                 if count > expected or match[1][0] & 7 != (count - 1) & 7:
-                    raise DamagedError(f"restart marker {count} of {expected} is not the one that belongs there")
+                    raise DamagedError(
+                        f"restart marker {count} of {expected} is not the one that belongs there"
+                    )
             if count < expected:
                 raise DamagedError(f"{count} restart markers instead of {expected}")
 
