@@ -14,7 +14,7 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _SCAN, _END = 0xDA, 0xD9
 _ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}  # markers without a length: restarts, SOI, TEM
 
-_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # fill bytes may precede a marker's code
+_MARKER = re.compile(rb"\xff([^\x00\xff])")  # fill bytes may precede a marker, and stray bytes do
 _AFTER_ENTROPY_CODED_DATA = re.compile(rb"\xff+[^\xff\x00\xd0-\xd7]", re.DOTALL)
 _LOOKS_LIKE_A_SCAN = re.compile(rb"\xff\xda")
 
@@ -75,14 +75,13 @@ def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, 
 
 
 def _next_marker(data: bytes | memoryview, position: int) -> tuple[int, int]:
-    """The code of the marker that starts at `position`, and where what follows it starts."""
-    match = _MARKER.match(data, position)
+    """The code of the first marker from `position` on, and where what follows it starts.
+
+    Cameras write stray bytes between segments, which decoders skip; how many are too many is for them to say.
+    """
+    match = _MARKER.search(data, position)
     if match is None:
-        if data[position] == 0xFF:  # only fill bytes are left
-            raise IndexError(position)
-        raise Refused(
-            Reason.UNDECODABLE, f"The JPEG has no marker at byte {position}, where one belongs.", at=position
-        )
+        raise IndexError(position)
     return match[1][0], match.end()
 
 
