@@ -1,4 +1,4 @@
-"""PNG, WebP, GIF, BMP, AVIF and HEIC by Pillow.
+"""PNG, WebP, GIF, AVIF and HEIC by Pillow.
 
 The file is opened by the plugin of the format that admission found, never by another, and none of Pillow's
 process-wide settings is changed: the limit on pixels is admission's, and truncated files raise.
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
     Image,
     PngImagePlugin,
@@ -40,7 +39,6 @@ _OPEN: dict[str, Callable[[Any], Image.Image]] = {
     "png": PngImagePlugin.PngImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
     "gif": GifImagePlugin.GifImageFile,
-    "bmp": BmpImagePlugin.BmpImageFile,
     "avif": AvifImagePlugin.AvifImageFile,
     "heic": _heif,
 }

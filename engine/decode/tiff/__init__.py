@@ -15,7 +15,7 @@ from assay.engine.decode.tiff import embedded
 from assay.engine.decode.tiff import layout as tags
 from assay.engine.decode.tiff.colours import rgb
 from assay.engine.decode.tiff.layout import Layout
-from assay.engine.decode.tiff.parts import parts
+from assay.engine.decode.tiff.parts import unpacked
 from assay.engine.outcome import Reason, Refused
 
 
@@ -50,7 +50,7 @@ def decode(data: bytes | memoryview, header: Header) -> NDArray[np.uint8]:
 
 def _decode(data: bytes | memoryview, layout: Layout, header: Header, pixels: NDArray[np.uint8]) -> None:
     at_once = max(1, STRIP // layout.part_width)
-    for place, planes in parts(data, layout, header):
+    for place, planes in unpacked(data, layout, header):
         row, column = divmod(place, layout.across)
         top, left = row * layout.part_height, column * layout.part_width
         rows = layout.rows(place)

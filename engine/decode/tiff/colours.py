@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from assay.engine.decode.samples import eight_bits, unpacked
 from assay.engine.decode.tiff import layout as tags
 from assay.engine.decode.tiff.layout import Layout
 
@@ -33,41 +34,24 @@ def _samples(raw: NDArray[np.uint8], layout: Layout) -> Samples:
     elif layout.bits == 16:
         values = np.ascontiguousarray(raw).view(f"{layout.order}u2").astype(np.uint16)
     else:
-        values = _unpacked(raw, layout.bits, layout.part_width * count)
+        values = unpacked(raw, layout.bits, layout.part_width * count)
     values = values.reshape(len(raw), layout.part_width, count)
     return np.add.accumulate(values, axis=1, dtype=values.dtype) if layout.predicted else values
-
-
-def _unpacked(raw: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint16]:
-    """The first `count` samples of each row, `bits` wide, which lie side by side from the highest bit on."""
-    each = np.unpackbits(raw, axis=1)[:, : count * bits].reshape(len(raw), count, bits)
-    values = np.zeros((len(raw), count), np.uint16)
-    for bit in range(bits):
-        values = values << 1 | each[..., bit]
-    return values
 
 
 def _eight_bits(colours: Samples, layout: Layout) -> NDArray[np.uint8]:
     if layout.palette is not None:
         return layout.palette[colours[..., 0]]
     grey = layout.colours == 1
-    eight = _grey(colours, layout.bits) if grey else _scaled(colours, layout.bits)
+    eight = eight_bits(colours, layout.bits) if grey else _scaled(colours, layout.bits)
     if layout.photometric == tags.WHITE_IS_ZERO:
         eight = 255 - eight
     return np.repeat(eight, 3, axis=2) if grey else eight
 
 
-def _grey(values: Samples, bits: int) -> NDArray[np.uint8]:
-    """Grey of 0 to 255, rounded: of 16 bits it is divided by 257."""
-    white = (1 << bits) - 1
-    if bits == 8:
-        return values.astype(np.uint8)
-    return ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
-
-
 def _scaled(values: Samples, bits: int) -> NDArray[np.uint8]:
     """Colour keeps its highest 8 bits, where it has as many."""
-    return (values >> (bits - 8)).astype(np.uint8) if bits >= 8 else _grey(values, bits)
+    return (values >> (bits - 8)).astype(np.uint8) if bits >= 8 else eight_bits(values, bits)
 
 
 def _unmultiplied(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -40,7 +40,7 @@ class Part(Protocol):
         ...
 
 
-def parts(data: bytes | memoryview, layout: Layout, header: Header) -> Iterator[tuple[int, list[Part]]]:
+def unpacked(data: bytes | memoryview, layout: Layout, header: Header) -> Iterator[tuple[int, list[Part]]]:
     """The number of every place with its part in each plane that is used, in the order of the file.
 
     Raises:
@@ -68,9 +68,9 @@ def parts(data: bytes | memoryview, layout: Layout, header: Header) -> Iterator[
         short = [place for place in places if layout.rows(place) != layout.rows(start)]
         for group in (places[: len(places) - len(short)], short):
             numbers = [plane * layout.places + place for place in group for plane in range(planes)]
-            unpacked = _by_libtiff(data, layout, numbers) if group else []
+            found = _by_libtiff(data, layout, numbers) if group else []
             for turn, place in enumerate(group):
-                yield place, unpacked[turn * planes : (turn + 1) * planes]
+                yield place, found[turn * planes : (turn + 1) * planes]
 
 
 def packed(data: bytes | memoryview, layout: Layout, number: int) -> bytes | memoryview:
