@@ -5,7 +5,7 @@ Pillow reads 4 and 8 bits with a palette of black and white as if they were 1 bi
 
 import struct
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,7 @@ def _decode(data: memoryview, header: Header) -> NDArray[np.uint8]:
 
 def _rows(
     data: memoryview, start: int, width: int, height: int, bits: int, compression: int
-) -> Iterator[tuple[int, NDArray[np.generic]]]:
+) -> Iterator[tuple[int, NDArray[Any]]]:
     """The stored pixels of some rows at a time, with the number of the first, in the order of the file."""
     at_once = max(1, STRIP // width)
     if compression in (_RLE8, _RLE4):
@@ -125,7 +125,7 @@ def _palette(data: memoryview, at: int, bits: int, colours: int, entry: int, sta
     return table
 
 
-def _masked(values: NDArray[np.generic], mask: int) -> NDArray[np.uint8] | int:
+def _masked(values: NDArray[Any], mask: int) -> NDArray[np.uint8] | int:
     if mask == 0:
         return 0
     shift = (mask & -mask).bit_length() - 1
