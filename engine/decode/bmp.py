@@ -39,6 +39,8 @@ def decode(data: bytes | memoryview, header: Header) -> NDArray[np.uint8]:
             height=header.height,
             bytes=len(data),
         ) from None
+    except ValueError as error:  # NumPy, for headers that contradict themselves
+        _undecodable(f"contradicts itself ({error})", header)
 
 
 def _decode(data: memoryview, header: Header) -> NDArray[np.uint8]:
