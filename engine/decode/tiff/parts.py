@@ -53,8 +53,8 @@ def unpacked(data: bytes | memoryview, layout: Layout, header: Header) -> Iterat
             yield place, [one(data, layout, plane * layout.places + place) for plane in range(planes)]
         return
     size = layout.row_bytes * layout.part_height * planes
-    packed = sum(layout.sizes) if layout.places == 1 else 0
-    if 2 * size + packed + header.decoded_bytes > header.peak_bytes + _SLACK:
+    # libtiff's buffer and the image it is copied to, then that image and the result
+    if max(2 * size, size + header.decoded_bytes) > header.peak_bytes + _SLACK:
         raise Refused(
             Reason.TOO_MANY_PIXELS,
             f"The TIFF's strips or tiles unpack to {size} bytes each, more than there is room for at once.",
