@@ -5,7 +5,9 @@ none can touch another.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +31,31 @@ def environment(device: int, current: Mapping[str, str]) -> dict[str, str]:
             )
         visible = names[device]
     return {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+_COUNT = """
+import ctypes
+cuda, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
+print(-1 if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) else count.value)
+"""
+
+
+def check_devices(devices: Sequence[int]) -> None:
+    """Raises SetupError where a GPU is named that this machine has not. A process of its own asks, because
+    whoever initialises CUDA keeps the devices open."""
+    if not devices:
+        return
+    asked = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _COUNT], capture_output=True, text=True, check=False
+    )
+    count = int(asked.stdout) if asked.returncode == 0 else -1
+    if count < 0:
+        raise SetupError(
+            "setting 'devices': no GPU can be used, because an NVIDIA driver is missing here or finds none; "
+            "leave `devices` out to run on CPU cores"
+        )
+    if missing := [device for device in devices if device >= count]:
+        raise SetupError(f"setting 'devices': there is no GPU {missing[0]}; {count} are seen, counted from 0")
 
 
 class Gpu:
