@@ -26,8 +26,9 @@ from assay.engine.doors.files import find_files, one_file, read_file, scan
 from assay.engine.errors import AssayError, EngineFault, SetupError
 from assay.engine.outcome import Refused
 from assay.engine.printable import printable
+from assay.engine.quiet import keep_in_cache, keep_offline
 from assay.engine.settings import Settings
-from assay.engine.streams import flush_output, need_files, open_closed, refusal, say, show_any_text
+from assay.engine.streams import allow_files, flush_output, open_closed, refusal, say, show_any_text
 from assay.engine.versions import versions
 
 app = typer.Typer(
@@ -241,7 +242,8 @@ def engine_settings(
 ) -> Settings:
     """The engine's settings: options, then the environment, then the settings file.
 
-    Raises SetupError where one of them is wrong, names a GPU that is not there, or more workers than may run.
+    There are fewer workers where the system grants too few open files. Raises SetupError where one of them is
+    wrong or names a GPU that is not there.
     """
     settings = load(
         Settings,
@@ -253,8 +255,13 @@ def engine_settings(
         executor=executor,
     )
     check_devices(settings.devices)
-    need_files(len(settings.devices) or settings.workers)
-    return settings
+    wanted = len(settings.devices) or settings.workers
+    allowed = allow_files(wanted)
+    if allowed == wanted:
+        return settings
+    say(f"assay: warning: {allowed} of {wanted} workers run, for want of open files; see `ulimit -n`")
+    fewer = {"devices": settings.devices[:allowed]} if settings.devices else {"workers": allowed}
+    return settings.model_copy(update=fewer)
 
 
 def _of_doors() -> Sequence[type[BaseModel]]:
@@ -327,6 +334,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that is not a defect ends it with one sentence."""
     report.OUTPUT_CLOSED = "stdout" in open_closed()
     show_any_text()
+    keep_offline()
+    keep_in_cache()
     try:
         try:
             app(args=arguments, prog_name="assay")

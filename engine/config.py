@@ -76,8 +76,8 @@ def read_config(file: Path | None) -> Config:
     for name in TABLES:
         if not isinstance(values.get(name, {}), Mapping):
             raise SetupError(
-                f"setting {name!r} (settings file {file}) is a table: write [{name}] on a line of its own and "
-                f"its settings below, not {_shown(values[name])}"
+                f"setting {name!r} (settings file {file}) is a table: write [{name}] on a line of its own "
+                f"and its settings below, not {_shown(values[name])}"
             )
     return Config(file, values)
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from assay.engine.errors import EngineFault, SetupError
+from assay.engine.quiet import keep_in_cache
 
 
 def environment(device: int, current: Mapping[str, str]) -> dict[str, str]:
@@ -67,6 +68,7 @@ class Gpu:
     """
 
     def __init__(self) -> None:
+        keep_in_cache()
         try:
             import cupy
         except ImportError:

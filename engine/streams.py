@@ -57,22 +57,24 @@ def flush_output() -> None:
         raise
 
 
-def need_files(workers: int) -> None:
-    """Let this process open as many files at a time as `workers` take: six each, with their shared memory.
+def allow_files(workers: int) -> int:
+    """Let this process open as many files at a time as `workers` take, eight each while they start with their
+    shared memory -> how many workers may run, fewer where the system grants less.
 
     Raises:
-        SetupError: the system does not grant as many.
+        SetupError: not even one may.
     """
-    need = 8 + 6 * workers
+    need = 8 + 8 * workers
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= need:
-        return
-    if hard != resource.RLIM_INFINITY and hard < need:
+        return workers
+    most = need if hard == resource.RLIM_INFINITY else min(need, hard)
+    if most < 16:
         raise SetupError(
-            f"{workers} workers need {need} open files, of which this process may have {hard}; raise `ulimit "
-            "-n`, or take fewer workers"
+            f"this process may open {hard} files at a time, a worker takes 16; raise `ulimit -n`"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return (most - 8) // 8
 
 
 def refusal(error: OSError) -> str:
