@@ -78,10 +78,13 @@ class Gpu:
             cupy.cuda.Device(0).use()
             name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            version = cupy.cuda.get_local_runtime_version()
+            try:
+                needed = f" for CUDA {cupy.cuda.get_local_runtime_version() // 1000} or later"
+            except RuntimeError:  # CUDA's own libraries are not found either
+                needed = ""
             raise EngineFault(
-                f"the GPU cannot be used ({error}); it needs an NVIDIA driver for CUDA {version // 1000} or "
-                "later, and `nvidia-smi` must list it"
+                f"the GPU cannot be used ({error}); it needs an NVIDIA driver{needed}, and `nvidia-smi` must "
+                "list it"
             ) from None
         self.name: str = name
         self._decoding = cupy.cuda.Stream(non_blocking=True)
