@@ -1,40 +1,46 @@
 """The one command line. Outcomes go to standard output, everything else to standard error.
 
 Exit codes: 0 every file got an outcome; 2 a wrong option, path, bundle, address or broker (one sentence says
-which); 1 the engine lost its last worker.
+which); 1 the engine lost its last worker, or nobody reads its output on.
 """
 
 import importlib
 import json
 import logging
-import sys
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Literal
 
 import typer
+from pydantic import BaseModel
 
 from assay.engine import report
 from assay.engine.bundle import DEFAULT, find, shipped
 from assay.engine.commands import commands
+from assay.engine.config import Config, load, read_config, unknown_variables
 from assay.engine.core import Core
-from assay.engine.doors.files import find_files, read_file, scan
+from assay.engine.device import check_devices
+from assay.engine.doors.files import find_files, one_file, read_file, scan
 from assay.engine.errors import AssayError, EngineFault, SetupError
 from assay.engine.outcome import Refused
-from assay.engine.settings import Settings, load, read_config
+from assay.engine.printable import printable
+from assay.engine.quiet import keep_in_cache, keep_offline
+from assay.engine.settings import Settings
+from assay.engine.streams import allow_files, flush_output, open_closed, refusal, say, show_any_text
+from assay.engine.versions import versions
 
 app = typer.Typer(
-    help="Tell camera photographs from AI-synthesised images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DOORS = ("grpc", "http", "kafka", "serve")
-"""Tables of the settings file that are not the engine's."""
+OPENING = {"grpc": "ASSAY_GRPC_ADDRESS", "http": "ASSAY_HTTP_ADDRESS", "kafka": "ASSAY_KAFKA_BROKERS"}
+"""The variable that opens a door without an option or a table of the settings file."""
 
-Config = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Worker processes, by default one a core; 0: none."),
@@ -61,6 +67,30 @@ Unmeasured = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what the engine does.")]
 
 
+def show_versions(wanted: bool) -> None:
+    if wanted:
+        for name, number in versions():
+            print(f"{name:<14} {number}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_any_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the versions that matter.", callback=show_versions, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Tell camera photographs from AI-synthesised images."""
+    if any(unknown_variables(Settings)):  # the doors take time to load
+        for variable, nearest in unknown_variables(Settings, *_of_doors()):
+            say(
+                f"assay: warning: the environment variable {variable} is no setting; the nearest is {nearest}"
+            )
+
+
 @app.command("scan")
 def scan_command(
     paths: Annotated[list[Path], typer.Argument(help="Files, and folders with all that is below them.")],
@@ -75,27 +105,29 @@ def scan_command(
     executor: Executor = None,
     precision: Precision = None,
     allow_unmeasured: Unmeasured = None,
-    config: Config = None,
+    config: ConfigFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Score files and folders: one line for each regular file, a verdict or why there is none."""
     start_log(logging.INFO if verbose else logging.WARNING)
-    written = {out.resolve() for out in (csv, page) if out}  # it may lie in a folder that is scanned
-
-    def files() -> Iterator[Path]:
-        return (path for path in find_files(paths) if not written or path.resolve() not in written)
-
-    total = sum(1 for _ in files())
-    settings = engine_settings(config, workers, precision, allow_unmeasured, _numbers(devices), executor)
+    settings = engine_settings(read_config(config), workers, precision, allow_unmeasured, devices, executor)
+    chosen = find(bundle)
     with report.writer(as_json, csv, page) as write:
-        core = Core([find(bundle)], settings)
+        written = {os.path.realpath(out) for out in (csv, page) if out}  # it may lie in a scanned folder
+
+        def files(passed_over: Callable[[str], object]) -> Iterator[Path]:
+            found = find_files(paths, passed_over)
+            return (path for path in found if not written or os.path.realpath(path) not in written)
+
+        total = sum(1 for _ in files(lambda _: None))
+        core = Core([chosen], settings)
         try:
             start = perf_counter()
             tally = report.Tally()
-            for path, outcome in report.with_progress(scan(core, files()), total):
+            for path, outcome in report.with_progress(scan(core, files(say)), total):
                 write(path, outcome)
                 tally.add(outcome)
-            print(tally.summary(perf_counter() - start), file=sys.stderr)
+            say(tally.summary(perf_counter() - start))
         finally:
             core.stop(0.0)
 
@@ -109,23 +141,23 @@ def explain_command(
     ] = DEFAULT,
     precision: Precision = None,
     allow_unmeasured: Unmeasured = None,
-    config: Config = None,
+    config: ConfigFile = None,
 ) -> None:
     """Draw what the verdict on one image rests on; prints the line that `assay scan` prints."""
     from assay.engine.explain import explain
 
     start_log(logging.WARNING)
-    settings = engine_settings(config, 0, precision, allow_unmeasured, devices=())
-    if not image.is_file():
-        raise SetupError(f"{image} is no file" if image.exists() else f"{image} does not exist")
+    settings = engine_settings(read_config(config), 0, precision, allow_unmeasured, devices=())
+    one_file(image)
+    report.check_picture(out)
     try:
         verdict, page = explain(image.name, read_file(image, settings.limits), find(bundle), settings)
     except Refused as refused:
         raise SetupError(f"{image} gets no verdict ({refused.reason.value}): {refused.detail}") from None
     try:
         page.save(out)
-    except (OSError, ValueError) as error:  # ValueError: the suffix names no format
-        raise SetupError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise SetupError(f"{out} cannot be written: {error.strerror or error}") from None
     with report.writer(False, None) as write:
         write(image, verdict)
 
@@ -150,7 +182,7 @@ def serve_command(
     executor: Executor = None,
     precision: Precision = None,
     allow_unmeasured: Unmeasured = None,
-    config: Config = None,
+    config: ConfigFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Serve gRPC and Kafka over one engine, until SIGTERM."""
@@ -161,23 +193,22 @@ def serve_command(
     from assay.engine.serve import ServeSettings, check_addresses, serve
 
     start_log(logging.DEBUG if verbose else logging.INFO)
-    tables = read_config(config)
+    file = read_config(config)
     topics = {"input": input_topic, "output": output_topic, "rejects": rejects_topic, "group": group}
     wanted = {"grpc": grpc, "http": http, "kafka": kafka}
-    doors = {name for name, address in wanted.items() if address or tables.get(name)}
+    doors = {name for name, address in wanted.items() if address is not None or name in file.values}
+    doors |= {name for name, variable in OPENING.items() if variable in os.environ}
     if not doors & {"grpc", "kafka"}:
         raise SetupError(
             "nothing to serve: give --grpc HOST:PORT, --kafka BROKERS, or a settings file with one"
         )
     if "kafka" not in doors and any(topics.values()):
         raise SetupError("--in, --out, --rejects and --group belong to --kafka BROKERS")
-    grpc_settings = load(GrpcSettings, tables.get("grpc", {}), address=grpc) if "grpc" in doors else None
-    http_settings = load(HttpSettings, tables.get("http", {}), address=http) if "http" in doors else None
-    serve_settings = load(ServeSettings, tables.get("serve", {}))
-    kafka_settings = (
-        load(KafkaSettings, tables.get("kafka", {}), brokers=kafka, **topics) if "kafka" in doors else None
-    )
-    settings = engine_settings(config, workers, precision, allow_unmeasured, _numbers(devices), executor)
+    grpc_settings = load(GrpcSettings, file, "grpc", address=grpc) if "grpc" in doors else None
+    http_settings = load(HttpSettings, file, "http", address=http) if "http" in doors else None
+    serve_settings = load(ServeSettings, file, "serve")
+    kafka_settings = load(KafkaSettings, file, "kafka", brokers=kafka, **topics) if "kafka" in doors else None
+    settings = engine_settings(file, workers, precision, allow_unmeasured, devices, executor)
     check_addresses(grpc_settings, http_settings)
     core = Core([find(name) for name in bundle or [DEFAULT]], settings)
     with gpu_metrics(settings.devices):
@@ -202,39 +233,58 @@ def bundles_command(
 
 
 def engine_settings(
-    config: Path | None,
+    config: Config,
     workers: int | None,
     precision: str | None,
     allow_unmeasured: bool | None,
-    devices: Sequence[int] | None = None,
+    devices: str | Sequence[int] | None = None,
     executor: str | None = None,
 ) -> Settings:
-    """The engine's settings: options, then the environment, then the settings file."""
-    table = {name: value for name, value in read_config(config).items() if name not in DOORS}
-    return load(
+    """The engine's settings: options, then the environment, then the settings file.
+
+    There are fewer workers where the system grants too few open files. Raises SetupError where one of them is
+    wrong or names a GPU that is not there.
+    """
+    settings = load(
         Settings,
-        table,
+        config,
         workers=workers,
         precision=precision,
         allow_unmeasured=allow_unmeasured,
-        devices=devices,
+        devices=() if devices == "" else devices,
         executor=executor,
     )
+    check_devices(settings.devices)
+    wanted = len(settings.devices) or settings.workers
+    allowed = allow_files(wanted)
+    if allowed == wanted:
+        return settings
+    say(f"assay: warning: {allowed} of {wanted} workers run, for want of open files; see `ulimit -n`")
+    fewer = {"devices": settings.devices[:allowed]} if settings.devices else {"workers": allowed}
+    return settings.model_copy(update=fewer)
 
 
-def _numbers(devices: str | None) -> list[int] | None:
-    """The numbers in a list such as "0,1"; none in an empty one."""
-    if devices is None:
-        return None
-    try:
-        return [int(number) for number in devices.split(",")] if devices.strip() else []
-    except ValueError:
-        raise SetupError(f"--devices takes numbers of GPUs, such as 0,1, not {devices!r}") from None
+def _of_doors() -> Sequence[type[BaseModel]]:
+    from assay.engine.doors.grpc import GrpcSettings
+    from assay.engine.doors.http import HttpSettings
+    from assay.engine.doors.kafka import KafkaSettings
+    from assay.engine.serve import ServeSettings
+
+    return GrpcSettings, HttpSettings, KafkaSettings, ServeSettings
+
+
+class _Lines(logging.Formatter):
+    """A record is one line, whatever names it has; a defect's traceback follows as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return printable(super().formatMessage(record))
 
 
 def start_log(level: int) -> None:
     """Log to standard error."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("kafka").setLevel(max(level, logging.WARNING))
 
 
@@ -282,8 +332,18 @@ _elsewhere("data", "assay.trainers.data.cli:build", "data,train", "Build the sma
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that is not a defect ends it with one sentence."""
+    report.OUTPUT_CLOSED = "stdout" in open_closed()
+    show_any_text()
+    keep_offline()
+    keep_in_cache()
     try:
-        app(args=arguments, prog_name="assay")
+        try:
+            app(args=arguments, prog_name="assay")
+        finally:
+            flush_output()
     except AssayError as error:
-        print(f"assay: {error}", file=sys.stderr)
+        say(f"assay: {error}")
         raise SystemExit(1 if isinstance(error, EngineFault) else 2) from None
+    except OSError as error:
+        say(f"assay: {refusal(error)}")
+        raise SystemExit(2) from None

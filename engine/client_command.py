@@ -1,6 +1,5 @@
 """`assay client PATH...`: what `assay scan` does, on a server."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,10 @@ import typer
 
 from assay.engine import report
 from assay.engine.client import MAX_IMAGE, Client
-from assay.engine.doors.files import find_files
-from assay.engine.outcome import Reason, Rejection
+from assay.engine.doors.files import find_files, read_file
+from assay.engine.outcome import Refused
+from assay.engine.settings import Limits
+from assay.engine.streams import say
 
 # Files are at hand, so that several in a message delay none and cost less.
 FILES_PER_MESSAGE = 8
@@ -35,7 +36,7 @@ def client_command(
         for path, outcome in report.with_progress(_scored(client, paths), total):
             write(path, outcome)
             tally.add(outcome)
-        print(tally.summary(perf_counter() - start), file=sys.stderr)
+        say(tally.summary(perf_counter() - start))
 
 
 def _scored(client: Client, paths: list[Path]) -> Iterator[report.Scored]:
@@ -43,13 +44,11 @@ def _scored(client: Client, paths: list[Path]) -> Iterator[report.Scored]:
     unread: list[report.Scored] = []
 
     def images() -> Iterator[tuple[str, bytes]]:
-        for number, path in enumerate(find_files(paths)):
+        for number, path in enumerate(find_files(paths, say)):
             try:
-                with path.open("rb") as file:
-                    data = file.read(MAX_IMAGE + 1)
-            except OSError as error:
-                detail = f"The file cannot be read: {error.strerror}."
-                unread.append((path, Rejection(str(path), Reason.UNDECODABLE, detail)))
+                data = read_file(path, Limits(max_bytes=MAX_IMAGE))
+            except Refused as refused:
+                unread.append((path, refused.rejection(str(path))))
                 continue
             # A path need not be UTF-8, as an id must.
             on_the_way[str(number)] = path

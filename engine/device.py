@@ -5,11 +5,14 @@ none can touch another.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from assay.engine.errors import EngineFault, SetupError
+from assay.engine.quiet import keep_in_cache
 
 
 def environment(device: int, current: Mapping[str, str]) -> dict[str, str]:
@@ -31,6 +34,31 @@ def environment(device: int, current: Mapping[str, str]) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
+_COUNT = """
+import ctypes
+cuda, count = ctypes.CDLL("libcuda.so.1"), ctypes.c_int()
+print(-1 if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) else count.value)
+"""
+
+
+def check_devices(devices: Sequence[int]) -> None:
+    """Raises SetupError where a GPU is named that this machine has not. A process of its own asks, because
+    whoever initialises CUDA keeps the devices open."""
+    if not devices:
+        return
+    asked = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _COUNT], capture_output=True, text=True, check=False
+    )
+    count = int(asked.stdout) if asked.returncode == 0 else -1
+    if count < 0:
+        raise SetupError(
+            "setting 'devices': no GPU can be used, because an NVIDIA driver is missing here or finds none; "
+            "leave `devices` out to run on CPU cores"
+        )
+    if missing := [device for device in devices if device >= count]:
+        raise SetupError(f"setting 'devices': there is no GPU {missing[0]}; {count} are seen, counted from 0")
+
+
 class Gpu:
     """The first GPU that this process sees, with a stream for decoding and one for all that follows.
 
@@ -40,6 +68,7 @@ class Gpu:
     """
 
     def __init__(self) -> None:
+        keep_in_cache()
         try:
             import cupy
         except ImportError:
@@ -49,10 +78,13 @@ class Gpu:
             cupy.cuda.Device(0).use()
             name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            version = cupy.cuda.get_local_runtime_version()
+            try:
+                needed = f" for CUDA {cupy.cuda.get_local_runtime_version() // 1000} or later"
+            except RuntimeError:  # CUDA's own libraries are not found either
+                needed = ""
             raise EngineFault(
-                f"the GPU cannot be used ({error}); it needs an NVIDIA driver for CUDA {version // 1000} or "
-                "later, and `nvidia-smi` must list it"
+                f"the GPU cannot be used ({error}); it needs an NVIDIA driver{needed}, and `nvidia-smi` must "
+                "list it"
             ) from None
         self.name: str = name
         self._decoding = cupy.cuda.Stream(non_blocking=True)

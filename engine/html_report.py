@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, JpegImagePlugin
 
@@ -22,7 +22,11 @@ from assay.engine.admission import Header, admit
 from assay.engine.decode import make_decoder
 from assay.engine.outcome import Label, Outcome, Refused, Verdict
 from assay.engine.picture import Picture, orientation_of, small_and_turned
+from assay.engine.printable import printable
 from assay.engine.settings import Limits
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 THUMBNAILS, SIDE = 2000, 240
 """How many files get a thumbnail, so that a browser can still show the page; its longer side in pixels."""
@@ -70,7 +74,7 @@ body:has(#uncertain:not(:checked)) .uncertain, body:has(#rejected:not(:checked))
 class HtmlReport:
     """Writes the cards of a page to `stream`, and at last its summary."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: "SupportsWrite[str]") -> None:
         self._stream = stream
         self._counts: Counter[str] = Counter()
         self._bundles: set[str] = set()
@@ -116,7 +120,7 @@ class HtmlReport:
 
 
 @contextmanager
-def html_report(stream: TextIO) -> Iterator[HtmlReport]:
+def html_report(stream: "SupportsWrite[str]") -> Iterator[HtmlReport]:
     """A report that begins and ends a page on `stream`."""
     stream.write(_HEAD)
     report = HtmlReport(stream)
@@ -187,5 +191,5 @@ def _verdict(path: Path, verdict: Verdict, picture: bytes | None) -> str:
 
 
 def _text(words: object) -> str:
-    """Words as HTML; of a file name that is no text, what can be shown."""
-    return html.escape(str(words).encode("utf-8", "replace").decode())
+    """Words as one line of HTML."""
+    return html.escape(printable(words))

@@ -1,15 +1,19 @@
-"""How `assay scan` shows outcomes: text, JSON lines, CSV or HTML, with progress and a summary beside."""
+"""How `assay scan` shows outcomes: text, JSON lines, CSV or HTML, with progress and a summary beside.
+
+Text, CSV and HTML are for people: names are printable there and cannot forge a line. JSON has them exactly.
+"""
 
 import csv
-import io
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol
 
+from PIL import Image
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,9 +27,19 @@ from rich.progress import (
 from assay.engine.errors import SetupError
 from assay.engine.html_report import html_report
 from assay.engine.outcome import Outcome, Verdict
+from assay.engine.printable import printable
+from assay.engine.streams import say
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+OUTPUT_CLOSED = False
+"""Whether standard output was closed when the command line started."""
 
 Scored = tuple[Path, Outcome]
 CSV_COLUMNS = ("path", "label", "probability", "bundle", "version", "rejected", "detail")
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What begins a formula in a spreadsheet; the last four in East Asian ones."""
 
 
 class Writer(Protocol):
@@ -34,19 +48,20 @@ class Writer(Protocol):
     def __call__(self, path: Path, outcome: Outcome) -> None: ...
 
 
-def text_writer(stream: TextIO) -> Writer:
+def text_writer(stream: "SupportsWrite[str]") -> Writer:
     """One line a file: label or reason, probability, path."""
 
     def write(path: Path, outcome: Outcome) -> None:
         if isinstance(outcome, Verdict):
-            print(f"{outcome.label:<18} {outcome.probability:6.3f}  {path}", file=stream)
+            print(f"{outcome.label:<18} {outcome.probability:6.3f}  {printable(path)}", file=stream)
         else:
-            print(f"{outcome.reason:<18} {'':6}  {path}: {outcome.detail}", file=stream)
+            why = printable(f"{path}: {outcome.detail}")
+            print(f"{outcome.reason:<18} {'':6}  {why}", file=stream)
 
     return write
 
 
-def json_writer(stream: TextIO) -> Writer:
+def json_writer(stream: "SupportsWrite[str]") -> Writer:
     """One JSON object a line: the path and `outcome.to_dict()`."""
 
     def write(path: Path, outcome: Outcome) -> None:
@@ -55,15 +70,30 @@ def json_writer(stream: TextIO) -> Writer:
     return write
 
 
-def csv_writer(stream: TextIO) -> Writer:
-    """One row a file, columns `CSV_COLUMNS`; those that do not apply are empty."""
-    rows = csv.DictWriter(stream, CSV_COLUMNS, extrasaction="ignore", restval="")
+def csv_writer(stream: "SupportsWrite[str]") -> Writer:
+    """One row a file, columns `CSV_COLUMNS`; those that do not apply are empty.
+
+    A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula and may run it. A path that
+    does gets `./` before it, which is the same file; any other words get an apostrophe. All words are quoted,
+    so that a semicolon begins no cell either.
+    """
+    rows = csv.DictWriter(
+        stream, CSV_COLUMNS, extrasaction="ignore", restval="", quoting=csv.QUOTE_NONNUMERIC
+    )
     rows.writeheader()
 
     def write(path: Path, outcome: Outcome) -> None:
-        rows.writerow({**outcome.to_dict(), "path": path})
+        cells = {name: _harmless(cell, "'") for name, cell in outcome.to_dict().items()}
+        rows.writerow({**cells, "path": _harmless(str(path), "./")})
 
     return write
+
+
+def _harmless(cell: Any, before: str) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    words = printable(cell)
+    return before + words if words.startswith(FORMULA) else words
 
 
 @contextmanager
@@ -71,26 +101,63 @@ def writer(as_json: bool, csv_file: Path | None, html_file: Path | None = None) 
     """The writer that was asked for: JSON lines, a CSV file, an HTML page, or text.
 
     Raises:
-        SetupError: several were asked for, or the file cannot be written.
+        SetupError: several were asked for, or what is written to cannot be written, at first or later.
     """
     chosen = {"--json": as_json, "--csv": csv_file, "--report": html_file}
     if len(asked := [option for option, given in chosen.items() if given]) > 1:
         raise SetupError(f"{' and '.join(asked)} exclude each other")
     if file := csv_file or html_file:
+        stream = _Output(file)
         try:
-            stream = file.open("w", newline="", encoding="utf-8", errors="surrogateescape")
-        except OSError as error:
-            raise SetupError(f"{file} cannot be written: {error.strerror}") from None
-        with stream:
             if csv_file:
                 yield csv_writer(stream)
             else:
                 with html_report(stream) as report:
                     yield report
+        finally:
+            stream.close()
         return
-    if isinstance(sys.stdout, io.TextIOWrapper):  # file names are bytes: any may come, and must go out
-        sys.stdout.reconfigure(errors="surrogateescape")
+    if OUTPUT_CLOSED:
+        say("assay: warning: standard output is closed, outcomes are lost; name a file with --csv")
     yield json_writer(sys.stdout) if as_json else text_writer(sys.stdout)
+
+
+class _Output:
+    """A file of text that is written; what the system says against it is a `SetupError`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        with self._errors():
+            self._stream = file.open("w", newline="", encoding="utf-8")
+
+    def write(self, text: str) -> int:
+        with self._errors():
+            return self._stream.write(text)
+
+    def close(self) -> None:
+        with self._errors():
+            self._stream.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SetupError(f"{self._file} cannot be written: {error.strerror}") from None
+
+
+def check_picture(file: Path) -> None:
+    """Raises `SetupError` where `file` cannot be written as a picture, known before there is one."""
+    if Image.registered_extensions().get(file.suffix.lower()) not in Image.SAVE:
+        raise SetupError(f"{file} cannot be written: its name has to end as that of a picture, such as .png")
+    new = not os.path.lexists(file)
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise SetupError(f"{file} cannot be written: {error.strerror}") from None
+    if new:
+        with suppress(OSError):
+            file.unlink()
 
 
 class Tally:

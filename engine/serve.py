@@ -26,6 +26,7 @@ from assay.engine.doors.door import Door
 from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
 from assay.engine.doors.http import HttpDoor, HttpSettings
 from assay.engine.errors import AssayError, EngineFault
+from assay.engine.settings import DAY
 
 # Parts of the drain timeout; the rest is for ending threads and processes.
 DOORS_SHARE = 0.8
@@ -39,11 +40,13 @@ log = logging.getLogger(__name__)
 class ServeSettings(BaseSettings):
     """How the server ends; as variables: `ASSAY_SERVE_DELAY` and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="ASSAY_SERVE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ASSAY_SERVE_", extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
-    delay: float = Field(0.0, ge=0)
+    delay: float = Field(0.0, ge=0, le=DAY)
     """Seconds between NOT_SERVING and refusing: as long as load balancers take to notice."""
-    timeout: float = Field(25.0, gt=0)
+    timeout: float = Field(25.0, gt=0, le=DAY)
     """Seconds after `delay` until the process ends, whatever is left. Their sum belongs below the grace
     period of its host, which for Kubernetes is 30 s."""
 

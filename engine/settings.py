@@ -1,21 +1,21 @@
 """Settings of the engine. Each can be given in code, in a TOML file, or as an environment variable.
 
 The variable of a field is `ASSAY_` and its name in capitals, of a nested field with two underscores between:
-`ASSAY_WORKERS=4`, `ASSAY_LIMITS__MAX_BYTES=10485760`.
+`ASSAY_WORKERS=4`, `ASSAY_DEVICES=0,1`, `ASSAY_LIMITS__MAX_BYTES=10485760`.
 """
 
+import json
 import os
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from assay.engine.errors import SetupError
+from assay.engine.config import environment
 
 MIB = 1 << 20
+DAY = 86400.0
 
 
 class Limits(BaseModel):
@@ -23,11 +23,11 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_bytes: int = Field(20 * MIB, gt=0)
+    max_bytes: int = Field(20 * MIB, gt=0, lt=1 << 31)
     """Largest encoded image, in bytes."""
-    max_pixels: int = Field(100_000_000, gt=0)
+    max_pixels: int = Field(100_000_000, gt=0, lt=1 << 31)
     """Largest width times height that a header may claim."""
-    max_scans: int = Field(100, gt=0)
+    max_scans: int = Field(100, gt=0, lt=1 << 31)
     """Most scans that a progressive JPEG may hold."""
 
 
@@ -35,8 +35,6 @@ GPU_ENCODED = 128 * MIB
 """Encoded bytes that a batch for a GPU may hold: 64 images of 2 MB."""
 GPU_DECODED = 4096 * MIB
 """Bytes of the budget that a batch for a GPU may hold; two of them lie in its memory at a time."""
-
-Model = TypeVar("Model", bound=BaseSettings)
 
 
 def granted_memory() -> int:
@@ -55,21 +53,20 @@ def granted_memory() -> int:
 class Settings(BaseSettings):
     """How the engine runs, whatever the doors."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ASSAY_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="forbid", frozen=True, allow_inf_nan=False)
 
-    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=0)
+    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=0, le=1024)
     """Worker processes, one a core by default; 0 scores inside this process."""
-    devices: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    """GPUs by number, one worker process each, in the place of `workers`; none: workers run on CPU cores."""
+    devices: tuple[Annotated[int, Field(ge=0, le=1023)], ...] = ()
+    """GPUs by number, one worker process each, in the place of `workers`; none: workers run on CPU cores. As
+    text `0,1`."""
     executor: Literal["auto", "openvino", "tensorrt", "torch_export"] = "auto"
     """What runs the graphs; `auto` takes OpenVINO on a CPU, and on a GPU what is there. Naming `torch_export`
     means trusting the bundle: loading its `.pt2` files may run what is in them."""
-    batch: int = Field(default_factory=lambda data: 64 if data.get("devices") else 4, gt=0)
+    batch: int = Field(default_factory=lambda data: 64 if data.get("devices") else 4, gt=0, le=65536)
     """Most images that a worker takes at once, by default 4 on a CPU core, where the cache is the limit, and
     64 on a GPU."""
-    memory: int = Field(default_factory=lambda: granted_memory() // 2, gt=0)
+    memory: int = Field(default_factory=lambda: granted_memory() // 2, gt=0, lt=1 << 62)
     """Byte budget for encoded, decoded and intermediate data of all images in the engine."""
     limits: Limits = Limits()
     decoder: Literal["auto", "turbo", "dali", "nvimgcodec"] = "auto"
@@ -79,12 +76,16 @@ class Settings(BaseSettings):
     """`auto` takes the fastest that the bundle offers and the device computes in, else fp32."""
     allow_unmeasured: bool = False
     """Serve a precision that the bundle's manifest does not list as measured."""
-    worker_timeout: float = Field(default_factory=lambda data: 60.0 if data.get("devices") else 5.0, gt=0)
+    worker_timeout: float = Field(
+        default_factory=lambda data: 60.0 if data.get("devices") else 5.0, gt=0, le=DAY
+    )
     """Seconds of processor time that a worker may take for a small image, by default 5; large ones, and slow
     detectors, are given more. An image that takes longer is refused, and the worker replaced. A worker that
     does not answer is given twelve times as long by the clock. On a GPU: seconds by the clock, by default
     60."""
-    start_timeout: float = Field(default_factory=lambda data: 900.0 if data.get("devices") else 120.0, gt=0)
+    start_timeout: float = Field(
+        default_factory=lambda data: 900.0 if data.get("devices") else 120.0, gt=0, le=DAY
+    )
     """Seconds that a new worker may take until it has scored the built-in image, by default 120; on a
     GPU 900, because graphs may be compiled at the first start."""
 
@@ -98,6 +99,20 @@ class Settings(BaseSettings):
         """Most bytes of the budget that one batch may hold, but for an image that runs alone."""
         return min(self.memory // 4, GPU_DECODED) if self.devices else self.memory // 4
 
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _from_text(cls, devices: Any) -> Any:
+        """`0,1` as options and variables have it, or a JSON list."""
+        if not isinstance(devices, str):
+            return devices
+        try:
+            listed = json.loads(devices if devices.lstrip().startswith("[") else f"[{devices}]")
+        except (ValueError, RecursionError):
+            listed = []
+        if not (listed or "[" in devices) or not all(type(one) is int for one in listed):
+            raise ValueError("GPUs are named by their numbers, such as 0,1")
+        return listed
+
     @field_validator("devices")
     @classmethod
     def _once(cls, devices: tuple[int, ...]) -> tuple[int, ...]:
@@ -105,39 +120,13 @@ class Settings(BaseSettings):
             raise ValueError("each GPU can be named once")
         return devices
 
-
-def read_config(file: Path | None) -> dict[str, Any]:
-    """The tables of a TOML file of settings; nothing without a file. Raises `SetupError`."""
-    if file is None:
-        return {}
-    try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError(f"settings file {file} cannot be read: {error}") from None
-
-
-def load(model: type[Model], table: Mapping[str, Any], **given: Any) -> Model:
-    """Settings from what was `given` (None: not given), else the environment, else `table`, else defaults.
-
-    Raises:
-        SetupError: a value is wrong or a name unknown; the sentence says which.
-    """
-    prefix = model.model_config.get("env_prefix", "")
-    chosen = {name: value for name, value in given.items() if value is not None}
-    try:
-        return model(**{**_not_in_environment(table, prefix), **chosen})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SetupError(f"setting {where!r}: {first['msg']}") from None
-
-
-def _not_in_environment(table: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, value in table.items():
-        variable = prefix + name.upper()
-        if isinstance(value, Mapping):
-            kept[name] = _not_in_environment(value, variable + "__")
-        elif variable not in os.environ:
-            kept[name] = value
-    return kept
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *others: PydanticBaseSettingsSource,
+        **named: PydanticBaseSettingsSource,
+    ) -> tuple[Any, ...]:
+        """In code, too, the environment is read as the command line reads it."""
+        return init_settings, lambda: environment(settings_cls)

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import jsonschema
@@ -173,6 +174,38 @@ def test_a_wrong_setting_is_named(assay: Run, bundle: Path, tmp_path: Path) -> N
     done = assay("scan", tmp_path, "--bundle", bundle, "--config", config)
     assert done.returncode == 2
     assert "wrokers" in done.stderr
+
+
+def test_version_names_what_matters_and_loads_nothing_for_it() -> None:
+    command = (
+        "import sys\n"
+        "from assay.engine.cli import main\n"
+        "try: main(['--version'])\n"
+        "finally: print({'openvino', 'torch', 'cupy', 'grpc', 'kafka'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, loaded = done.stdout.splitlines()
+    assert loaded == "set()"
+    shown = dict(line.rsplit(maxsplit=1) for line in lines)
+    assert shown.keys() >= {"assay", "python", "bundle schema", "openvino", "numpy", "grpc", "kafka"}
+    assert shown["assay"] == version("assay")
+    assert shown["openvino"] == version("openvino")
+
+
+def test_a_variable_that_is_no_setting_is_named(
+    assay: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_WROKERS", "4")
+    monkeypatch.setenv("ASSAY_KAFKA_PASSWORD", "hunter2")
+    done = assay("scan", tmp_path, "--bundle", bundle, "--workers", 0)
+    assert done.returncode == 0
+    warning, summary = done.stderr.splitlines()
+    assert "ASSAY_WROKERS" in warning
+    assert "ASSAY_WORKERS" in warning
+    assert "nothing to score" in summary
 
 
 def test_bundles_lists_what_can_be_named(assay: Run) -> None:

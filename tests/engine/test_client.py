@@ -252,12 +252,9 @@ class TestCommand:
         assert "20 files" in result.stderr
 
     def test_a_file_that_cannot_be_read_has_a_line_too(
-        self, command: typer.Typer, door: GrpcDoor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, command: typer.Typer, door: GrpcDoor, tmp_path: Path
     ) -> None:
-        (tmp_path / "a.jpg").write_bytes(b"x")
-        monkeypatch.setattr(
-            Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
-        )
+        (tmp_path / "a.jpg").symlink_to("/proc/self/mem")  # reading it is an input/output error
         result = CliRunner().invoke(command, [str(tmp_path), "-s", f"127.0.0.1:{door.port}", "--json"])
         assert json.loads(result.stdout)["rejected"] == "undecodable"
 
