@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine.doors.kafka.records import Answer, to_answer, to_item
+from assay.engine.doors.kafka.answer import Answer, to_answer
+from assay.engine.doors.kafka.records import to_item
 from assay.engine.item import Priority
 from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict
 
