@@ -60,11 +60,22 @@ class _Gate(logging.Handler):
             left_out = self._rate.admit(kind, time.monotonic())
             if left_out is None:
                 return
-            if left_out:
-                record = copy.copy(record)
-                record.msg = f"{record.getMessage()} ({left_out} more complaints about Kafka were left out)"
-                record.args = None
+            record = _complaint(record, left_out)
         self._logger.parent.callHandlers(record)
+
+
+def _complaint(record: logging.LogRecord, left_out: int) -> logging.LogRecord:
+    """`record` with the number of those before it that were not logged; the client's without tracebacks,
+    since a lost connection is no defect."""
+    words = record.getMessage()
+    changed = copy.copy(record)
+    if record.exc_info and record.exc_info[1] and record.name.startswith(f"{CLIENT.name}."):
+        words = f"{words}: {record.exc_info[1]!r}"
+        changed.exc_info = changed.exc_text = None
+    if left_out:
+        words = f"{words} ({left_out} more complaints about Kafka were left out)"
+    changed.msg, changed.args = words, None
+    return changed
 
 
 _lock = threading.Lock()
