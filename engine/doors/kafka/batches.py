@@ -58,6 +58,8 @@ class FetchedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
     """What one fetch brought of a partition, as kafka-python's fetcher takes it: `ConsumerRecord`s in offset
     order, and `Unreadable`s between them."""
 
+    next_fetch_offset: int
+
     def _unpack_records(self, tp: Any, records: Any, *_: Any) -> Iterator[Any]:
         while True:
             try:
