@@ -28,8 +28,9 @@ from assay.bench.scan import DISTINCT, Run, cpu_seconds
 from assay.engine.bundle import DEFAULT, find
 from assay.engine.core import Core
 from assay.engine.doors.kafka import KafkaDoor, KafkaSettings, clients
+from assay.engine.doors.kafka.answer import to_answer
 from assay.engine.doors.kafka.door import Core as Offered
-from assay.engine.doors.kafka.records import to_answer, to_item
+from assay.engine.doors.kafka.records import to_item
 from assay.engine.item import Item
 from assay.engine.outcome import Label, Outcome, Verdict
 from assay.engine.settings import Settings
@@ -93,7 +94,7 @@ def by_bare_loop(settings: KafkaSettings, count: int, pids: list[int]) -> Run:
     """The least that can be done with the same clients."""
     before = sum(map(cpu_seconds, pids))
     topics = clients.describe(settings)
-    producer = clients.open_producer(settings, topics)
+    producer = clients.open_producer(settings, topics.limits)
     consumer = clients.open_consumer(settings)
     consumer.subscribe([settings.input])
     seen, first = 0, 0.0

@@ -21,6 +21,9 @@ KAFKA_LAG = Gauge(
     ["topic", "partition"],
 )
 KAFKA_HELD = Gauge("assay_kafka_held_bytes", "Bytes of records taken without an acknowledged outcome")
+KAFKA_UNANSWERED = Counter(
+    "assay_kafka_unanswered_total", "Records without an outcome that could not be read or answered", ["topic"]
+)
 RESTARTS = Counter("assay_worker_restarts_total", "Workers that were replaced")
 
 

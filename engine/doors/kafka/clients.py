@@ -14,6 +14,8 @@ from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import KafkaError, SaslAuthenticationFailedError
 from kafka.net.compat import KafkaNetClient
 
+from assay.engine.doors.kafka import complaints
+from assay.engine.doors.kafka.batches import FetchedRecords
 from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.errors import SetupError
 from assay.engine.settings import MIB
@@ -62,8 +64,11 @@ def describe(settings: KafkaSettings) -> Topics:
     )
 
 
-def open_producer(settings: KafkaSettings, topics: Topics) -> Any:
-    """An idempotent KafkaProducer: what it sends arrives once and in order, as long as it lives."""
+def open_producer(settings: KafkaSettings, limits: Mapping[str, int]) -> Any:
+    """An idempotent KafkaProducer: what it sends arrives once and in order, as long as it lives.
+
+    `limits` gives the largest batch that each topic takes, in bytes.
+    """
     with _explained(settings):
         return _made(
             KafkaProducer,
@@ -71,8 +76,8 @@ def open_producer(settings: KafkaSettings, topics: Topics) -> Any:
             metrics_enabled=False,
             acks="all",
             linger_ms=5,
-            batch_size=min(BATCH_BYTES, *topics.limits.values()),
-            max_request_size=max(topics.limits.values()) + MIB,  # `limits` decide, not the client
+            batch_size=min(BATCH_BYTES, *limits.values()),
+            max_request_size=max(limits.values()) + MIB,  # `limits` decide, not the client
             request_timeout_ms=15_000,
             delivery_timeout_ms=60_000,
             max_block_ms=15_000,
@@ -82,7 +87,7 @@ def open_producer(settings: KafkaSettings, topics: Topics) -> Any:
 def open_consumer(settings: KafkaSettings) -> Any:
     """A KafkaConsumer that commits only when told, from the beginning where nothing was committed."""
     with _explained(settings):
-        return _made(
+        consumer = _made(
             KafkaConsumer,
             **_common(settings),
             metrics_enabled=False,
@@ -99,6 +104,8 @@ def open_consumer(settings: KafkaSettings) -> Any:
             heartbeat_interval_ms=3000,
             request_timeout_ms=15_000,
         )
+        consumer._fetcher.PartitionRecords = FetchedRecords
+        return consumer
 
 
 def discard(producer: Any) -> None:
@@ -173,18 +180,13 @@ class _Cause(logging.Handler):
 @contextmanager
 def _explained(settings: KafkaSettings) -> Iterator[None]:
     """Turn an error of kafka-python into one sentence with its cause; keep its log lines off the screen."""
-    logger = logging.getLogger("kafka")
     cause = _Cause()
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(cause)
     try:
-        yield
+        with complaints.hidden(cause):
+            yield
     except KafkaError as error:
         why = _sentence(settings, cause.text or str(error))
         raise SetupError(f"cannot use Kafka at {settings.brokers}: {why}") from error
-    finally:
-        logger.removeHandler(cause)
-        logger.propagate = propagate
 
 
 def _sentence(settings: KafkaSettings, why: str) -> str:

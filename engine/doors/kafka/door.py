@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Protocol
 
 from kafka.errors import (
@@ -26,11 +27,12 @@ from kafka.errors import (
 )
 
 from assay.engine import telemetry
-from assay.engine.doors.kafka import clients
+from assay.engine.doors.kafka import clients, complaints
 from assay.engine.doors.kafka.assignment import Assignment, Rebalance
+from assay.engine.doors.kafka.batches import Unreadable
 from assay.engine.doors.kafka.emitter import Emitter
 from assay.engine.doors.kafka.partition import Partition, Taken
-from assay.engine.doors.kafka.records import record_size, to_item
+from assay.engine.doors.kafka.records import Unanswerable, record_size, to_item
 from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item
@@ -42,6 +44,7 @@ POLL_SECONDS = 0.1
 COMMIT_SECONDS = 0.5
 COMMIT_TIMEOUT_MS = 5000
 CLOSE_TIMEOUT_MS = 5000
+HALT_SECONDS = 10.0
 OFFER = 64  # records offered to the core at once
 
 NO_MEMBER = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
@@ -61,7 +64,7 @@ class _Held:
 
     partition: Partition
     record: Any
-    item: Item
+    item: Item | None  # of an `Unreadable` none
 
 
 class KafkaDoor:
@@ -77,7 +80,8 @@ class KafkaDoor:
         self._stopping = threading.Event()
         self._drain_until: float | None = None
         self._failed = threading.Lock()
-        self._emitter = Emitter(settings, self._partitions, self._wake.set, self._fail)
+        self._log = ExitStack()
+        self._emitter = Emitter(settings, self._partitions, self._wake.set, self._fail, self._halt)
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
 
     def on_failure(self, callback: Callable[[AssayError], None]) -> None:
@@ -91,6 +95,7 @@ class KafkaDoor:
         Raises:
             SetupError: within 10 s, when no broker answers, it refuses us, or a topic is missing.
         """
+        self._log.enter_context(complaints.throttled())
         self._emitter.start()
         self._thread.start()
 
@@ -112,17 +117,26 @@ class KafkaDoor:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
         self._emitter.close()
+        self._log.close()
+
+    def _halt(self, error: SetupError) -> None:
+        """A partition stands at a record: all before it, and all of other partitions, is finished first."""
+        self._drain_until = time.monotonic() + HALT_SECONDS
+        self._wake.set()
+        self._tell(error)
 
     def _fail(self, error: Exception) -> None:
         self._stopping.set()
         self._wake.set()
-        if not self._failed.acquire(blocking=False):
-            return
         if not isinstance(error, AssayError):
             log.error("the Kafka door failed", exc_info=error)
             error = SetupError(f"the Kafka door failed: {error!r}")
-        for callback in self._watchers:
-            callback(error)
+        self._tell(error)
+
+    def _tell(self, error: AssayError) -> None:
+        if self._failed.acquire(blocking=False):
+            for callback in self._watchers:
+                callback(error)
 
     def _partitions(self) -> Iterable[Partition]:
         return self._assignment.partitions().values()
@@ -153,8 +167,12 @@ class KafkaDoor:
         commit_at = 0.0
         while not self._stopping.is_set() and not self._drained():
             self._regulate(consumer)
-            self._hold(consumer.poll(timeout_ms=0 if self._full() else int(POLL_SECONDS * 1000)))
-            self._offer_until(time.monotonic() + POLL_SECONDS)
+            # kafka-python forgets a join that is done between two polls, or while one has no time to wait
+            # for it, and joins anew; so as long as the group is rebalancing, wait in `poll` alone.
+            joining = consumer._coordinator.need_rejoin()
+            waiting = 0 if self._full() and not joining else POLL_SECONDS
+            self._hold(consumer.poll(timeout_ms=int(waiting * 1000)))
+            self._offer_until(time.monotonic() + (0 if consumer._coordinator.need_rejoin() else POLL_SECONDS))
             if time.monotonic() >= commit_at:
                 self._commit(consumer)
                 self._report(consumer)
@@ -188,7 +206,9 @@ class KafkaDoor:
         for name, records in polled.items():
             if partition := owned.get(name):
                 for record in records:
-                    self._held.append(_Held(partition, record, to_item(record, self._settings.id_header)))
+                    readable = not isinstance(record, Unreadable)
+                    item = to_item(record, self._settings.id_header) if readable else None
+                    self._held.append(_Held(partition, record, item))
 
     def _offer_until(self, deadline: float) -> None:
         """Offer what is held, again whenever room was made, until all is taken or the next poll is due."""
@@ -204,13 +224,14 @@ class KafkaDoor:
         if self._drain_until is not None:
             self._held.clear()  # neither taken nor committed: the next member polls it again
         while self._held:
-            batch = list(islice(self._held, OFFER))
-            futures = self._core.offer([held.item for held in batch])
-            for held, future in zip(batch, futures, strict=False):
+            ahead = list(islice(self._held, OFFER))
+            items = [held.item for held in takewhile(lambda held: held.item, ahead) if held.item]
+            futures = self._core.offer(items) if items else [_unreadable(ahead[0].record)]
+            for held, future in zip(ahead, futures, strict=False):
                 self._held.popleft()
                 held.partition.take(Taken(held.record, record_size(held.record), future))
                 future.add_done_callback(partial(self._finished, held.partition))
-            if len(futures) < len(batch):
+            if len(futures) < len(items):
                 return
 
     def _finished(self, partition: Partition, _: Future[Outcome]) -> None:
@@ -244,8 +265,15 @@ class KafkaDoor:
         positions = self._assignment.acknowledged()
         held = {id(held.partition) for held in self._held}
         for name, partition in self._assignment.partitions().items():
-            if not partition.busy and id(partition) not in held and self._drain_until is None:
+            idle = not partition.busy and not partition.halted and id(partition) not in held
+            if idle and self._drain_until is None:
                 position = consumer.position(name, timeout_ms=0)
                 if position is not None:
                     positions[name] = position
         return positions
+
+
+def _unreadable(record: Unreadable) -> Future[Outcome]:
+    failed: Future[Outcome] = Future()
+    failed.set_exception(Unanswerable(f"it cannot be read: {record.why}"))
+    return failed

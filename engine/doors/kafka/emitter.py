@@ -4,6 +4,8 @@ kafka-python's idempotent producer does not survive an error that is not retriab
 So after any failed send the producer is thrown away, a new one is made, and what was not acknowledged is sent
 again, in order: an outcome may arrive twice, never not at all. The same happens when nothing was acknowledged
 for too long. One thread does all of it; the core's threads only tell it where to look.
+
+What the brokers refuse for its own sake is made smaller, or left out, before the rest is sent again.
 """
 
 import logging
@@ -14,11 +16,20 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from kafka.errors import AuthorizationError, KafkaError
+from kafka.errors import (
+    AuthorizationError,
+    InvalidRecordError,
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
+from assay.engine import telemetry
 from assay.engine.doors.kafka import clients
+from assay.engine.doors.kafka.answer import Answer, to_answer
 from assay.engine.doors.kafka.partition import Partition, Taken
-from assay.engine.doors.kafka.records import to_answer
+from assay.engine.doors.kafka.records import Unanswerable, place
 from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.errors import SetupError
 
@@ -27,6 +38,9 @@ log = logging.getLogger(__name__)
 SILENCE_SECONDS = 75.0  # above the producer's own delivery timeout
 RETRY_SECONDS = 1.0
 REBUILDS_WITHOUT_PROGRESS = 5
+
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)  # of one record: batches of more are split
+INVALID = (InvalidRecordError, InvalidTimestampError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +51,19 @@ class _Broken:
     error: Exception
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """An answer that the brokers do not take, whatever else is sent."""
+
+    partition: Partition
+    taken: Taken
+    answer: Answer
+    error: Exception
+
+
 class Emitter:
-    """Owns the producer. `partitions` gives those assigned; `on_failure` is told what cannot be mended.
+    """Owns the producer. `partitions` gives those assigned; `on_failure` is told what cannot be mended, and
+    `on_halt` what stops one partition: the record that it stands at, and why.
 
     `on_acknowledged` runs in the producer's thread after each acknowledgement, and must not block.
     """
@@ -49,18 +74,23 @@ class Emitter:
         partitions: Callable[[], Iterable[Partition]],
         on_acknowledged: Callable[[], None],
         on_failure: Callable[[Exception], None],
+        on_halt: Callable[[SetupError], None],
     ) -> None:
         self._settings = settings
         self._partitions = partitions
         self._on_acknowledged = on_acknowledged
         self._on_failure = on_failure
+        self._on_halt = on_halt
         self._events: SimpleQueue[Partition | _Broken | None] = SimpleQueue()
         self._closing = threading.Event()
         self._generation = 0
         self._rebuilds = 0
         self._fault: Exception | None = None
+        self._refused: _Refused | None = None  # the first that the present producer met
+        self._caps: dict[str, tuple[int, int]] = {}  # topic -> its limit, and what it takes in truth
         self._producer: Any = None
-        self._topics: clients.Topics
+        self._topics: clients.Topics  # as the cluster says
+        self._limits: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, name="kafka-emitter", daemon=True)
 
     def start(self) -> None:
@@ -106,14 +136,20 @@ class Emitter:
         """Hand outcomes to the producer. A core that failed raises here, out of the future."""
         generation = self._generation
         for taken in ready:
-            answer = to_answer(
-                taken.record,
-                taken.future.result(),
-                output=self._settings.output,
-                rejects=self._settings.rejects,
-                partitions=self._topics.partitions,
-                limits=self._topics.limits,
-            )
+            try:
+                answer = to_answer(
+                    taken.record,
+                    taken.future.result(),
+                    output=self._settings.output,
+                    rejects=self._settings.rejects,
+                    partitions=self._topics.partitions,
+                    limits=self._limits,
+                )
+            except Unanswerable as error:
+                self._leave(partition, taken, str(error))
+                if partition.halted:
+                    return
+                continue
             try:
                 sent = self._producer.send(
                     answer.topic,
@@ -126,7 +162,35 @@ class Emitter:
                 self._fault = error  # what is left of `ready` counts as sent, and is sent again too
                 return
             sent.add_callback(lambda _, taken=taken: self._acknowledged(partition, taken))
-            sent.add_errback(lambda error: self._events.put(_Broken(generation, error)))
+            sent.add_errback(
+                lambda error, taken=taken, answer=answer: self._undelivered(
+                    generation, _Refused(partition, taken, answer, error)
+                )
+            )
+
+    def _undelivered(self, generation: int, what: _Refused) -> None:
+        """Called in the producer's thread. Of a batch the record that is to blame is not always the first,
+        and behind it all that was sent fails with its error."""
+        refused = isinstance(what.error, TOO_LARGE + INVALID)
+        if refused and self._refused is None and generation == self._generation:
+            self._refused = what
+        self._events.put(_Broken(generation, what.error))
+
+    def _leave(self, partition: Partition, taken: Taken, why: str) -> None:
+        """No answer can be sent to a record: pass it, or stop its partition there, as the settings say."""
+        name = place(taken.record)
+        telemetry.KAFKA_UNANSWERED.labels(taken.record.topic).inc()
+        if self._settings.skip_unanswerable:
+            log.error("record %s gets no outcome: %s", name, why)
+            self._acknowledged(partition, taken)
+            return
+        partition.halt(taken)
+        self._on_halt(
+            SetupError(
+                f"record {name} of Kafka at {self._settings.brokers} gets no outcome: {why}. To go on without"
+                " one, set skip_unanswerable of [kafka], or ASSAY_KAFKA_SKIP_UNANSWERABLE=true"
+            )
+        )
 
     def _acknowledged(self, partition: Partition, taken: Taken) -> None:
         self._rebuilds = 0
@@ -141,14 +205,17 @@ class Emitter:
 
     def _rebuild(self, error: Exception) -> None:
         """Replace the producer and send again what was not acknowledged."""
-        self._rebuilds += 1
+        clients.discard(self._producer)
+        self._producer = None
+        self._generation += 1  # so nothing is noted in `_refused` from here on
+        refused, self._refused = self._refused, None
+        self._rebuilds = 0 if refused else self._rebuilds + 1
         if isinstance(error, AuthorizationError) or self._rebuilds > REBUILDS_WITHOUT_PROGRESS:
             raise SetupError(f"Kafka at {self._settings.brokers} does not take outcomes: {error}") from error
         log.warning("outcomes were not delivered (%s): sending them again with a new producer", error)
-        clients.discard(self._producer)
-        self._producer = None
+        if refused:
+            self._mend(refused)
         self._fault = None
-        self._generation += 1
         while not self._closing.is_set():
             try:
                 self._connect()
@@ -162,6 +229,19 @@ class Emitter:
             if self._fault is None:
                 self._send(partition, partition.resend())
 
+    def _mend(self, refused: _Refused) -> None:
+        topic = refused.answer.topic
+        if isinstance(refused.error, TOO_LARGE):
+            # Something else than max.message.bytes decides, or that was lowered, which `_connect` will see.
+            self._caps[topic] = self._topics.limits[topic], refused.answer.size // 2
+        else:
+            why = f"topic {topic} does not take the answer to it ({refused.error})"
+            self._leave(refused.partition, refused.taken, why)
+
     def _connect(self) -> None:
         self._topics = clients.describe(self._settings)
-        self._producer = clients.open_producer(self._settings, self._topics)
+        self._limits = dict(self._topics.limits)
+        for topic, (limit, cap) in self._caps.items():
+            if self._limits[topic] == limit:
+                self._limits[topic] = cap
+        self._producer = clients.open_producer(self._settings, self._limits)

@@ -37,6 +37,7 @@ class Partition:
         self._position: int | None = None
         self._suspended = False
         self._closed = False
+        self._halted = False
 
     @property
     def position(self) -> int | None:
@@ -64,6 +65,11 @@ class Partition:
         return self._closed
 
     @property
+    def halted(self) -> bool:
+        """Whether there is a record that the position must not pass."""
+        return self._halted
+
+    @property
     def stalled_since(self) -> float | None:
         """When (`time.monotonic()`) the outcome was sent that has waited longest; None where none waits."""
         with self._lock:
@@ -72,8 +78,11 @@ class Partition:
     def take(self, taken: Taken) -> None:
         """Note a record that the core took. Offsets rise from call to call."""
         with self._lock:
-            self._waiting.append(taken)
-            self._bytes += taken.size
+            if not self._halted:
+                self._waiting.append(taken)
+                self._bytes += taken.size
+                return
+        taken.future.cancel()
 
     def ready(self) -> list[Taken]:
         """What can be sent now, in offset order, and counts as sent from here on."""
@@ -111,15 +120,31 @@ class Partition:
     def resume(self) -> None:
         """Send again; what became ready meanwhile too."""
         with self._lock:
-            self._suspended = self._closed
+            self._suspended = self._closed or self._halted
 
     def close(self) -> None:
         """Send nothing more. What was not sent is forgotten, and taken back where no worker has it yet;
         acknowledgements of what was sent still count."""
         with self._lock:
             self._closed = self._suspended = True
-            dropped = list(self._waiting)
-            self._waiting.clear()
-            self._bytes -= sum(taken.size for taken in dropped)
+            dropped = self._drop_waiting()
         for taken in dropped:  # outside the lock: cancelling runs callbacks
             taken.future.cancel()
+
+    def halt(self, at: Taken) -> None:
+        """Go no further: forget `at`, which was sent or was `ready`, and all behind it, now and later. What
+        is before it is still delivered."""
+        with self._lock:
+            self._halted = self._suspended = True
+            dropped = self._drop_waiting()
+            kept = deque(taken for taken in self._sent if taken.record.offset < at.record.offset)
+            self._bytes -= sum(taken.size for taken in self._sent) - sum(taken.size for taken in kept)
+            self._sent = kept
+        for taken in dropped:
+            taken.future.cancel()
+
+    def _drop_waiting(self) -> list[Taken]:
+        dropped = list(self._waiting)
+        self._waiting.clear()
+        self._bytes -= sum(taken.size for taken in dropped)
+        return dropped

@@ -32,6 +32,10 @@ class KafkaSettings(BaseSettings):
     """Bytes of records that were taken and have no acknowledged outcome yet; past it partitions are paused.
     What Kafka's client fetches ahead (up to 32 MiB a broker) comes on top."""
 
+    skip_unanswerable: bool = False
+    """Go on behind records that cannot be read, or that no answer fits in its topic for: they get no outcome,
+    but a line in the log each. Otherwise the server ends at the first, with a sentence that names it."""
+
     security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How to talk to the brokers."""
     ca_file: str | None = None

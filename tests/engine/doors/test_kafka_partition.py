@@ -85,6 +85,36 @@ def test_closed_it_sends_nothing_and_counts_what_was_sent(count: int, data: st.D
     assert partition.position == (first or None)
 
 
+@given(st.integers(1, 8), st.data())
+def test_halted_it_delivers_what_is_before_and_passes_nothing(count: int, data: st.DataObject) -> None:
+    partition = Partition()
+    inside = [taken(offset) for offset in range(count)]
+    for one in inside:
+        partition.take(one)
+    done = data.draw(st.integers(1, count))
+    for one in inside[:done]:
+        one.future.set_result(OUTCOME)
+    sent = partition.ready()
+    at = data.draw(st.integers(0, done - 1))
+    early = data.draw(st.sets(st.integers(0, done - 1)))
+    for number in sorted(early - {at}):
+        partition.acknowledge(sent[number])  # also behind it, as after an answer that was refused
+    partition.halt(sent[at])
+    partition.resume()  # as a rebalance does
+    late = taken(count)
+    partition.take(late)
+    assert all(one.future.cancelled() for one in [*inside[done:], late])
+    assert partition.ready() == []
+    again = partition.resend()
+    assert [one.record.offset for one in again] == [number for number in range(at) if number not in early]
+    for one in again:
+        partition.acknowledge(one)
+    for one in sent[at:]:
+        partition.acknowledge(one)  # too late to count
+    assert (partition.busy, partition.bytes, partition.halted) == (False, 0, True)
+    assert partition.position == (at or None)
+
+
 def test_an_outcome_that_is_acknowledged_twice_counts_once() -> None:
     partition = Partition()
     one, two = taken(0), taken(1)

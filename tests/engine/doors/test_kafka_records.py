@@ -1,13 +1,15 @@
 """Records to items, and outcomes to records."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine.doors.kafka.records import Answer, to_answer, to_item
+from assay.engine.doors.kafka.answer import Answer, to_answer
+from assay.engine.doors.kafka.records import Unanswerable, to_item
 from assay.engine.item import Priority
 from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict
 
@@ -23,8 +25,8 @@ def record(**changed: Any) -> Any:
     return SimpleNamespace(**{**fields, **changed})
 
 
-def answer(of: Any, outcome: Outcome, limit: int = 1 << 20) -> Answer:
-    partitions, limits = {"out": 4, "rej": 2}, {"out": 1 << 20, "rej": limit}
+def answer(of: Any, outcome: Outcome, limit: int = 1 << 20, out: int = 1 << 20) -> Answer:
+    partitions, limits = {"out": 4, "rej": 2}, {"out": out, "rej": limit}
     return to_answer(of, outcome, output="out", rejects="rej", partitions=partitions, limits=limits)
 
 
@@ -74,6 +76,62 @@ def test_a_value_above_the_limit_is_left_out_and_a_header_says_so() -> None:
     assert got.key == b"k"
     assert got.headers[-1] == ("assay.omitted", b"2000")
     assert answer(record(value=b"x" * 1000), REJECTION, limit=1500).headers[-1] == ("assay.offset", b"77")
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=40), st.binary(max_size=400)), max_size=30),
+    st.none() | st.binary(max_size=1000),
+    st.none() | st.binary(max_size=2000),
+    st.text(max_size=300),
+    st.sampled_from(["verdict", "rejection"]),
+    st.integers(0, 4000),
+)
+def test_an_answer_fits_its_limit_and_says_what_it_lacks(
+    headers: list[tuple[str, bytes]], key: bytes | None, value: bytes | None, id: str, kind: str, limit: int
+) -> None:
+    outcome: Outcome = Rejection(id, Reason.EMPTY, "no") if kind == "rejection" else replace(VERDICT, id=id)
+    of = record(headers=headers, key=key, value=value)
+    whole = answer(of, outcome)
+    try:
+        got = answer(of, outcome, limit, limit)
+    except Unanswerable:
+        assert limit < 1000  # which is enough for all that is never left out
+        return
+    assert got.size <= limit
+    notes = {name: int(value) for name, value in got.headers if name.startswith("assay.omitted")}
+    if whole.size <= limit:
+        assert got == whole
+        assert notes == {}
+        return
+    assert notes
+    assert got.key == (None if "assay.omitted.key" in notes else key)
+    assert notes.get("assay.omitted.key", len(key or b"")) == len(key or b"")
+    kept = [header for header in got.headers if header in headers]
+    assert len(kept) == len(headers) - notes.get("assay.omitted.headers", 0)
+    if kind == "rejection":
+        lost = "assay.omitted" in notes
+        assert got.value == (b"" if lost else whole.value if got.key is not None else value or b"")
+        assert not lost or notes["assay.omitted"] == len(value or b"")
+    else:
+        assert got.value
+        told = json.loads(got.value)["id"]
+        assert told == ("in/5/77" if "assay.omitted.id" in notes else id)
+        assert notes.get("assay.omitted.id", 0) in (0, len(id.encode()))
+
+
+def test_what_is_largest_goes_first_and_the_rest_stays() -> None:
+    small = [("trace", b"1"), ("more", b"2")]
+    of = record(headers=[small[0], ("exif", bytes(5000)), small[1]], value=bytes(600))
+    got = answer(of, REJECTION, limit=2000)
+    assert (got.value, got.headers[:2], got.headers[-1]) == (
+        bytes(600),
+        small,
+        ("assay.omitted.headers", b"1"),
+    )
+    long = answer(record(), replace(VERDICT, id="ä" * 5000), out=2000)
+    assert long.value
+    assert json.loads(long.value)["id"] == "in/5/77"
+    assert long.headers == [("h", b"1"), ("assay.omitted.id", b"10000")]
 
 
 def test_null_header_values_become_empty() -> None:

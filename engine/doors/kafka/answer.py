@@ -1,0 +1,121 @@
+"""What goes out: the record that answers a record, with its outcome, made to fit its topic."""
+
+import json
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+from kafka.record.default_records import DefaultRecordBatchBuilder
+
+from assay.engine.doors.kafka.records import Unanswerable, place
+from assay.engine.outcome import Outcome, Rejection
+
+NOTES_BYTES = 128
+"""At least what `_notes` takes."""
+
+Headers = list[tuple[str, bytes]]
+Part = int | str
+"""The number of one of the record's own headers, or `value`, `key` or `id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A record to be sent. Its partition is the input's, modulo the number of the topic's partitions."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def size(self) -> int:
+        """Most bytes of a batch with this record alone, which is what `max.message.bytes` bounds."""
+        size = DefaultRecordBatchBuilder.estimate_size_in_bytes(self.key, self.value, self.headers)
+        return int(size)
+
+
+def to_answer(
+    record: Any,
+    outcome: Outcome,
+    *,
+    output: str,
+    rejects: str,
+    partitions: Mapping[str, int],
+    limits: Mapping[str, int],
+) -> Answer:
+    """A verdict as JSON for `output`, or the record itself with the reason in its headers for `rejects`.
+
+    `partitions` and `limits` give a topic's number of partitions and its `max.message.bytes`. What is largest
+    is left out of an answer above the limit, and headers that begin with `assay.omitted` say what.
+
+    Raises:
+        Unanswerable: what is left is too large still.
+    """
+    topic = rejects if isinstance(outcome, Rejection) else output
+    partition, limit = record.partition % partitions[topic], limits[topic]
+    answer = _answer(record, outcome, topic, partition, set())
+    if answer.size > limit:
+        answer = _answer(record, outcome, topic, partition, _largest(record, outcome, answer.size - limit))
+    if answer.size > limit:
+        raise Unanswerable(
+            f"the shortest answer to it takes {answer.size} bytes, and topic {topic} takes {limit}:"
+            " raise the topic's max.message.bytes"
+        )
+    return answer
+
+
+def _largest(record: Any, outcome: Outcome, excess: int) -> Set[Part]:
+    """The fewest parts of an answer that make it shorter by `excess` bytes, or all of them."""
+    parts: list[tuple[int, Part]] = [
+        (2 + len(name.encode()) + len(value or b""), number)
+        for number, (name, value) in enumerate(record.headers)
+    ]
+    parts.append((len(record.key or b""), "key"))
+    if isinstance(outcome, Rejection):
+        parts.append((len(record.value or b""), "value"))
+    else:
+        parts.append((len(json.dumps(outcome.id)) - len(json.dumps(place(record))), "id"))
+    gone: set[Part] = set()
+    left = excess + NOTES_BYTES
+    for size, part in sorted(parts, key=lambda part: part[0], reverse=True):
+        if left <= 0 or size <= 0:
+            break
+        gone.add(part)
+        left -= size
+    return gone
+
+
+def _answer(record: Any, outcome: Outcome, topic: str, partition: int, gone: Set[Part]) -> Answer:
+    # kafka-python sends no null header values; consumers see an empty one.
+    kept = (header for number, header in enumerate(record.headers) if number not in gone)
+    headers = [(name, value or b"") for name, value in kept]
+    key = None if "key" in gone else record.key
+    value: bytes | None
+    if isinstance(outcome, Rejection):
+        # A tombstone stays one, unless it has no key either: kafka-python does not send such a record.
+        value = b"" if "value" in gone or (record.value is None and key is None) else record.value
+        headers += [
+            ("assay.reason", outcome.reason.value.encode()),
+            ("assay.detail", outcome.detail.encode()),
+            ("assay.topic", record.topic.encode()),
+            ("assay.partition", str(record.partition).encode()),
+            ("assay.offset", str(record.offset).encode()),
+        ]
+    else:
+        told = outcome.to_dict()
+        if "id" in gone:
+            told["id"] = place(record)
+        value = json.dumps(told, separators=(",", ":")).encode()
+    return Answer(topic, partition, key, value, headers + _notes(record, outcome, gone))
+
+
+def _notes(record: Any, outcome: Outcome, gone: Set[Part]) -> Headers:
+    """What was left out: lengths in bytes, and of headers how many."""
+    notes = {
+        "assay.omitted": len(record.value or b"") if "value" in gone else 0,
+        "assay.omitted.key": len(record.key or b"") if "key" in gone else 0,
+        "assay.omitted.id": len(outcome.id.encode()) if "id" in gone else 0,
+        "assay.omitted.headers": sum(isinstance(part, int) for part in gone),
+    }
+    return [(name, str(number).encode()) for name, number in notes.items() if number]
