@@ -6,7 +6,7 @@ A progressive file of 50 kB can hold hundreds of scans, each of which costs a pa
 import re
 import struct
 
-from assay.engine.admission.scans import more_scans
+from assay.engine.admission.scans import after_marker, more_scans
 from assay.engine.outcome import Reason, Refused
 
 # Start-of-frame markers; 0xC4, 0xC8 and 0xCC in the same range are tables and extensions.
@@ -15,7 +15,8 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _SCAN, _END = 0xDA, 0xD9
 _ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}  # markers without a length: restarts, SOI, TEM
 
-_MARKER = re.compile(rb"\xff++(.)", re.DOTALL)  # fill bytes may precede a marker's code
+_MARKER = re.compile(rb"\xff++([^\x00])", re.DOTALL)  # fill bytes may precede a marker's code
+_NEAR = 32  # bytes within which nearly every marker is, so that it is found fast
 
 # The longest honest headers are colour profiles and extended metadata: 255 segments of one, 320 in 20 MiB.
 MAX_SEGMENTS = 1024
@@ -87,12 +88,16 @@ def _coefficients(data: bytes | memoryview, frame: int) -> int:
 
 
 def _next_marker(data: bytes | memoryview, position: int) -> tuple[int, int]:
-    """The code of the marker that starts at `position`, and where what follows it starts."""
-    match = _MARKER.match(data, position)
-    if match is None:
-        if data[position] == 0xFF:  # only fill bytes are left
-            raise IndexError(position)
-        raise Refused(
-            Reason.UNDECODABLE, f"The JPEG has no marker at byte {position}, where one belongs.", at=position
-        )
-    return match[1][0], match.end()
+    """The code of the first marker from `position` on, and where what follows it starts.
+
+    Cameras write stray bytes between segments, which decoders skip; how many are too many is for them to say.
+    """
+    match = _MARKER.match(data, position, position + _NEAR)
+    end = match.end() if match else after_marker(data, position, restarts=True)
+    if end:
+        return data[end - 1], end
+    if data[position] == 0xFF:  # only fill bytes are left
+        raise IndexError(position)
+    raise Refused(
+        Reason.UNDECODABLE, f"The JPEG has no marker from byte {position} on, where one belongs.", at=position
+    )

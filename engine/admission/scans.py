@@ -23,7 +23,7 @@ def more_scans(data: bytes | memoryview, position: int, limit: int, max_segments
     # The bytes also occur within tables and behind the end of the image: walk the segments.
     scans = 1
     for _ in range(max_segments):
-        position = _after_marker(codes, position)
+        position = after_marker(data, position, restarts=False)
         if position == 0:
             return False
         marker = codes[position - 1]
@@ -47,14 +47,17 @@ def _marks(codes: NDArray[np.uint8]) -> int:
     return found
 
 
-def _after_marker(codes: NDArray[np.uint8], position: int) -> int:
-    """Where the next marker in or behind entropy-coded data, restarts aside, ends; 0: there is none."""
+def after_marker(data: bytes | memoryview, position: int, *, restarts: bool) -> int:
+    """Where the next marker from `position` on ends, `restarts` among them or not; 0: there is none."""
+    codes = np.frombuffer(data, np.uint8)
     length = _SHORT
     while position < codes.size - 1:
         part = codes[position : position + length + 1]
         code = part[1:]
         # unsigned numbers wrap: a coded 0xFF and fill bytes fail the first test, restarts the second
-        marks = (part[:-1] == _FILL) & (code - 1 < _FILL - 1) & (code - _FIRST_RESTART > 7)
+        marks = (part[:-1] == _FILL) & (code - 1 < _FILL - 1)
+        if not restarts:
+            marks &= code - _FIRST_RESTART > 7
         at = int(marks.argmax())
         if marks[at]:
             return position + at + 2

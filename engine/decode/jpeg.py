@@ -1,7 +1,8 @@
-"""JPEG by libjpeg-turbo, strictly: what it warns about is refused.
+"""JPEG by libjpeg-turbo, strictly: what it warns about is refused, unless decoders agree to ignore it.
 
 libjpeg decodes nearly anything to something. In strict mode its first warning ends the decoding, and the
-sentence of a refusal repeats its words.
+sentence of a refusal repeats its words. A warning about headers, whose values no decoder uses, would hide
+damage behind it: the file is then decoded once more, as strictly, with plain headers in front of its data.
 """
 
 import re
@@ -12,18 +13,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from assay.engine.admission import Header
+from assay.engine.decode import markers, sampling
 from assay.engine.outcome import Reason, Refused
 
 MOST_EXTRANEOUS = 0.25
 """Share of a JPEG's coded data that may lie unused before its end marker."""
 
-STRIP = 1 << 18
-"""Pixels that are converted to RGB at once."""
+STRIP = sampling.STRIP
 
 _CMYK = 4
 _END = re.compile(rb"\xff\xd9")
 _ENDS_EARLY = re.compile("premature end", re.IGNORECASE)
 _BEFORE_THE_END = re.compile("([0-9]+) extraneous bytes before marker 0xd9$")
+_ABOUT_HEADERS = re.compile(
+    "Invalid SOS parameters|unknown JFIF revision|Unknown Adobe color transform|bad ICC marker"
+    "|extraneous bytes before marker 0x(?!d9)"
+)
 _NO_SUBSAMPLING = "Could not determine subsampling level"
 
 
@@ -35,28 +40,70 @@ def decode(
     Raises:
         Refused: `truncated`, `undecodable`.
     """
-    if header.components == _CMYK:
-        return _from_cmyk(_strictly(data, header, "CMYK", None), header)
-    return _strictly(data, header, "RGB", buffer)
+    cmyk = header.components == _CMYK
+    found = _attempt(data, data, header, "CMYK" if cmyk else "RGB", None if cmyk else buffer)
+    if isinstance(found, str) and _wants_plain_headers(found):
+        pieces = markers.plain(data)
+        if pieces is not None:
+            found = _of_pieces(pieces, data, header, found, buffer)
+    if isinstance(found, str):
+        raise _refusal(found, header, data)
+    return _from_cmyk(found, header) if found.shape[2] == _CMYK else found
 
 
-def check(data: bytes | memoryview, header: Header) -> None:
+def check(data: bytes | memoryview, header: Header) -> bool:
     """Refuse a grey or colour JPEG that `decode` would refuse, for less: 1/64 of the luma pixels are made,
     but all entropy-coded data are read.
+
+    True: its headers are so unusual that nothing was refused yet, and only `decode` reads it reliably.
 
     Raises:
         Refused: `truncated`, `undecodable`.
     """
-    _strictly(data, header, "GRAY", None, factor=8)
+    found = _attempt(data, data, header, "GRAY", None, factor=8)
+    if isinstance(found, str) and not _wants_plain_headers(found):
+        raise _refusal(found, header, data)
+    return isinstance(found, str)
 
 
-def _strictly(
+def _wants_plain_headers(fault: str) -> bool:
+    return _NO_SUBSAMPLING in fault or _ABOUT_HEADERS.search(fault) is not None
+
+
+def _of_pieces(
+    pieces: list[markers.Piece],
     data: bytes | memoryview,
+    header: Header,
+    fault: str,
+    buffer: NDArray[np.uint8] | None,
+) -> NDArray[np.uint8] | str:
+    """What `_attempt` returns, of a JPEG's pieces with plain headers."""
+    cmyk = header.components == _CMYK
+    found: NDArray[np.uint8] | str = fault
+    if _NO_SUBSAMPLING not in fault:
+        found = _attempt(
+            markers.joined(pieces), data, header, "CMYK" if cmyk else "RGB", None if cmyk else buffer
+        )
+    if isinstance(found, str) and _NO_SUBSAMPLING in found:
+        try:
+            return sampling.decode(pieces, header, MOST_EXTRANEOUS, buffer)
+        except sampling.DamagedError as error:
+            return str(error)
+    return found
+
+
+def _attempt(
+    data: bytes | memoryview,
+    original: bytes | memoryview,
     header: Header,
     colorspace: str,
     buffer: NDArray[np.uint8] | None,
     factor: int = 1,
-) -> NDArray[np.uint8]:
+) -> NDArray[np.uint8] | str:
+    """The pixels that libjpeg makes of `data` without a warning, or its words.
+
+    `header` is that of the `original` file, of which `data` may have plainer headers.
+    """
     fault = ""
     for strict in (True, False):
         try:
@@ -71,7 +118,7 @@ def _strictly(
             )
         except ValueError as error:
             fault = str(error)
-            if not _harmless(fault, len(data) - header.scan):
+            if not _harmless(fault, len(original) - header.scan):
                 break
         else:
             expected = (-(-header.height // factor), -(-header.width // factor))
@@ -80,8 +127,7 @@ def _strictly(
             height, width = pixels.shape[:2]
             fault = f"decoded to {width}x{height} pixels instead of {header.width}x{header.height}"
             break
-    ends_early = _ENDS_EARLY.search(fault) is not None or _END.search(data, header.scan) is None
-    raise _refusal(fault, header, len(data), ends_early)
+    return fault
 
 
 def _harmless(fault: str, size: int) -> bool:
@@ -93,14 +139,12 @@ def _harmless(fault: str, size: int) -> bool:
     return left is not None and int(left[1]) < size * MOST_EXTRANEOUS
 
 
-def _refusal(fault: str, header: Header, size: int, ends_early: bool) -> Refused:
-    about = {"format": header.format, "width": header.width, "height": header.height, "bytes": size}
-    if ends_early:
+def _refusal(fault: str, header: Header, data: bytes | memoryview) -> Refused:
+    about = {"format": header.format, "width": header.width, "height": header.height, "bytes": len(data)}
+    if _ENDS_EARLY.search(fault) is not None or _END.search(data, header.scan) is None:
         return Refused(
             Reason.TRUNCATED, f"The JPEG's data end before its image is complete (libjpeg: {fault}).", **about
         )
-    if _NO_SUBSAMPLING in fault:
-        fault += "; its headers are damaged, or its sampling factors are unusual"
     return Refused(
         Reason.UNDECODABLE, f"The JPEG cannot be decoded without errors (libjpeg: {fault}).", **about
     )

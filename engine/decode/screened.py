@@ -5,8 +5,9 @@ that they refuse. So every JPEG is first read by libjpeg-turbo in strict mode, a
 only what passes is given to the backend. What the backend refuses all the same, libjpeg-turbo decodes: that
 gives a good image the same pixels and a bad one its reason.
 
-A backend is given JPEG in grey and colour. All other formats, and CMYK, take the same way as in the decoder
-for CPUs, so their pixels are the same by construction.
+A backend is given JPEG in grey and colour. All other formats, CMYK, and JPEGs whose headers libjpeg warns about
+or whose sampling it has no name for, take the same way as in the decoder for CPUs, so their pixels are the same
+by construction.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -78,8 +79,8 @@ def _screen(encoded: Encoded) -> Decoded | None:
     if header.format != "jpeg" or header.components not in _COMPONENTS:
         return decode_one(encoded)
     try:
-        jpeg.check(data, header)
+        unusual = jpeg.check(data, header)
     except Refused as refused:
         refused.__traceback__ = refused.__context__ = None
         return refused
-    return None
+    return decode_one(encoded) if unusual else None
