@@ -6,10 +6,7 @@ The boxes around them may state any size; it is this one that a decoder takes me
 from dataclasses import dataclass
 
 from assay.engine.admission.bits import Bits
-from assay.engine.outcome import Reason, Refused
-
-MAX_UNITS = 1 << 12
-"""Units (OBU) of one image that are read: a frame may be cut into as many tile groups as it has tiles."""
+from assay.engine.admission.units import Units
 
 _SEQUENCE, _FRAME_HEADER, _FRAME = 1, 3, 6
 _KEY, _INTRA_ONLY, _SWITCH = 0, 2, 3
@@ -48,40 +45,38 @@ class Frames:
     held: int
 
 
-def frames(data: bytes | memoryview) -> Frames | None:
-    """What the data of one image (a temporal unit) decode to; None where they hold no sequence header.
+def frames(data: bytes | memoryview, units: Units) -> Frames | None:
+    """What the data of one picture (a temporal unit) decode to; None where they hold no sequence header.
 
     Raises:
-        Refused: `undecodable`: more units than `MAX_UNITS`.
+        Refused: as `Units.take`.
         IndexError: the data end within a header.
     """
     sequence: Sequence | None = None
     width = height = count = held = at = grain = 0
-    for _ in range(MAX_UNITS):
-        if at >= len(data):
-            copies = min(max(count, 1), _REFERENCES + 1) + grain
-            return Frames(width, height, held * copies) if sequence else None
+    while at < len(data):
+        units.take()
         first = data[at]
         at += 2 if first & 0x04 else 1  # with an extension
         size = len(data) - at
         if first & 0x02:
             size, at = _leb128(data, at)
         kind = first >> 3 & 0x0F
-        head = data[at : at + min(size, _HEADER_BYTES)]
         if kind == _SEQUENCE:
-            sequence = read_sequence(Bits(head))
+            sequence = read_sequence(Bits(data[at : at + min(size, _HEADER_BYTES)]))
             found = sequence.width, sequence.height
             grain |= sequence.film_grain  # synthesised into a frame of its own
         elif kind in (_FRAME_HEADER, _FRAME) and sequence:
             count += 1
-            found = _frame_size(Bits(head), sequence)
+            found = _frame_size(Bits(data[at : at + min(size, _HEADER_BYTES)]), sequence)
         else:
             found = 0, 0
-        width, height = max(width, found[0]), max(height, found[1])
-        if sequence:
-            held = max(held, _padded(width) * _padded(height) * sequence.sample_bytes // 2)
         at += size
-    raise Refused(Reason.UNDECODABLE, f"The AV1 data hold more than {MAX_UNITS} units.", limit=MAX_UNITS)
+        if sequence and kind in (_SEQUENCE, _FRAME_HEADER, _FRAME):
+            width, height = max(width, found[0]), max(height, found[1])
+            held = max(held, _padded(width) * _padded(height) * sequence.sample_bytes // 2)
+    copies = min(max(count, 1), _REFERENCES + 1) + grain
+    return Frames(width, height, held * copies) if sequence else None
 
 
 def read_sequence(bits: Bits) -> Sequence:

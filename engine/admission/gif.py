@@ -9,8 +9,8 @@ from assay.engine.outcome import Reason, Refused
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 
-MAX_BLOCKS = 1 << 16
-"""Blocks of at most 255 bytes before the first frame: comments and metadata of 5 MB have fewer."""
+MAX_BLOCKS = 1 << 15
+"""Blocks of at most 255 bytes before the first frame: comments and metadata of 2 MB have fewer."""
 
 
 def read(data: bytes | memoryview) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from assay.engine.admission import av1, hevc, items, tracks
 from assay.engine.admission.boxes import Box, boxes, inside
 from assay.engine.admission.items import Item
+from assay.engine.admission.units import Units
 from assay.engine.outcome import Reason, Refused
 
 _AV1, _HEVC, _GRID = b"av01", b"hvc1", b"grid"
@@ -109,6 +110,7 @@ def _belonging(primary: int, references: list[items.Reference]) -> list[int]:
 
 def _held(data: bytes | memoryview, shown: list[Item], pixels: int) -> int:
     """Bytes that the coded pictures of an image of so many pixels take."""
+    units = Units()
     held, grids = 0, 0
     for item in shown:
         if item.kind not in _KINDS:
@@ -116,7 +118,7 @@ def _held(data: bytes | memoryview, shown: list[Item], pixels: int) -> int:
                 Reason.UNDECODABLE, f"The file's image is of a kind {item.kind!r} that is not read."
             )
         width, height = _stated(data, item)
-        (across, down), taken = _coded(data, item)
+        (across, down), taken = _coded(data, item, units)
         grids += item.kind == _GRID
         if across > width + _SLACK or down > height + _SLACK:
             raise Refused(
@@ -134,18 +136,18 @@ def _held(data: bytes | memoryview, shown: list[Item], pixels: int) -> int:
     return held * (1 + grids)  # tiles are copied together
 
 
-def _coded(data: bytes | memoryview, item: Item) -> tuple[Size, int]:
+def _coded(data: bytes | memoryview, item: Item, units: Units) -> tuple[Size, int]:
     """Width and height that an item's own data state, and the bytes that decoding it holds."""
     content = item.data(data)
     if item.kind == _AV1:
-        frames = av1.frames(content)
+        frames = av1.frames(content, units)
         if frames is None:
             raise Refused(Reason.UNDECODABLE, "The AV1 data of the image have no sequence header.")
         return (frames.width, frames.height), frames.held
     if item.kind in (_HEVC, b"hev1"):
         configuration = item.property(b"hvcC")
         box = data[configuration.start : configuration.end] if configuration else b""
-        size = hevc.size(box, content)
+        size = hevc.size(box, content, units)
         if size is None:
             raise Refused(Reason.UNDECODABLE, "The HEVC data of the image have no parameter sets.")
         return size, 3 * size[0] * size[1]

@@ -1,39 +1,34 @@
 """The size of HEVC pictures, from their sequence parameter sets (ITU-T H.265, section 7.3.2.2)."""
 
 from assay.engine.admission.bits import Bits
-from assay.engine.outcome import Reason, Refused
+from assay.engine.admission.units import Units
 
-MAX_UNITS = 1 << 10
-"""Units (NAL) of one image that are read."""
 _PARAMETERS = 33
 _HEADER_BYTES = 160
 
 
-def size(configuration: bytes | memoryview, data: bytes | memoryview) -> tuple[int, int] | None:
+def size(configuration: bytes | memoryview, data: bytes | memoryview, units: Units) -> tuple[int, int] | None:
     """Width and height of the largest picture that parameter sets state, in the item's configuration (`hvcC`)
     or in its data; None where neither holds one.
 
     Raises:
-        Refused: `undecodable`: more units than `MAX_UNITS`.
+        Refused: as `Units.take`.
         IndexError: the data end within a header.
     """
-    found = [_picture(unit) for unit in _configured(configuration)]
+    found = [_picture(unit) for unit in _configured(configuration, units)]
     length = (configuration[21] & 3) + 1
     at = 0
-    for _ in range(MAX_UNITS):
-        if at + length + 2 > len(data):
-            break
+    while at + length + 2 <= len(data):
+        units.take()
         if data[at + length] >> 1 & 0x3F == _PARAMETERS:
             found.append(_picture(data[at + length : at + length + _HEADER_BYTES]))
         at += length + int.from_bytes(data[at : at + length], "big")
-    else:
-        raise Refused(Reason.UNDECODABLE, f"The HEVC data hold more than {MAX_UNITS} units.", limit=MAX_UNITS)
     if not found:
         return None
     return max(width for width, _ in found), max(height for _, height in found)
 
 
-def _configured(configuration: bytes | memoryview) -> list[bytes | memoryview]:
+def _configured(configuration: bytes | memoryview, units: Units) -> list[bytes | memoryview]:
     """The parameter sets in a configuration record (ISO/IEC 14496-15, section 8.3.3)."""
     units: list[bytes | memoryview] = []
     at = 23
@@ -41,7 +36,8 @@ def _configured(configuration: bytes | memoryview) -> list[bytes | memoryview]:
         kind = configuration[at] & 0x3F
         count = int.from_bytes(configuration[at + 1 : at + 3], "big")
         at += 3
-        for _ in range(min(count, 64)):
+        for _ in range(count):
+            units.take()
             length = int.from_bytes(configuration[at : at + 2], "big")
             if kind == _PARAMETERS:
                 units.append(configuration[at + 2 : at + 2 + min(length, _HEADER_BYTES)])

@@ -100,7 +100,7 @@ def _locate(data: bytes | memoryview, box: Box, stored: Box | None, items: dict[
     (count,) = struct.unpack_from(">H" if version < 2 else ">I", data, box.start + 6)
     _check("items", count, MAX_ITEMS)
     at = box.start + (8 if version < 2 else 10)
-    extents = held = 0
+    extents = held = joined = 0
     for _ in range(count):
         number = int.from_bytes(data[at : at + (2 if version < 2 else 4)], "big")
         at += 2 if version < 2 else 4
@@ -127,8 +127,9 @@ def _locate(data: bytes | memoryview, box: Box, stored: Box | None, items: dict[
                     bytes=len(data),
                 )
             held += length
+            joined += length if parts > 1 else 0
             items.setdefault(number, Item()).extents.append((start, length))
-    if held > _SHARED * len(data):
+    if held > _SHARED * len(data) or joined > len(data):
         raise Refused(
             Reason.UNDECODABLE,
             f"The file's items hold {held} bytes in a file of {len(data)}: they lie over each other.",

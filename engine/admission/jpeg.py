@@ -20,12 +20,12 @@ _NEAR = 32  # bytes within which nearly every marker is, so that it is found fas
 
 # The longest honest headers are colour profiles and extended metadata: 255 segments of one, 320 in 20 MiB.
 MAX_SEGMENTS = 1024
-_COPIES = 2  # of the segments before the first scan: those with a colour profile are kept and joined
+_NAMED = frozenset({(1, 1), (2, 1), (2, 2), (1, 2), (4, 1), (1, 4)})  # sampling of luma over that of chroma
 
 
 def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, bool, int]:
     """Width, height, number of components, where the first scan starts, whether more follow, and the bytes
-    that decoding holds beside the pixels: all coefficients where there are several scans, and the metadata.
+    that decoding holds beside the pixels.
 
     Raises:
         Refused: `undecodable`: no frame, a broken segment, more scans than `max_scans`.
@@ -74,17 +74,25 @@ def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, 
             height=height,
             limit=max_scans,
         )
-    held = _coefficients(data, frame) if multiscan else 0
-    return width, height, components, position, multiscan, held + _COPIES * position
+    return width, height, components, position, multiscan, _held(data, frame, multiscan)
 
 
-def _coefficients(data: bytes | memoryview, frame: int) -> int:
-    """Bytes of all coefficients of the frame whose header lies at `frame`: 16 bits each, in whole MCUs."""
+def _held(data: bytes | memoryview, frame: int, multiscan: bool) -> int:
+    """Bytes that decoding the frame whose header lies at `frame` holds beside its pixels.
+
+    These are two copies of the data where odd headers are mended, all coefficients (16 bits each, in whole
+    MCUs) where there are several scans, and Pillow's pixels where libjpeg-turbo has no name for the sampling.
+    """
     height, width, components = struct.unpack_from(">HHB", data, frame + 3)
-    sampling = [data[frame + 9 + 3 * number] for number in range(components)]
-    across = -(-width // (8 * max(1, *(factors >> 4 for factors in sampling))))
-    down = -(-height // (8 * max(1, *(factors & 15 for factors in sampling))))
-    return across * down * sum((factors >> 4) * (factors & 15) for factors in sampling) * 64 * 2
+    sampling = [(data[at] >> 4, data[at] & 15) for at in range(frame + 9, frame + 9 + 3 * components, 3)]
+    held = 2 * len(data)
+    if multiscan:
+        across = -(-width // (8 * max(1, *(factors[0] for factors in sampling))))
+        down = -(-height // (8 * max(1, *(factors[1] for factors in sampling))))
+        held += across * down * sum(factors[0] * factors[1] for factors in sampling) * 64 * 2
+    if components == 3 and not (sampling[0] in _NAMED and sampling[1:] == [(1, 1), (1, 1)]):
+        held += 4 * width * height
+    return held
 
 
 def _next_marker(data: bytes | memoryview, position: int) -> tuple[int, int]:

@@ -4,6 +4,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from assay.engine.outcome import Reason, Refused
 
 NEW_SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
@@ -106,6 +109,15 @@ class Tiff:
         count = entry.count if most is None else min(entry.count, most)
         count = min(count, len(self.data))  # more than the data can hold: the unpacking says so
         return struct.unpack_from(f"{self._order}{count}{_TYPES[entry.kind]}", self.data, entry.place)
+
+    def array(self, entry: Entry) -> NDArray[np.float64]:
+        """All values of an entry, exact up to 2**53; for long lists. Raises as `integers`."""
+        if entry.kind not in _TYPES:
+            return np.zeros(0)
+        if entry.place + entry.size > len(self.data):
+            raise struct.error(f"{entry.count} values at byte {entry.place}")
+        dtype = f"{self._order}u{_SIZES[entry.kind]}"
+        return np.frombuffer(self.data, dtype, entry.count, entry.place).astype(np.float64)
 
     def _at(self, place: int) -> int:
         (found,) = self._pointer.unpack_from(self.data, place)

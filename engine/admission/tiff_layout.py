@@ -40,8 +40,11 @@ _SLACK = 1 << 16
 _LARGE_TILE = 1 << 22
 _BYTES_PER_PART = 640  # that decoders hold for a strip or tile, as measured
 _COPIES_OF_TAGS = 3  # the reader's, the library's, and one while it is read
-_TEXT = frozenset({1, 2, 6, 7})  # types that stay bytes; Pillow makes an object of each value of the others
-_RATIONAL = frozenset({5, 10})
+# Decoders make an object of each value, but of bytes outside of the tags that describe an image.
+_BYTES = frozenset({1, 6, 7})
+_DESCRIBING = range(254, 348)
+_TEXT = 2
+_BYTES_PER_VALUE = 64
 
 
 def read(data: bytes | memoryview) -> tuple[int, int, int]:
@@ -81,7 +84,7 @@ def read(data: bytes | memoryview) -> tuple[int, int, int]:
         _check_overlap(tiff, offsets, sizes)
     part = down * -(-across * samples * bits // 8)
     count = max((entry.count for entry in (offsets, sizes) if entry), default=0)
-    return width, height, len(data) + part + count * _BYTES_PER_PART + _tags(entries, len(data))
+    return width, height, len(data) + 2 * part + count * _BYTES_PER_PART + _tags(entries, len(data))
 
 
 def _check_tile(across: int, down: int, width: int, height: int) -> None:
@@ -106,8 +109,7 @@ def _check_parts(entry: Entry | None, most: int, width: int, height: int) -> Non
 
 def _check_overlap(tiff: Tiff, offsets: Entry, sizes: Entry) -> None:
     """Refuse parts that add up to far more than the file: unpacking one part many times over takes hours."""
-    starts = np.array(tiff.integers(offsets), np.float64)  # exact up to 2**53
-    lengths = np.array(tiff.integers(sizes), np.float64)
+    starts, lengths = tiff.array(offsets), tiff.array(sizes)
     if starts.size != lengths.size:
         return
     size = len(tiff.data)  # parts beyond the end are the decoder's to find
@@ -128,11 +130,11 @@ def _tags(entries: Iterable[Entry], size: int) -> int:
             f"The TIFF's tags hold {held} bytes in a file of {size}: they lie over each other.", bytes=size
         )
     objects = sum(
-        entry.count * (400 if entry.kind in _RATIONAL else 64)
+        entry.count
         for entry in present
-        if entry.kind not in _TEXT and entry.tag not in _LISTS
+        if entry.kind != _TEXT and (entry.kind not in _BYTES or entry.tag in _DESCRIBING)
     )
-    return _COPIES_OF_TAGS * held + objects
+    return _COPIES_OF_TAGS * held + _BYTES_PER_VALUE * objects
 
 
 def _undecodable(detail: str, **about: int) -> Refused:

@@ -7,6 +7,7 @@ import struct
 
 from assay.engine.admission import av1
 from assay.engine.admission.boxes import Box, boxes, find, inside
+from assay.engine.admission.units import Units
 from assay.engine.outcome import Reason, Refused
 
 MAX_SAMPLES = 1 << 17
@@ -27,11 +28,12 @@ def read(data: bytes | memoryview, movie: Box) -> tuple[int, int, int]:
         raise Refused(
             Reason.UNDECODABLE, f"The sequence has {len(found)} tracks; at most {_MAX_TRACKS} are read."
         )
-    sizes = [_track(data, track) for track in found]
+    units = Units()
+    sizes = [_track(data, track, units) for track in found]
     return max(size[0] for size in sizes), max(size[1] for size in sizes), sum(size[2] for size in sizes)
 
 
-def _track(data: bytes | memoryview, track: Box) -> tuple[int, int, int]:
+def _track(data: bytes | memoryview, track: Box, units: Units) -> tuple[int, int, int]:
     header = find(data, track.start, track.end, b"tkhd")
     table = inside(data, track, b"mdia", b"minf", b"stbl")
     if header is None or table is None:
@@ -41,7 +43,7 @@ def _track(data: bytes | memoryview, track: Box) -> tuple[int, int, int]:
     wide, high = struct.unpack_from(">II", data, header.start + (88 if data[header.start] else 76))
     width, height = wide >> 16, high >> 16
     samples, first = _samples(data, table)
-    frames = av1.frames(first) if first else None
+    frames = av1.frames(first, units) if first else None
     if frames is None:
         return width, height, samples * _BYTES_PER_SAMPLE
     if frames.width > width + _SLACK or frames.height > height + _SLACK:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from assay.engine.outcome import Reason, Refused
 
-MAX_CHUNKS = 1 << 14
+MAX_CHUNKS = 1 << 13
 """Frames of an animation are chunks too; nothing else needs more than a few."""
 _BYTES_PER_CHUNK = 256  # that the library holds for each
 _ANIMATION = 0x02
