@@ -1,4 +1,4 @@
-"""PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC by Pillow.
+"""PNG, WebP, GIF, AVIF and HEIC by Pillow.
 
 The file is opened by the plugin of the format that admission found, never by another, and none of Pillow's
 process-wide settings is changed: the limit on pixels is admission's, and truncated files raise.
@@ -15,29 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
     Image,
     PngImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
 )
 
 from assay.engine.admission import Header
+from assay.engine.decode import gif, png
 from assay.engine.decode.jpeg import STRIP
-from assay.engine.decode.png import check_chunks, check_rows
-from assay.engine.decode.tiff import check_jpeg_parts
 from assay.engine.outcome import Reason, Refused
 
 _ENDS_EARLY = re.compile("truncat|unexpected end|end of file|not enough|no more images", re.IGNORECASE)
-_BITS_PER_SAMPLE = 258  # the tag of TIFF
-
-
-class _StoredTiff(TiffImagePlugin.TiffImageFile):
-    """A TIFF at its stored orientation: Pillow's own turns the pixels when it has loaded them."""
-
-    def load_end(self) -> None:
-        self._size = self.im.size
 
 
 def _heif(file: io.BytesIO) -> Image.Image:
@@ -50,11 +39,16 @@ _OPEN: dict[str, Callable[[Any], Image.Image]] = {
     "png": PngImagePlugin.PngImageFile,
     "webp": WebPImagePlugin.WebPImageFile,
     "gif": GifImagePlugin.GifImageFile,
-    "bmp": BmpImagePlugin.BmpImageFile,
-    "tiff": _StoredTiff,
     "avif": AvifImagePlugin.AvifImageFile,
     "heic": _heif,
 }
+
+
+_ALONE: dict[str, Callable[[bytes | memoryview], io.BytesIO]] = {
+    "png": png.image_alone,
+    "gif": gif.image_alone,
+}
+"""Formats whose metadata Pillow would unpack or gather: it is given the image without them."""
 
 
 def decode(data: bytes | memoryview, header: Header) -> NDArray[np.uint8]:
@@ -67,21 +61,18 @@ def decode(data: bytes | memoryview, header: Header) -> NDArray[np.uint8]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if header.format == "png":
-                check_chunks(data)
-            elif header.format == "tiff":
-                check_jpeg_parts(data, header)
-            with _OPEN[header.format](io.BytesIO(data)) as image:
+            file = _ALONE.get(header.format, io.BytesIO)(data)
+            with _OPEN[header.format](file) as image:
                 _load(image, header)
                 if header.format == "png":
-                    check_rows(data, image)
+                    png.check_rows(file.getbuffer(), image)
                 return _pixels(image, header)
         except Refused:
             raise
         except Image.DecompressionBombError as error:
             raise _refused(Reason.TOO_MANY_PIXELS, error, header, len(data)) from None
         except Exception as error:  # broken files make Pillow raise nearly anything
-            early = isinstance(error, struct.error) or _ENDS_EARLY.search(str(error))
+            early = isinstance(error, (struct.error, IndexError)) or _ENDS_EARLY.search(str(error))
             raise _refused(
                 Reason.TRUNCATED if early else Reason.UNDECODABLE, error, header, len(data)
             ) from None
@@ -89,12 +80,9 @@ def decode(data: bytes | memoryview, header: Header) -> NDArray[np.uint8]:
 
 def _load(image: Image.Image, header: Header) -> None:
     """Load the pixels of a file whose frame has the header's size, before and after."""
-    # a TIFF that is to be turned says its turned size until it is loaded
-    stated = {image.size, image.size[::-1]} if header.format == "tiff" else {image.size}
-    if (header.width, header.height) in stated:
+    if image.size == (header.width, header.height):
         image.load()
-        stated = {image.size}
-    if (header.width, header.height) not in stated:
+    if image.size != (header.width, header.height):
         raise Refused(
             Reason.UNDECODABLE,
             f"The {header.name} header states {header.width}x{header.height} pixels, "
@@ -106,34 +94,18 @@ def _load(image: Image.Image, header: Header) -> None:
 
 
 def _pixels(image: Image.Image, header: Header) -> NDArray[np.uint8]:
-    if image.mode in ("I", "F"):
-        raise Refused(
-            Reason.UNDECODABLE,
-            f"The {header.name} holds 32-bit samples, which do not say what is white.",
-            format=header.format,
-            mode=image.mode,
-        )
     image.info.pop("transparency", None)  # alpha is dropped: Pillow need not find it a palette entry
-    white = _white(image) if image.mode.startswith("I;16") else None
     # strip by strip: Pillow's own conversion would hold the whole image three times
     pixels = np.empty((header.height, header.width, 3), np.uint8)
     rows = max(1, STRIP // header.width)
     for top in range(0, header.height, rows):
         strip = image.crop((0, top, header.width, min(top + rows, header.height)))
-        if white is None:
-            pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
-        else:
+        if image.mode.startswith("I;16"):  # Pillow's own conversion clips
             grey = np.asarray(strip).astype(np.uint32)
-            pixels[top : top + rows] = ((grey * 255 + white // 2) // white)[:, :, None]
+            pixels[top : top + rows] = ((grey + 128) // 257)[:, :, None]
+        else:
+            pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
     return pixels
-
-
-def _white(image: Image.Image) -> int:
-    """The largest sample of 16-bit grey: 65535, so that it is divided by 257; some TIFFs have 12 bits."""
-    bits = 16
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0]
-    return (1 << bits) - 1
 
 
 def _refused(reason: Reason, error: Exception, header: Header, size: int) -> Refused:

@@ -1,4 +1,4 @@
-"""The decoder for CPUs: libjpeg-turbo for JPEG, Pillow for the rest, image by image.
+"""The decoder for CPUs: libjpeg-turbo for JPEG, our own for TIFF and BMP, Pillow for the rest.
 
 Isolation costs nothing here: an image is decoded strictly, alone, and what it does concerns nobody else.
 """
@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.engine.decode import Decoded, Encoded, jpeg, pillow
+from assay.engine.decode import Decoded, Encoded, bmp, jpeg, pillow, tiff
 from assay.engine.outcome import Refused
 
 KEPT = 128 << 20
 """Most bytes of decoded pixels that the decoder keeps between batches to write the next ones into."""
+
+_OURS = {"bmp": bmp.decode, "tiff": tiff.decode}
 
 
 class TurboDecoder:
@@ -43,7 +45,9 @@ def decode_one(encoded: Encoded, buffer: NDArray[np.uint8] | None = None) -> Dec
     """One image; a JPEG into `buffer` (of its decoded size) where one is given."""
     data, header = encoded
     try:
-        return jpeg.decode(data, header, buffer) if header.format == "jpeg" else pillow.decode(data, header)
+        if header.format == "jpeg":
+            return jpeg.decode(data, header, buffer)
+        return _OURS.get(header.format, pillow.decode)(data, header)
     except Refused as refused:
         # what is kept as a result must not keep the pixels and bytes of its stack frames alive
         refused.__traceback__ = refused.__context__ = None
