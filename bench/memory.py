@@ -2,8 +2,9 @@
 
     python -m assay.bench.memory [KIND...]
 
-Each file is made here and decoded in a process of its own, which has decoded a small one of its format before.
-The peak is the kernel's mark of resident memory (VmHWM) less what was resident before, encoded bytes included.
+Each file is made here and decoded in a process of its own, which has decoded a small one of its format
+before. The peak is the kernel's mark of resident memory (VmHWM) less what was resident before, encoded bytes
+included.
 """
 
 import io
@@ -155,16 +156,17 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "tiff of jpeg": partial(saved, "TIFF", compression="jpeg"),
     "tiff cmyk": partial(saved, "TIFF", "CMYK"),
     "tiff 16-bit, 4 samples, one strip": partial(tiff, 16, 4, 3000, rows=3000),
-    "tiff 16-bit, deflated rows": partial(tiff, 16, 3, 3000, compression=8),
+    "tiff 16-bit, one deflated strip": partial(tiff, 16, 3, 3000, rows=3000, compression=8),
     "tiff, tiles of 16x16": partial(tiff, 8, 3, 3000, tile=16),
     "tiff, 120,000 tiles": partial(tiff, 8, 1, 5536, tile=16),
+    "tiff, 3,000 deflated strips that are one": partial(tiff, 8, 3, 3000, compression=8),
     "tiff, tiles of 2x2": partial(tiff, 8, 3, 3000, tile=2),
     "tiff, 4,000,000 bits a sample": partial(tiff, 8, 1, 3000, tags=((339, 3, 4_000_000),)),
     "tiff, 15 MB of profile": partial(tiff, 8, 1, 3000, tags=((34675, 1, 15_000_000),)),
     "avif 4:2:0": partial(saved, "AVIF", speed=10),
     "avif 4:4:4 alpha": partial(saved, "AVIF", "RGBA", speed=10, subsampling="4:4:4"),
     "avif claiming 128x128": lambda: claiming(saved("AVIF", speed=10), 128, 128),
-    "avif with 10 MB of Exif": partial(saved, "AVIF", speed=10, exif=b"Exif\0\0" + bytes(10_000_000)),
+    "avif with 10 MB of XMP": partial(saved, "AVIF", speed=10, xmp=bytes(10_000_000)),
 }
 
 
@@ -212,7 +214,7 @@ def main(
     if decoding:
         decode(decoding)
         return
-    print(provenance("memory"))
+    print(provenance("pillow", "simplejpeg", "numpy"))
     print("\n| file | MB | reserved MiB | peak MiB | share |\n|---|---|---|---|---|")
     for kind in kinds or KINDS:
         size, header, taken = peak(kind)

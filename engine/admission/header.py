@@ -29,7 +29,7 @@ FORMATS = {
 # Bytes a pixel at the highest point of decoding, measured on 12 megapixels, rounded up. Pillow keeps colour
 # in 4 bytes and its WebP decoder three canvases more; the result's 3 are in it. Of AVIF and HEIC what their
 # own decoders hold comes on top, by frame. HEIC is not measured.
-_PEAK = {"png": 9, "webp": 18, "gif": 6, "bmp": 9, "tiff": 9, "avif": 14, "heic": 18}
+_PEAK = {"png": 9, "webp": 18, "gif": 6, "bmp": 9, "tiff": 6, "avif": 10, "heic": 18}
 MAX_PEAK_PER_PIXEL = max(_PEAK.values())
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

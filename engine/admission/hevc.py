@@ -30,7 +30,7 @@ def size(configuration: bytes | memoryview, data: bytes | memoryview, units: Uni
 
 def _configured(configuration: bytes | memoryview, units: Units) -> list[bytes | memoryview]:
     """The parameter sets in a configuration record (ISO/IEC 14496-15, section 8.3.3)."""
-    units: list[bytes | memoryview] = []
+    found: list[bytes | memoryview] = []
     at = 23
     for _ in range(configuration[22]):
         kind = configuration[at] & 0x3F
@@ -40,9 +40,9 @@ def _configured(configuration: bytes | memoryview, units: Units) -> list[bytes |
             units.take()
             length = int.from_bytes(configuration[at : at + 2], "big")
             if kind == _PARAMETERS:
-                units.append(configuration[at + 2 : at + 2 + min(length, _HEADER_BYTES)])
+                found.append(configuration[at + 2 : at + 2 + min(length, _HEADER_BYTES)])
             at += 2 + length
-    return units
+    return found
 
 
 def _picture(unit: bytes | memoryview) -> tuple[int, int]:

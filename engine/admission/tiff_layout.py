@@ -32,9 +32,10 @@ from assay.engine.outcome import Reason, Refused
 _SINGLE = (WIDTH, LENGTH, COMPRESSION, PHOTOMETRIC, SAMPLES, ROWS_PER_STRIP, PLANAR, TILE_WIDTH, TILE_LENGTH)
 _LISTS = (STRIP_OFFSETS, STRIP_SIZES, TILE_OFFSETS, TILE_SIZES, BITS)
 _NO_COMPRESSION = 1
+_ROW_BY_ROW = frozenset({_NO_COMPRESSION, 8, 32946})  # uncompressed and deflated: no part is held whole
 
-MAX_PARTS = 1 << 17
-"""Strips or tiles: 100 megapixels in tiles of 32x32 pixels, or in rows of 763, have fewer."""
+MAX_PARTS = 1 << 16
+"""Strips or tiles: 100 megapixels in tiles of 64x64 pixels, or in rows of 1,526, have fewer."""
 _SHARED = 4  # times the file's bytes that its parts may add up to: programs share the bytes of equal tiles
 _SLACK = 1 << 16
 _LARGE_TILE = 1 << 22
@@ -80,9 +81,10 @@ def read(data: bytes | memoryview) -> tuple[int, int, int]:
     room = -(-width // across) * -(-height // down) * (samples if says.get(PLANAR) == 2 else 1)
     for tag in (STRIP_OFFSETS, STRIP_SIZES, TILE_OFFSETS, TILE_SIZES):
         _check_parts(layout.get(tag), min(room, MAX_PARTS), width, height)
-    if says.get(COMPRESSION, 1) != _NO_COMPRESSION and offsets and sizes:
+    compression = says.get(COMPRESSION, _NO_COMPRESSION)
+    if compression != _NO_COMPRESSION and offsets and sizes:
         _check_overlap(tiff, offsets, sizes)
-    part = down * -(-across * samples * bits // 8)
+    part = 0 if compression in _ROW_BY_ROW else down * -(-across * samples * bits // 8)
     count = max((entry.count for entry in (offsets, sizes) if entry), default=0)
     return width, height, len(data) + 2 * part + count * _BYTES_PER_PART + _tags(entries, len(data))
 
