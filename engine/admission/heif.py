@@ -39,29 +39,39 @@ def read(data: bytes | memoryview, *, transformed: bool) -> tuple[int, int, int]
         if movie:
             raise Refused(Reason.UNDECODABLE, "The file holds a sequence of images and no still one.")
         raise Refused(Reason.TRUNCATED, "The file ends before the box that describes its image (`meta`).")
-    if movie and not transformed and bytes(data[8:12]) != b"avif":
-        width, height, held = tracks.read(data, movie)
-        return width, height, held + _COPIES * len(data)
+    width, height, held = _still(data, meta, transformed)
+    if movie and not transformed and bytes(data[8:12]) != b"avif":  # which one is decoded, its brands decide
+        width, height, more = tracks.read(data, movie)
+        held = max(held, more)
+    return width, height, held + _COPIES * len(data)
+
+
+def _still(data: bytes | memoryview, meta: Box, transformed: bool) -> tuple[int, int, int]:
+    """Width and height of the still image, and the bytes that its coded pictures take."""
     within = {box.kind: box for box in reversed([*boxes(data, meta.start + 4, meta.end)])}
     pitm, iprp = within.get(b"pitm"), within.get(b"iprp")
     ipco = iprp and inside(data, iprp, b"ipco")
-    ipma = iprp and inside(data, iprp, b"ipma")
+    ipma = [box for box in boxes(data, iprp.start, iprp.end) if box.kind == b"ipma"] if iprp else []
     if not (pitm and ipco and ipma):
         raise Refused(
             Reason.UNDECODABLE, "The file does not say which of its items is the image, or its size."
         )
     (primary,) = struct.unpack_from(">H" if data[pitm.start] == 0 else ">I", data, pitm.start + 4)
-    all_items = items.read(data, within | {b"ipma": ipma}, [*boxes(data, ipco.start, ipco.end)])
+    all_items = items.read(data, within, ipma, [*boxes(data, ipco.start, ipco.end)])
     image = all_items.get(primary, Item())
     width, height = _stated(data, image)
     held = 0
     if image.kind:
+        if image.kind not in _KINDS:
+            raise Refused(
+                Reason.UNDECODABLE, f"The file's image is of a kind {image.kind!r} that is not read."
+            )
         references = list(items.references(data, within.get(b"iref")))
         shown = [all_items[number] for number in _belonging(primary, references) if number in all_items]
         held = _held(data, shown, width * height)
     if transformed:
         width, height = _transformed(data, image, width, height)
-    return width, height, held + _COPIES * len(data)
+    return width, height, held
 
 
 def _parts(data: bytes | memoryview) -> tuple[Box | None, Box | None]:
@@ -79,10 +89,13 @@ def _parts(data: bytes | memoryview) -> tuple[Box | None, Box | None]:
 
 
 def _stated(data: bytes | memoryview, image: Item) -> Size:
-    size = image.property(b"ispe")
-    if size is None:
-        raise Refused(Reason.UNDECODABLE, "The file does not state the size of its image.")
-    width, height = struct.unpack_from(">II", data, size.start + 4)
+    sizes = {
+        struct.unpack_from(">II", data, box.start + 4) for box in image.properties if box.kind == b"ispe"
+    }
+    if len(sizes) != 1:
+        stated = "more than one size" if sizes else "not the size"
+        raise Refused(Reason.UNDECODABLE, f"The file states {stated} of its image.")
+    [(width, height)] = sizes
     return width, height
 
 
@@ -114,9 +127,7 @@ def _held(data: bytes | memoryview, shown: list[Item], pixels: int) -> int:
     held, grids = 0, 0
     for item in shown:
         if item.kind not in _KINDS:
-            raise Refused(
-                Reason.UNDECODABLE, f"The file's image is of a kind {item.kind!r} that is not read."
-            )
+            continue  # nor does a decoder read it
         width, height = _stated(data, item)
         (across, down), taken = _coded(data, item, units)
         grids += item.kind == _GRID

@@ -34,8 +34,13 @@ class Item:
         return next((box for box in reversed(self.properties) if box.kind == kind), None)
 
 
-def read(data: bytes | memoryview, meta: dict[bytes, Box], known: list[Box]) -> dict[int, Item]:
-    """All items by number; `meta` holds the boxes of that name by their kind, `known` all properties.
+def read(
+    data: bytes | memoryview, meta: dict[bytes, Box], tied: list[Box], known: list[Box]
+) -> dict[int, Item]:
+    """All items by number.
+
+    `meta` holds the boxes of that name by their kind, `tied` those that tie properties to items (`ipma`),
+    `known` all properties.
 
     Raises:
         Refused: `undecodable`: more items, extents or ties than any program writes, or data that overlap;
@@ -48,7 +53,7 @@ def read(data: bytes | memoryview, meta: dict[bytes, Box], known: list[Box]) -> 
     _check("items", len(items), MAX_ITEMS)
     if b"iloc" in meta:
         _locate(data, meta[b"iloc"], meta.get(b"idat"), items)
-    for number, index in _ties(data, meta.get(b"ipma")):
+    for number, index in _ties(data, tied):
         if 0 < index <= len(known):
             items.setdefault(number, Item()).properties.append(known[index - 1])
     return items
@@ -137,24 +142,25 @@ def _locate(data: bytes | memoryview, box: Box, stored: Box | None, items: dict[
         )
 
 
-def _ties(data: bytes | memoryview, box: Box | None) -> Iterator[tuple[int, int]]:
-    """Numbers of items and, from 1, of the properties that belong to them (`ipma`)."""
-    if box is None:
-        return
-    version, wide = data[box.start], data[box.start + 3] & 1
-    (entries,) = struct.unpack_from(">I", data, box.start + 4)
-    _check("items", entries, MAX_ITEMS)
-    at, ties = box.start + 8, 0
-    for _ in range(entries):
-        (number,) = struct.unpack_from(">H" if version == 0 else ">I", data, at)
-        at += 2 if version == 0 else 4
-        count = data[at]
-        ties += count
-        _check("ties of properties", ties, MAX_TIES)
-        indices = struct.unpack_from(f">{count}{'H' if wide else 'B'}", data, at + 1)
-        at += 1 + count * (2 if wide else 1)
-        for index in indices:
-            yield number, index & (0x7FFF if wide else 0x7F)  # the top bit: essential
+def _ties(data: bytes | memoryview, tied: list[Box]) -> Iterator[tuple[int, int]]:
+    """Numbers of items and, from 1, of the properties that belong to them."""
+    items = ties = 0
+    for box in tied:
+        version, wide = data[box.start], data[box.start + 3] & 1
+        (entries,) = struct.unpack_from(">I", data, box.start + 4)
+        items += entries
+        _check("items", items, MAX_ITEMS)
+        at = box.start + 8
+        for _ in range(entries):
+            (number,) = struct.unpack_from(">H" if version == 0 else ">I", data, at)
+            at += 2 if version == 0 else 4
+            count = data[at]
+            ties += count
+            _check("ties of properties", ties, MAX_TIES)
+            indices = struct.unpack_from(f">{count}{'H' if wide else 'B'}", data, at + 1)
+            at += 1 + count * (2 if wide else 1)
+            for index in indices:
+                yield number, index & (0x7FFF if wide else 0x7F)  # the top bit: essential
 
 
 def _number(data: bytes | memoryview, at: int, width: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import JpegImagePlugin
+from PIL import Image, JpegImagePlugin
 
 from assay.engine.admission import Header
 from assay.engine.decode.markers import END, FRAMES, SCAN, Piece, joined

@@ -77,6 +77,24 @@ def test_a_thumbnail_may_say_what_it_likes() -> None:
     assert (admitted(data).width, admitted(data).height) == (200, 100)
 
 
+def test_one_image_has_one_size() -> None:
+    """Which of two a decoder takes is not for us to guess; nor which box of ties it reads."""
+    body = sequence_unit(100, 100)
+    sizes = [size_box(100, 100), size_box(4000, 3000), size_box(100, 100)]
+    for ties, fits in (([1, 3], True), ([1, 2], False), ([2, 1], False)):
+        data = heif({1: Part(b"av01", [(0, len(body))], ties)}, sizes, body)
+        if fits:
+            assert admitted(data).width == 100
+        else:
+            assert "more than one size" in refusal(data).detail
+
+
+def test_a_still_image_beside_tracks_is_checked_too() -> None:
+    moving = encode(PHOTO, "AVIF", speed=10, save_all=True, append_images=[PHOTO_TURNED])
+    assert moving[8:12] == b"avis"
+    assert refusal(claiming(moving, 16, 16)).reason is Reason.UNDECODABLE
+
+
 def test_a_grid_is_its_tiles() -> None:
     tile = sequence_unit(512, 512)
     grid = struct.pack(">BBBBHH", 0, 0, 1, 1, 1000, 900)
