@@ -6,7 +6,10 @@ A decoder yields uint8 RGB of shape (height, width, 3) at the stored size and or
 - JPEG chroma is upsampled smoothly (libjpeg's "fancy" upsampling), after the accurate integer DCT;
 - grey of 16 bits is divided by 257 and rounded, colour of 16 bits keeps its high byte;
 - alpha is dropped; palettes, CMYK and grey are converted;
-- of an animation or a file of several pages the first frame is taken.
+- of an animation or a file of several pages the first frame is taken;
+- what is no image (texts, profiles, comments) is skipped before anything is unpacked.
+
+docs/formats.md has the table of what of each format is read.
 
 Data that decode to something while libjpeg warns are refused, never scored: `truncated` where they end too
 early (even if only the end marker is missing), `undecodable` else. The one exception are extraneous bytes

@@ -5,7 +5,7 @@ Pillow reads 4 and 8 bits with a palette of black and white as if they were 1 bi
 
 import struct
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from assay.engine.decode.samples import eight_bits, unpacked
 from assay.engine.outcome import Reason, Refused
 
 _RAW, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS = 0, 1, 2, 3, 6
-_NAMES = {4: "JPEG", 5: "PNG", 11: "CMYK", 12: "CMYK in runs", 13: "CMYK in runs"}
+_NAMES = {3: "bit fields", 4: "JPEG", 5: "PNG", 11: "CMYK", 12: "CMYK in runs", 13: "CMYK in runs"}
 _OS2, _OS2_SHORT, _OS2_LONG = 12, 16, 64  # sizes of headers
 _MASKS = {16: (0x7C00, 0x3E0, 0x1F), 32: (0xFF0000, 0xFF00, 0xFF)}
 _DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
@@ -39,6 +39,8 @@ def decode(data: bytes | memoryview, header: Header) -> NDArray[np.uint8]:
             height=header.height,
             bytes=len(data),
         ) from None
+    except ValueError as error:  # NumPy, for headers that contradict themselves
+        _undecodable(f"contradicts itself ({error})", header)
 
 
 def _decode(data: memoryview, header: Header) -> NDArray[np.uint8]:
@@ -57,7 +59,8 @@ def _decode(data: memoryview, header: Header) -> NDArray[np.uint8]:
     masks = _MASKS.get(bits, ())
     behind = 14 + size
     if compression in (_BITFIELDS, _ALPHA_BITFIELDS) and size != _OS2_LONG and bits in _MASKS:
-        masks = struct.unpack_from("<3I", data, 54)
+        stated = struct.unpack_from("<3I", data, 54)
+        masks = stated if any(stated) else masks
         behind += {_BITFIELDS: 12, _ALPHA_BITFIELDS: 16}[compression] if size == 40 else 0
     elif compression not in (_RAW, _RLE8, _RLE4) or (compression, bits) in {(_RLE8, 4), (_RLE4, 8)}:
         raise Refused(
@@ -85,7 +88,7 @@ def _decode(data: memoryview, header: Header) -> NDArray[np.uint8]:
 
 def _rows(
     data: memoryview, start: int, width: int, height: int, bits: int, compression: int
-) -> Iterator[tuple[int, NDArray[np.generic]]]:
+) -> Iterator[tuple[int, NDArray[Any]]]:
     """The stored pixels of some rows at a time, with the number of the first, in the order of the file."""
     at_once = max(1, STRIP // width)
     if compression in (_RLE8, _RLE4):
@@ -124,7 +127,7 @@ def _palette(data: memoryview, at: int, bits: int, colours: int, entry: int, sta
     return table
 
 
-def _masked(values: NDArray[np.generic], mask: int) -> NDArray[np.uint8] | int:
+def _masked(values: NDArray[Any], mask: int) -> NDArray[np.uint8] | int:
     if mask == 0:
         return 0
     shift = (mask & -mask).bit_length() - 1
@@ -140,36 +143,37 @@ def _runs(data: memoryview, at: int, width: int, height: int, four_bits: bool) -
     indices = np.zeros((height, width), np.uint8)
     x = y = 0
     while True:
+        if at + 2 > len(data) and (y, x) >= (height - 1, width):
+            return indices  # all rows are there, and only their end is not said
         count, value = data[at], data[at + 1]
         at += 2
-        if count:
-            end = min(x + count, width)
+        if count or value > 2:
+            size = 1 if count else (value + 1) // 2 if four_bits else value
+            at -= 1 if count else 0
+            stored = data[at : at + size]
+            if len(stored) < size:
+                raise IndexError(at + size)
+            found = _stretch(bytes(stored), count, value, four_bits)
+            at += size if count else size + size % 2
+            end = min(x + len(found), width)
             if y < height and x < end:
-                if four_bits:
-                    indices[y, x:end:2] = value >> 4
-                    indices[y, x + 1 : end : 2] = value & 15
-                else:
-                    indices[y, x:end] = value
-            x += count
+                indices[y, x:end] = found[: end - x]
+            x += len(found)
         elif value == 0:
             x, y = 0, y + 1
         elif value == 1:
             return indices
-        elif value == 2:
+        else:
             x, y = x + data[at], y + data[at + 1]
             at += 2
-        else:
-            size = (value + 1) // 2 if four_bits else value
-            found = np.frombuffer(data[at : at + size], np.uint8)
-            if found.size < size:
-                raise IndexError(at + size)
-            if four_bits:
-                found = np.stack([found >> 4, found & 15], axis=1).reshape(-1)
-            end = min(x + value, width)
-            if y < height and x < end:
-                indices[y, x:end] = found[: end - x]
-            x += value
-            at += size + size % 2
+
+
+def _stretch(stored: bytes, count: int, value: int, four_bits: bool) -> NDArray[np.uint8]:
+    """The indices of a run of `count` pixels, or of `value` pixels that are stored one by one."""
+    found = np.frombuffer(stored * count if count else stored, np.uint8)
+    if four_bits:
+        found = np.stack([found >> 4, found & 15], axis=1).reshape(-1)
+    return found[: count or value]
 
 
 def _undecodable(fault: str, header: Header) -> NoReturn:

@@ -11,7 +11,8 @@ def unpacked(raw: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint16
     each = np.unpackbits(raw, axis=1)[:, : count * bits].reshape(len(raw), count, bits)
     values = np.zeros((len(raw), count), np.uint16)
     for bit in range(bits):
-        values = values << 1 | each[..., bit]
+        values <<= 1
+        values |= each[..., bit]
     return values
 
 

@@ -37,9 +37,10 @@ def decode(data: bytes | memoryview, header: Header) -> NDArray[np.uint8]:
         raise
     except Exception as error:  # libraries raise nearly anything for broken data
         early = isinstance(error, (struct.error, IndexError))
+        fault = "it ends within its tags or headers" if early else error or type(error).__name__
         raise Refused(
             Reason.TRUNCATED if early else Reason.UNDECODABLE,
-            f"The TIFF cannot be decoded without errors ({error or type(error).__name__}).",
+            f"The TIFF cannot be decoded without errors ({fault}).",
             format="tiff",
             width=header.width,
             height=header.height,

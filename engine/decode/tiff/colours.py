@@ -1,5 +1,7 @@
 """From unpacked bytes to 8-bit RGB: bit depths, byte orders, predictors, photometric interpretations."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -8,7 +10,7 @@ from assay.engine.decode.samples import eight_bits, unpacked
 from assay.engine.decode.tiff import layout as tags
 from assay.engine.decode.tiff.layout import Layout
 
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Samples = NDArray[Any]  # uint8 or uint16
 
 
 def rgb(planes: list[NDArray[np.uint8]], layout: Layout) -> NDArray[np.uint8]:

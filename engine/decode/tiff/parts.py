@@ -175,7 +175,16 @@ def _by_libtiff(data: bytes | memoryview, layout: Layout, numbers: list[int]) ->
     stored = [packed(data, layout, number) for number in numbers]
     rows = layout.rows(numbers[0] % layout.places)
     with _Unpacker(_grey(stored, layout.row_bytes, rows, layout.compression)) as image:
-        image.load()
+        try:
+            image.load()
+        except OSError:  # its words are a number
+            raise Refused(
+                Reason.UNDECODABLE,
+                f"libtiff cannot unpack a strip or tile of the TIFF (compression {layout.compression}): "
+                "its data are damaged.",
+                format="tiff",
+                compression=layout.compression,
+            ) from None
         return [_Sliced(image, turn * rows) for turn in range(len(numbers))]
 
 
