@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-NAMES = ("decode", "kernels_view", "view_forms", "purify", "fusing", "apn", "lnp", "scan", "grpc", "kafka")
+NAMES = (
+    "decode",
+    "kernels_view",
+    "view_forms",
+    "purify",
+    "fusing",
+    "apn",
+    "lnp",
+    "scan",
+    "grpc",
+    "kafka",
+    "corruption",
+    "memory",
+)
 
 
 def main(

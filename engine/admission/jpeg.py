@@ -102,10 +102,6 @@ def _next_marker(data: bytes | memoryview, position: int) -> tuple[int, int]:
     """
     match = _MARKER.match(data, position, position + _NEAR)
     end = match.end() if match else after_marker(data, position, restarts=True)
-    if end:
-        return data[end - 1], end
-    if data[position] == 0xFF:  # only fill bytes are left
+    if end == 0:
         raise IndexError(position)
-    raise Refused(
-        Reason.UNDECODABLE, f"The JPEG has no marker from byte {position} on, where one belongs.", at=position
-    )
+    return data[end - 1], end

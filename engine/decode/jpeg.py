@@ -27,7 +27,7 @@ _ENDS_EARLY = re.compile("premature end", re.IGNORECASE)
 _BEFORE_THE_END = re.compile("([0-9]+) extraneous bytes before marker 0xd9$")
 _ABOUT_HEADERS = re.compile(
     "Invalid SOS parameters|unknown JFIF revision|Unknown Adobe color transform|bad ICC marker"
-    "|extraneous bytes before marker 0x(?!d9)"
+    "|extraneous bytes before marker 0x(?!d[0-79])"
 )
 _NO_SUBSAMPLING = "Could not determine subsampling level"
 

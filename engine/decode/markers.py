@@ -24,7 +24,7 @@ _TRANSFORMS = {3: (1, 0), 4: (2, 0)}  # of Adobe's segment, by components; the f
 
 
 class Piece(NamedTuple):
-    """A segment, from the code behind its marker's 0xFF on; or, with code 0, the bytes between two segments."""
+    """A segment, from the code behind its marker's 0xFF on; or, with code 0, the bytes between segments."""
 
     code: int
     content: bytes | memoryview
@@ -84,7 +84,7 @@ def plain(data: bytes | memoryview) -> list[Piece] | None:
 
 def _plain(piece: Piece, frame: int, components: int) -> Piece | None:
     code, content = piece.code, bytes(piece.content) if piece.code else b""
-    if code == SCAN and frame in _SEQUENTIAL:
+    if code == SCAN and frame in _SEQUENTIAL and len(content) > 8:
         return Piece(code, content[:-3] + b"\0\x3f\0")
     if code == _JFIF and content[3:8] == b"JFIF\0" and len(content) >= 17:
         return Piece(code, b"\xe0\0\x10" + _PLAIN_JFIF)
@@ -117,6 +117,7 @@ def _tables(content: bytes) -> Iterator[int]:
 
 
 def _tables_of_scan(content: bytes) -> set[int]:
-    chosen, last_coefficient = content[5:-3:2], content[-2]
-    zeroth = {number >> 4 for number in chosen}
-    return zeroth | {0x10 | number & 15 for number in chosen} if last_coefficient else zeroth
+    chosen = content[5:-3:2]
+    first = {number >> 4 for number in chosen}
+    only_first = content[-2:-1] == b"\0"
+    return first if only_first else first | {0x10 | number & 15 for number in chosen}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin
+from PIL import JpegImagePlugin
 
 from assay.engine.admission import Header
 from assay.engine.decode.markers import END, FRAMES, SCAN, Piece, joined
@@ -41,7 +41,10 @@ def decode(
     """
     if not found or found[-1].code != END:
         raise DamagedError("premature end of JPEG file")
-    _check_restarts(found)
+    try:
+        _check_restarts(found)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError):
+        raise DamagedError("a scan header contradicts the frame header") from None
     if buffer is None:
         buffer = np.empty(header.decoded_bytes, np.uint8)
     pixels = buffer[: header.decoded_bytes].reshape(header.height, header.width, 3)
@@ -55,7 +58,7 @@ def decode(
 
 
 def _strips(data: bytes, header: Header) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-    """Rows of an image and their pixels: all at once, Pillow's conversion would hold the image three times."""
+    """Rows of an image and their pixels; all at once, Pillow's conversion would hold three images."""
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
             if image.size != (header.width, header.height):
@@ -106,7 +109,9 @@ def _check_restarts(found: list[Piece]) -> None:
             count = 0
             for count, match in enumerate(_RESTART.finditer(content), 1):
                 if count > expected or match[1][0] & 7 != (count - 1) & 7:
-                    raise DamagedError(f"restart marker {count} of {expected} is not the one that belongs there")
+                    raise DamagedError(
+                        f"restart marker {count} of {expected} is not the one that belongs there"
+                    )
             if count < expected:
                 raise DamagedError(f"{count} restart markers instead of {expected}")
 
@@ -115,6 +120,7 @@ def _units(frame: bytes, scan: bytes) -> int:
     """MCUs of a scan: blocks where it holds one component (ITU-T T.81, A.2)."""
     height, width = int.from_bytes(frame[4:6], "big"), int.from_bytes(frame[6:8], "big")
     factors = {frame[at]: (frame[at + 1] >> 4, frame[at + 1] & 15) for at in range(9, len(frame) - 2, 3)}
-    widest, highest = (max(sides) for sides in zip(*factors.values(), strict=True))
+    widest = max(across for across, _ in factors.values())
+    highest = max(down for _, down in factors.values())
     across, down = (1, 1) if scan[3] > 1 else factors[scan[4]]
     return -(-width * across // (8 * widest)) * -(-height * down // (8 * highest))

@@ -5,9 +5,9 @@ that they refuse. So every JPEG is first read by libjpeg-turbo in strict mode, a
 only what passes is given to the backend. What the backend refuses all the same, libjpeg-turbo decodes: that
 gives a good image the same pixels and a bad one its reason.
 
-A backend is given JPEG in grey and colour. All other formats, CMYK, and JPEGs whose headers libjpeg warns about
-or whose sampling it has no name for, take the same way as in the decoder for CPUs, so their pixels are the same
-by construction.
+A backend is given JPEG in grey and colour. All other formats, CMYK, and JPEGs whose headers libjpeg warns
+about or whose sampling TurboJPEG has no name for, take the same way as in the decoder for CPUs, so their
+pixels are the same by construction.
 """
 
 from collections.abc import Callable, Iterable, Sequence

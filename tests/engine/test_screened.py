@@ -106,6 +106,17 @@ def test_a_batch_without_an_image_for_the_backend_does_not_trouble_it() -> None:
     assert backend.batches == []
 
 
+def test_jpegs_with_odd_headers_are_decoded_on_the_host() -> None:
+    """Other decoders may refuse them, with their whole batch, or make other pixels of them."""
+    names = ["jpeg of odd scan parameters", "jpeg with junk between segments", "jpeg 4:1:0", "jpeg 4:2:0"]
+    backend = StubBackend()
+    results = ScreenedDecoder(backend, 1, upload).decode([encoded(good()[name].data) for name in names])
+    assert backend.batches == [1]
+    for pixels, name in zip(results, names, strict=True):
+        assert isinstance(pixels, OnDevice)
+        np.testing.assert_array_equal(pixels, good()[name].pixels)
+
+
 def test_without_a_backend_the_host_decodes_and_uploads(threads: int) -> None:
     data = encode(photograph())
     results = ScreenedDecoder(None, threads, upload).decode(

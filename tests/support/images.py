@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
+from support.jpeg_writer import write
 
 from assay.engine.outcome import Reason
 
@@ -133,6 +134,26 @@ def with_segment(data: bytes, code: int, content: bytes) -> bytes:
     return data[:2] + struct.pack(">BBH", 0xFF, code, len(content) + 2) + content + data[2:]
 
 
+def behind_jfif(data: bytes, inserted: bytes) -> bytes:
+    """A JPEG with more bytes behind its first segment."""
+    end = 4 + int.from_bytes(data[4:6], "big")
+    return data[:end] + inserted + data[end:]
+
+
+def with_scan_parameters(data: bytes, *parameters: int) -> bytes:
+    """A JPEG whose scans state other spectral selection and approximation: the last three bytes."""
+    for at, code in jpeg_markers(data):
+        if code == 0xDA:
+            end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            data = data[: end - 3] + bytes(parameters) + data[end:]
+    return data
+
+
+def planes(photo: Pixels) -> list[Pixels]:
+    """Luma and both chromas of an RGB image, unsampled."""
+    return [np.asarray(plane) for plane in Image.fromarray(photo).convert("YCbCr").split()]
+
+
 def many_scans(count: int) -> bytes:
     """A progressive JPEG whose first scan is there `count` times over."""
     data = encode(photograph(), progressive=True)
@@ -183,7 +204,54 @@ def _good_jpegs(photo: Pixels) -> dict[str, Good]:
         "jpeg 1 column": encode(photo[:, :1]),
         "jpeg without the standard Huffman tables": _without_segments(baseline, 0xC4),
     }
-    return {name: Good(data, read_by_pillow(data)) for name, data in files.items()}
+    files |= _odd_sampling(photo)
+    as_written = read_by_pillow(baseline)
+    return {
+        **{name: Good(data, read_by_pillow(data)) for name, data in files.items()},
+        **{name: Good(data, as_written) for name, data in _odd_headers(baseline).items()},
+    }
+
+
+def _odd_headers(data: bytes) -> dict[str, bytes]:
+    """Forms of a JPEG that libjpeg warns about, of which decoders make the same pixels."""
+    bare = _without_segments(data, 0xE0)
+    pieces = with_segment(data, 0xE2, b"ICC_PROFILE\0\1\2" + bytes(500))
+    frame, scan = find_marker(data, 0xC0), find_marker(data, 0xDA)
+    return {
+        "jpeg of odd scan parameters": with_scan_parameters(data, 0, 0, 0),
+        "jpeg of progressive scan parameters": with_scan_parameters(data, 1, 5, 0x21),
+        "jpeg of an unknown jfif": data[:11] + b"\2\1" + data[13:],
+        "jpeg of an unknown adobe transform": with_segment(bare, 0xEE, b"Adobe\0\x64\0\0\0\0\5"),
+        "jpeg with half of a colour profile": pieces,
+        "jpeg with no number of a colour profile": with_segment(data, 0xE2, b"ICC_PROFILE\0\0\0" + bytes(99)),
+        "jpeg with junk between segments": behind_jfif(data, b"junk"),
+        "jpeg with junk before its frame": data[:frame] + bytes(7) + data[frame:],
+        "jpeg with much junk before its scan": data[:scan] + b"\xff\0junk" * 100 + data[scan:],
+        "jpeg with everything odd at once": with_scan_parameters(
+            behind_jfif(pieces[:-2] + b"\0\0" + pieces[-2:], b"junk"), 0, 63, 1
+        ),
+    }
+
+
+def _odd_sampling(photo: Pixels) -> dict[str, bytes]:
+    """JPEGs in layouts that TurboJPEG has no name for."""
+    ycc, inks = planes(photo), [255 - photo[..., number] for number in range(3)]
+    adobe = struct.pack(">BBH", 0xFF, 0xEE, 14) + b"Adobe\0\x64\0\0\0\0\0"
+    narrow = [(4, 2), (1, 1), (1, 1)]
+    return {
+        "jpeg 4:1:0": write(ycc, narrow),
+        "jpeg 3x1 1x1 1x1": write(ycc, [(3, 1), (1, 1), (1, 1)]),
+        "jpeg 2x2 2x1 1x1": write(ycc, [(2, 2), (2, 1), (1, 1)]),
+        "jpeg 1x1 2x2 1x1": write(ycc, [(1, 1), (2, 2), (1, 1)]),
+        "jpeg 4x1 2x1 2x1": write(ycc, [(4, 1), (2, 1), (2, 1)]),
+        "jpeg 4:1:0 with restart markers": write(ycc, narrow, restart=3),
+        "jpeg 4:1:0, a scan a component": write(ycc, narrow, scans="one a component", restart=5),
+        "jpeg 4:1:0 progressive": write(ycc, narrow, scans="progressive"),
+        "jpeg 4:1:0 with odd headers": with_scan_parameters(write(ycc, narrow), 0, 0, 0)[:-2] + b"\0\xff\xd9",
+        "jpeg cmyk of odd sampling": write(
+            [*inks, photo[..., 0]], [(2, 1), (1, 1), (1, 1), (1, 1)], headers=adobe
+        ),
+    }
 
 
 def _good_pngs(photo: Pixels) -> dict[str, Good]:
@@ -322,8 +390,17 @@ def _evil_jpegs() -> _Found:
     middle = scan + (len(data) - scan) // 2
     third_restart = [position for position, code in jpeg_markers(restarts) if 0xD0 <= code <= 0xD7][3]
     no_size = with_size(data, 0, SIDES[1])
+    narrow = write(planes(photo), [(4, 2), (1, 1), (1, 1)], restart=3)
+    narrow_alone = write(planes(photo), [(4, 2), (1, 1), (1, 1)])
     undecodable, truncated = (Reason.UNDECODABLE,), (Reason.TRUNCATED,)
     return {
+        "jpeg of odd scan parameters, with zeros": (
+            zeroed(with_scan_parameters(data, 0, 0, 0)),
+            _BROKEN,
+        ),
+        "jpeg with junk between segments, with zeros": (zeroed(behind_jfif(data, b"junk")), _BROKEN),
+        "jpeg 4:1:0, cut": (cut_with_end(narrow_alone), truncated),
+        "jpeg 4:1:0, without end": (narrow_alone[:-2], truncated),
         "jpeg cut in the middle": (data[:middle], truncated),
         "jpeg cut in the middle, with an end": (data[:middle] + b"\xff\xd9", truncated),
         "jpeg without its end marker": (data[:-2], truncated),
@@ -353,10 +430,35 @@ def _evil_jpegs() -> _Found:
         "jpeg of 500 scans": (many_scans(500), undecodable),
         "jpeg of 5000 segments": (data[:2] + b"\xff\xfe\0\2" * 5000 + data[2:], undecodable),
         "jpeg with a segment without length": (data[:2] + b"\xff\xfe\0\0" + data[2:], undecodable),
-        "jpeg with junk between segments": (data[:20] + b"junk" + data[20:], undecodable),
+        "jpeg with junk where its Huffman tables were": (
+            optimised.replace(b"\xff\xc4", b"\0\0"),
+            undecodable,
+        ),
+        "jpeg with junk for headers": (data[:20] + bytes(4096), truncated),
+        "jpeg 4:1:0 without a restart marker": (_without_restart(narrow, 2), undecodable),
+        "jpeg 4:1:0 without its last restart marker": (_without_restart(narrow, -1), undecodable),
+        "jpeg 4:1:0 half as high": (with_size(narrow_alone, SIDES[0] // 2, SIDES[1]), undecodable),
+        "jpeg 4:1:0 twice as high": (with_size(narrow_alone, SIDES[0] * 2, SIDES[1]), _BROKEN),
         "jpeg 1x1": (encode(photo[:1, :1]), (Reason.TOO_SMALL,)),
         "jpeg of 30 MB": (data + bytes(30_000_000), (Reason.TOO_MANY_BYTES,)),
     }
+
+
+def zeroed(data: bytes, size: int = 2000) -> bytes:
+    """A JPEG with zeros in the middle of the data behind its first scan header."""
+    middle = (find_marker(data, 0xDA) + len(data)) // 2
+    return data[:middle] + bytes(size) + data[middle + size :]
+
+
+def cut_with_end(data: bytes) -> bytes:
+    """A JPEG cut in the middle of its last scan, and ended."""
+    scan = [at for at, code in jpeg_markers(data) if code == 0xDA][-1]
+    return data[: (scan + len(data)) // 2] + b"\xff\xd9"
+
+
+def _without_restart(data: bytes, number: int) -> bytes:
+    at = [at for at, code in jpeg_markers(data) if 0xD0 <= code <= 0xD7][number]
+    return data[:at] + data[at + 2 :]
 
 
 def _with_noise(data: bytes, at: int, random: np.random.Generator) -> bytes:
