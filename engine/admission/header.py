@@ -30,7 +30,6 @@ FORMATS = {
 # in 4 bytes and its WebP decoder three canvases more; the result's 3 are in it. Of AVIF and HEIC what their
 # own decoders hold comes on top, by frame. HEIC is not measured.
 _PEAK = {"png": 9, "webp": 18, "gif": 6, "bmp": 9, "tiff": 6, "avif": 10, "heic": 18}
-MAX_PEAK_PER_PIXEL = max(_PEAK.values())
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", *_TIFF)
