@@ -5,11 +5,11 @@ anything, is it an image of a format that Assay reads, how large does its header
 large. What it lets through can still be corrupt further on: that is for the decoder to find out.
 """
 
-from assay.engine.admission.header import FORMATS, MAX_PEAK_PER_PIXEL, Header, read_header
+from assay.engine.admission.header import FORMATS, Header, read_header
 from assay.engine.outcome import Reason, Refused
 from assay.engine.settings import Limits
 
-__all__ = ["FORMATS", "MAX_PEAK_PER_PIXEL", "Header", "admit", "check_bytes", "read_header"]
+__all__ = ["FORMATS", "Header", "admit", "check_bytes", "read_header"]
 
 
 def admit(data: bytes | memoryview, limits: Limits, min_side: int) -> Header:

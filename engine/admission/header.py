@@ -5,11 +5,12 @@ them, and they answer in bounded time whatever the file holds.
 """
 
 import struct
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib.util import find_spec
 
-from assay.engine.admission import boxes, jpeg, rasters
+from assay.engine.admission import boxes, gif, heif, jpeg, rasters, tiff_layout, webp
 from assay.engine.admission.magic import resemblance
 from assay.engine.outcome import Reason, Refused
 
@@ -26,12 +27,22 @@ FORMATS = {
 """Accepted formats and what people call them; HEIC only where the package pillow-heif is installed."""
 
 # Bytes a pixel at the highest point of decoding, measured on 12 megapixels, rounded up. Pillow keeps colour
-# in 4 bytes and its WebP decoder three canvases more; the result's 3 are in it. HEIC is not measured.
-_PEAK = {"png": 9, "webp": 18, "gif": 6, "bmp": 9, "tiff": 9, "avif": 18, "heic": 18}
-MAX_PEAK_PER_PIXEL = max(_PEAK.values())
+# in 4 bytes and its WebP decoder three canvases more; the result's 3 are in it. Of AVIF and HEIC what their
+# own decoders hold comes on top, by frame. HEIC is not measured.
+_PEAK = {"png": 9, "webp": 18, "gif": 6, "bmp": 9, "tiff": 6, "avif": 10, "heic": 18}
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", *_TIFF)
+
+_READERS: dict[str, Callable[[bytes | memoryview], tuple[int, int, int]]] = {
+    "png": rasters.png,
+    "webp": webp.read,
+    "gif": gif.read,
+    "bmp": rasters.bmp,
+    "tiff": tiff_layout.read,
+    "avif": partial(heif.read, transformed=False),
+    "heic": partial(heif.read, transformed=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,8 @@ class Header:
     """Of a JPEG: the byte at which its first scan starts, behind all headers. 0 for other formats."""
     multiscan: bool = False
     """Of a JPEG: several scans make the image (progressive), so decoding holds all its coefficients."""
+    held: int = field(default=0, compare=False)
+    """Bytes that decoding holds beside what it takes for each pixel: copies, tables, coded frames."""
 
     @property
     def name(self) -> str:
@@ -66,8 +79,8 @@ class Header:
         """Most memory that decoding takes at once, the decoded image included, encoded bytes not."""
         if self.format == "jpeg":
             inks = 4 if self.components == 4 else 0
-            return self.pixels * (3 + inks + (2 * self.components if self.multiscan else 0))
-        return self.pixels * _PEAK[self.format]
+            return self.pixels * (3 + inks) + self.held
+        return self.pixels * _PEAK[self.format] + self.held
 
 
 def read_header(data: bytes | memoryview, max_scans: int) -> Header:
@@ -89,9 +102,8 @@ def read_header(data: bytes | memoryview, max_scans: int) -> Header:
     try:
         if format == "jpeg":
             return Header(format, *jpeg.read(data, max_scans))
-        if format in ("avif", "heic"):
-            return Header(format, *boxes.read(data, transformed=format == "heic"))
-        return Header(format, *rasters.READERS[format](data))
+        width, height, held = _READERS[format](data)
+        return Header(format, width, height, held=held)
     except (struct.error, IndexError):
         # every parser walks forward: reading past the last byte means that the file ends too early
         raise Refused(

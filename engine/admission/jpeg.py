@@ -6,6 +6,7 @@ A progressive file of 50 kB can hold hundreds of scans, each of which costs a pa
 import re
 import struct
 
+from assay.engine.admission.scans import after_marker, more_scans
 from assay.engine.outcome import Reason, Refused
 
 # Start-of-frame markers; 0xC4, 0xC8 and 0xCC in the same range are tables and extensions.
@@ -14,23 +15,24 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _SCAN, _END = 0xDA, 0xD9
 _ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}  # markers without a length: restarts, SOI, TEM
 
-_MARKER = re.compile(rb"\xff([^\x00\xff])")  # fill bytes may precede a marker, and stray bytes do
-_AFTER_ENTROPY_CODED_DATA = re.compile(rb"\xff+[^\xff\x00\xd0-\xd7]", re.DOTALL)
-_LOOKS_LIKE_A_SCAN = re.compile(rb"\xff\xda")
+_MARKER = re.compile(rb"\xff++([^\x00])", re.DOTALL)  # fill bytes may precede a marker's code
+_NEAR = 32  # bytes within which nearly every marker is, so that it is found fast
 
 # The longest honest headers are colour profiles and extended metadata: 255 segments of one, 320 in 20 MiB.
 MAX_SEGMENTS = 1024
+_NAMED = frozenset({(1, 1), (2, 1), (2, 2), (1, 2), (4, 1), (1, 4)})  # sampling of luma over that of chroma
 
 
-def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, bool]:
-    """Width, height, number of components, where the first scan starts, and whether more follow.
+def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, bool, int]:
+    """Width, height, number of components, where the first scan starts, whether more follow, and the bytes
+    that decoding holds beside the pixels.
 
     Raises:
         Refused: `undecodable`: no frame, a broken segment, more scans than `max_scans`.
         struct.error, IndexError: the data end before the first scan.
     """
     position = 2
-    width = height = components = 0
+    width = height = components = frame = 0
     progressive = False
     for _ in range(MAX_SEGMENTS):
         marker, position = _next_marker(data, position)
@@ -48,6 +50,7 @@ def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, 
         if marker in _FRAMES:
             height, width, components = struct.unpack_from(">HHB", data, position + 3)
             progressive = marker in _PROGRESSIVE
+            frame = position
         elif marker == _SCAN:
             break
         position += length
@@ -63,7 +66,7 @@ def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, 
         raise Refused(Reason.UNDECODABLE, "The JPEG's first scan comes before its frame header.", at=position)
     # Decoding stops after the first scan where that one holds all components and is not progressive.
     multiscan = progressive or data[position + 2] < components
-    if multiscan and _more_scans(data, position, max_scans):
+    if multiscan and more_scans(data, position, max_scans, MAX_SEGMENTS):
         raise Refused(
             Reason.UNDECODABLE,
             f"The JPEG holds more than {max_scans} scans.",
@@ -71,7 +74,25 @@ def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, 
             height=height,
             limit=max_scans,
         )
-    return width, height, components, position, multiscan
+    return width, height, components, position, multiscan, _held(data, frame, multiscan)
+
+
+def _held(data: bytes | memoryview, frame: int, multiscan: bool) -> int:
+    """Bytes that decoding the frame whose header lies at `frame` holds beside its pixels.
+
+    These are two copies of the data where odd headers are mended, all coefficients (16 bits each, in whole
+    MCUs) where there are several scans, and Pillow's pixels where libjpeg-turbo has no name for the sampling.
+    """
+    height, width, components = struct.unpack_from(">HHB", data, frame + 3)
+    sampling = [(data[at] >> 4, data[at] & 15) for at in range(frame + 9, frame + 9 + 3 * components, 3)]
+    held = 2 * len(data)
+    if multiscan:
+        across = -(-width // (8 * max(1, *(factors[0] for factors in sampling))))
+        down = -(-height // (8 * max(1, *(factors[1] for factors in sampling))))
+        held += across * down * sum(factors[0] * factors[1] for factors in sampling) * 64 * 2
+    if components == 3 and not (sampling[0] in _NAMED and sampling[1:] == [(1, 1), (1, 1)]):
+        held += 4 * width * height
+    return held
 
 
 def _next_marker(data: bytes | memoryview, position: int) -> tuple[int, int]:
@@ -79,30 +100,8 @@ def _next_marker(data: bytes | memoryview, position: int) -> tuple[int, int]:
 
     Cameras write stray bytes between segments, which decoders skip; how many are too many is for them to say.
     """
-    match = _MARKER.search(data, position)
-    if match is None:
+    match = _MARKER.match(data, position, position + _NEAR)
+    end = match.end() if match else after_marker(data, position, restarts=True)
+    if end == 0:
         raise IndexError(position)
-    return match[1][0], match.end()
-
-
-def _more_scans(data: bytes | memoryview, position: int, limit: int) -> bool:
-    """Whether more than `limit` scans start from the first one on, whose header lies at `position`."""
-    # Counting the marker's two bytes never counts too few, and is all that nearly every file needs.
-    if all(number < limit for number, _ in enumerate(_LOOKS_LIKE_A_SCAN.finditer(data, position), 1)):
-        return False
-    # The bytes also occur within tables and behind the end of the image: walk the segments.
-    scans, segments = 1, 0
-    while scans <= limit and segments <= MAX_SEGMENTS:
-        segments += 1
-        match = _AFTER_ENTROPY_CODED_DATA.search(data, position)
-        if match is None:
-            return False
-        marker = match[0][-1]
-        position = match.end()
-        if marker == _END:
-            return False
-        if marker == _SCAN:
-            scans += 1
-        elif marker not in _ALONE and position + 2 <= len(data):
-            position += max(2, int.from_bytes(data[position : position + 2], "big"))
-    return True
+    return data[end - 1], end

@@ -23,7 +23,15 @@ _STARTS = (
     (b"OggS", "an Ogg file"),
     (b"ID3", "an MP3 file"),
     (b"RIFF", "a RIFF file (WAV or AVI)"),
-    (b"FUJIFILM", "a camera's raw file"),
+    (b"FUJIFILM", "a camera's raw file (Fujifilm RAF)"),
+    (b"FOVb", "a camera's raw file (Sigma X3F)"),
+    (b"\0MRM", "a camera's raw file (Minolta MRW)"),
+    (b"II\x1a\0\0\0HEAPCCDR", "a camera's raw file (Canon CRW)"),
+    (b"IIRO", "a camera's raw file (Olympus ORF)"),
+    (b"IIRS", "a camera's raw file (Olympus ORF)"),
+    (b"MMOR", "a camera's raw file (Olympus ORF)"),
+    (b"IIU\0", "a camera's raw file (Panasonic RW2)"),
+    (b"ARRI", "a camera's raw file (ARRIRAW)"),
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
     (b"#?RADIANCE", "a Radiance HDR image"),
     (b"DDS ", "a DirectDraw surface"),
@@ -35,6 +43,8 @@ def resemblance(head: bytes) -> str:
     for start, name in _STARTS:
         if head.startswith(start):
             return name
+    if head[4:8] == b"ftyp" and head[8:12] == b"crx ":
+        return "a camera's raw file (Canon CR3)"
     if head[4:8] == b"ftyp":
         return "a video (MP4 or QuickTime)"
     if not any(head):

@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 from support.images import encode
 
+from assay.bench import memory
+from assay.engine.admission import Header
+
 PEAK = """
 import sys
 from assay.engine.admission import admit
@@ -57,3 +60,21 @@ def test_decoding_takes_no_more_than_the_header_says(tmp_path: Path, name: str) 
     )
     taken, promised = map(int, answer.stdout.split())
     assert taken < 1.05 * promised + (4 << 20)
+
+
+TELLING = ("png, 70 texts that unpack to 10 MB", "jpeg, 15 MB of colour profile", "tiff, tiles of 16x16")
+MARGIN = 16 << 20
+"""What the allocator keeps, and pieces of constant size."""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's memory accounting")
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in TELLING else pytest.mark.full) for kind in memory.KINDS]
+)
+def test_odd_files_take_no_more_than_was_reserved(kind: str) -> None:
+    size, header, taken = memory.peak(kind)
+    if isinstance(header, Header):
+        assert taken < size + header.peak_bytes + MARGIN
+    else:
+        assert header == "undecodable"
+        assert taken < MARGIN
