@@ -34,7 +34,12 @@ def open_closed() -> list[str]:
 def show_any_text() -> None:
     """What standard output cannot encode is spelt out, not an error; standard error does so by itself."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            sys.stdout.reconfigure(errors="backslashreplace")
+        except OSError:  # another file has taken its descriptor, such as a pipe that of a file
+            sys.stdout = open(  # noqa: SIM115
+                1, "w", encoding=sys.stdout.encoding, errors="backslashreplace", closefd=False
+            )
 
 
 def say(words: object) -> None:
