@@ -24,9 +24,9 @@ from assay.engine import bundle as bundles
 from assay.engine.bundle import Bundle
 from assay.engine.detectors.apn import proposals
 from assay.engine.doors.files import find_files
-from assay.trainers.apn.bundle import draft, export
-from assay.trainers.export import with_int8, write_manifest
-from assay.trainers.models.apn import APN
+from assay.trainers.export.bundle import with_int8, write_manifest
+from assay.trainers.kinds.apn.bundle import draft, export
+from assay.trainers.kinds.apn.network import APN
 
 STAGES = ("decode", "view", "spectrum", "propose", "purify", "classify")
 LIGHT = "apn-mobilenet"

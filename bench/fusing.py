@@ -21,10 +21,10 @@ from assay.bench import published, versus
 from assay.bench.provenance import provenance
 from assay.engine.bundle import Bundle
 from assay.engine.doors.files import find_files
-from assay.trainers.export import with_int8, write_manifest
-from assay.trainers.fusing.bundle import draft, export
-from assay.trainers.models.backbone import Backbone
-from assay.trainers.models.fusing import Fusing
+from assay.trainers.export.bundle import with_int8, write_manifest
+from assay.trainers.kinds.backbone import Backbone
+from assay.trainers.kinds.fusing.bundle import draft, export
+from assay.trainers.kinds.fusing.network import Fusing
 
 STAGES = ("decode", "view", "backbone_view", "patches", "backbone", "fuse")
 

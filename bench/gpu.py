@@ -27,13 +27,13 @@ from assay.bench.papers import PAPERS, paper_bundle
 from assay.bench.provenance import provenance
 from assay.engine.bundle import Bundle, find, shipped
 from assay.engine.decode import make_decoder
-from assay.engine.device import Gpu, host_threads
 from assay.engine.errors import AssayError, BundleError, SetupError
-from assay.engine.nvml import GpuCollector
 from assay.engine.outcome import Refused
-from assay.engine.scorer import Chain
 from assay.engine.settings import Settings
-from assay.engine.telemetry import verdicts
+from assay.engine.telemetry.metrics import verdicts
+from assay.engine.telemetry.nvml import GpuCollector
+from assay.engine.worker.gpu import Gpu, host_threads
+from assay.engine.worker.scorer import Chain
 
 EXECUTORS: tuple[Literal["tensorrt", "torch_export"], ...] = ("tensorrt", "torch_export")
 PRECISIONS: tuple[Literal["fp32", "bf16", "fp16"], ...] = ("fp32", "bf16", "fp16")
@@ -50,8 +50,8 @@ def gpu_or_sentence() -> Gpu:
 
 def parity(bundle: Bundle, chain: Chain, precision: str, photos: Sequence[Path]) -> str:
     """A row: the GPU's decoder, kernels and executor against the CPU's in fp32."""
-    from assay.trainers.export import graphs_of
-    from assay.trainers.parity import Side, compare
+    from assay.trainers.export.bundle import graphs_of
+    from assay.trainers.export.parity import Side, compare
 
     decoder = make_decoder(gpu=True)
 

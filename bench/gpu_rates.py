@@ -11,12 +11,12 @@ import numpy as np
 from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
 from assay.engine.decode import Encoded, make_decoder
-from assay.engine.device import host_threads
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Refused, Verdict
-from assay.engine.scorer import Chain
 from assay.engine.settings import Limits, Settings
+from assay.engine.worker.gpu import host_threads
+from assay.engine.worker.scorer import Chain
 
 DECODERS: tuple[Literal["turbo", "dali", "nvimgcodec"], ...] = ("turbo", "dali", "nvimgcodec")
 ROUNDS = 3

@@ -21,12 +21,12 @@ import typer
 from assay.bench import published_lnp, versus
 from assay.bench.provenance import provenance
 from assay.engine.bundle import Bundle
-from assay.engine.detectors.lnp import Parameters
+from assay.engine.detectors.lnp.detector import Parameters
 from assay.engine.doors.files import find_files
-from assay.trainers.lnp.bundle import draft, export
-from assay.trainers.lnp.fit import SCALINGS
-from assay.trainers.models.denoiser import Denoiser, Form, Pattern, Student
-from assay.trainers.models.lnp import LNP
+from assay.trainers.kinds.lnp.bundle import draft, export
+from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Form, Pattern, Student
+from assay.trainers.kinds.lnp.fit import SCALINGS
+from assay.trainers.kinds.lnp.network import LNP
 
 STAGES = ("decode", "view", "denoise", "spectra", "classify")
 SIZE, MORE = 224, 12

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from assay.engine.bundle import Bundle
-from assay.trainers.apn import bundle as apn
-from assay.trainers.fusing import bundle as fusing
-from assay.trainers.lnp import bundle as lnp
-from assay.trainers.models.apn import APN
-from assay.trainers.models.denoiser import Denoiser, Pattern
-from assay.trainers.models.fusing import Fusing
-from assay.trainers.models.lnp import LNP
+from assay.trainers.kinds.apn import bundle as apn
+from assay.trainers.kinds.apn.network import APN
+from assay.trainers.kinds.fusing import bundle as fusing
+from assay.trainers.kinds.fusing.network import Fusing
+from assay.trainers.kinds.lnp import bundle as lnp
+from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Pattern
+from assay.trainers.kinds.lnp.network import LNP
 
 Paper = Literal["fusing-resnet50", "apn-swin", "lnp-resnet50"]
 PAPERS: tuple[Paper, ...] = get_args(Paper)

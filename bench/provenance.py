@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from assay.engine.bundle import Bundle
-from assay.engine.scorer import Chain
 from assay.engine.settings import Settings
+from assay.engine.worker.scorer import Chain
 
 
 def provenance(*packages: str) -> str:

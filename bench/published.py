@@ -16,7 +16,7 @@ from torch.nn import functional
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
 from assay.engine.detectors import Stopwatch
-from assay.trainers.models.fusing import AttentionLayer, Fusing
+from assay.trainers.kinds.fusing.network import AttentionLayer, Fusing
 
 SIDE, WINDOWS, COUNT = 224, ((3, 224), (2, 112)), 3
 Box = tuple[int, int, int, int]

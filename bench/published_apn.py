@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from assay.engine.detectors import Stopwatch
-from assay.trainers.models.apn import APN
-from assay.trainers.models.apn.spatial import along
+from assay.trainers.kinds.apn.network import APN
+from assay.trainers.kinds.apn.spatial import along
 
 
 @torch.inference_mode()

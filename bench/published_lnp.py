@@ -16,8 +16,8 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop, normalize, to_tensor
 
 from assay.engine.detectors import Stopwatch
-from assay.trainers.models.denoiser import Denoiser
-from assay.trainers.models.lnp import LNP
+from assay.trainers.kinds.lnp.denoiser.network import Denoiser
+from assay.trainers.kinds.lnp.network import LNP
 
 GREY = (0.11, 0.59, 0.30)
 

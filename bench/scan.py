@@ -29,8 +29,8 @@ from assay.engine.decode import make_decoder
 from assay.engine.detectors import Stopwatch
 from assay.engine.doors.files import find_files, scan
 from assay.engine.outcome import Refused
-from assay.engine.scorer import Chain
 from assay.engine.settings import Settings
+from assay.engine.worker.scorer import Chain
 
 BATCH = 4
 DISTINCT = 200

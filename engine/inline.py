@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.engine.bundle import Bundle
-from assay.engine.process import WorkerLost
-from assay.engine.queue import Ticket
-from assay.engine.scorer import Job, Scorer
+from assay.engine.core.queue import Ticket
 from assay.engine.settings import Settings
+from assay.engine.worker.process import WorkerLost
+from assay.engine.worker.scorer import Job, Scorer
 
 
 class InlineWorker:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.util import find_spec
 
-from assay.engine.admission import boxes, gif, heif, jpeg, rasters, tiff_layout, webp
+from assay.engine.admission import gif, heif, jpeg, rasters, tiff_layout, webp
+from assay.engine.admission import isobmff as boxes
 from assay.engine.admission.magic import resemblance
 from assay.engine.outcome import Reason, Refused
 

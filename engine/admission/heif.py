@@ -9,7 +9,7 @@ import struct
 from contextlib import suppress
 
 from assay.engine.admission import av1, hevc, items, tracks
-from assay.engine.admission.boxes import Box, boxes, inside
+from assay.engine.admission.isobmff import Box, boxes, inside
 from assay.engine.admission.items import Item
 from assay.engine.admission.units import Units
 from assay.engine.outcome import Reason, Refused

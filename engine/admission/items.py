@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from assay.engine.admission.boxes import Box, boxes
+from assay.engine.admission.isobmff import Box, boxes
 from assay.engine.outcome import Reason, Refused
 
 MAX_ITEMS = 1024

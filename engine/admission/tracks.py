@@ -6,7 +6,7 @@ A decoder takes the tracks where a file has both tracks and a still image, unles
 import struct
 
 from assay.engine.admission import av1
-from assay.engine.admission.boxes import Box, boxes, find, inside
+from assay.engine.admission.isobmff import Box, boxes, find, inside
 from assay.engine.admission.units import Units
 from assay.engine.outcome import Reason, Refused
 

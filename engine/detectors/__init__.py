@@ -8,8 +8,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from assay.engine.bundle import Bundle, GraphSpec, Manifest
-from assay.engine.detectors import apn, fusing, lnp, plain
+from assay.engine.detectors import apn, fusing, plain
 from assay.engine.detectors.detector import Choice, Detection, Detector, Graph, Image, Stopwatch
+from assay.engine.detectors.lnp import detector as lnp
 from assay.engine.errors import BundleError
 
 __all__ = [

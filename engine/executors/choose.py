@@ -65,7 +65,7 @@ def choose(bundle: Bundle, settings: Settings) -> Runtime:
 
 
 def _best_on_gpu(bundle: Bundle) -> str:
-    from assay.engine.executors.tensorrt import runs_here
+    from assay.engine.executors.tensorrt.executor import runs_here
 
     if runs_here():
         return "tensorrt"
@@ -92,8 +92,8 @@ def _openvino() -> Runtime:
 
 
 def _tensorrt() -> Runtime:
-    from assay.engine.executors.tensorrt import TensorRtGraph
-    from assay.engine.executors.tensorrt_library import library, title
+    from assay.engine.executors.tensorrt.executor import TensorRtGraph
+    from assay.engine.executors.tensorrt.library import library, title
 
     return Runtime(title(library()), TensorRtGraph, ("fp16", "bf16"))
 

@@ -16,9 +16,9 @@ from assay.engine.explain import apn, fusing, lnp, plain
 from assay.engine.explain.seen import Call, Floats, Seen
 from assay.engine.explain.sheet import COLOURS, Panel, sheet
 from assay.engine.outcome import Refused, Verdict
-from assay.engine.picture import orientation_of
-from assay.engine.scorer import Chain
+from assay.engine.report.picture import orientation_of
 from assay.engine.settings import Settings
+from assay.engine.worker.scorer import Chain
 
 PANELS: dict[str, Callable[[Seen], list[Panel]]] = {
     "plain": plain.panels,

@@ -6,7 +6,7 @@ from PIL import Image
 
 from assay.engine.explain.seen import Floats, Seen, enlarged, stretched
 from assay.engine.explain.sheet import PAPER, Panel
-from assay.engine.picture import turned
+from assay.engine.report.picture import turned
 
 SHOWN = 3
 """Bands that are drawn, the most trusted first; the others are listed."""

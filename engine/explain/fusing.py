@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from assay.engine.explain.seen import Seen, enlarged, stretched
 from assay.engine.explain.sheet import TAG, Panel, tag
-from assay.engine.picture import turned
+from assay.engine.report.picture import turned
 
 PATCH = 170
 _STRONG, _WEAK = (214, 76, 10), (70, 70, 78)

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from assay.engine.detectors.face import Outside, chosen_mask
-from assay.engine.detectors.lnp import Parameters, ServedParameters
+from assay.engine.detectors.lnp.detector import Parameters, ServedParameters
+from assay.engine.detectors.lnp.face import Outside, chosen_mask
 from assay.engine.explain.plain import with_crops
 from assay.engine.explain.seen import Floats, Seen, enlarged, stretched
 from assay.engine.explain.sheet import Panel
-from assay.engine.picture import turned
+from assay.engine.report.picture import turned
 
 SIDE, PHOTO = 256, 500
 FACE = (255, 176, 0)

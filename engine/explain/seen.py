@@ -9,7 +9,7 @@ from PIL import Image
 
 from assay.engine.bundle import Manifest
 from assay.engine.detectors import Detection
-from assay.engine.picture import Picture, picture, turned
+from assay.engine.report.picture import Picture, picture, turned
 
 Floats = NDArray[np.float32]
 PHOTO = 760

@@ -11,8 +11,8 @@ from support.fusing import resized
 
 from assay.bench import published_apn
 from assay.engine.detectors import KINDS, Stopwatch
-from assay.trainers.apn.bundle import draft, torch_graphs
 from assay.trainers.data.read import read_pixels
+from assay.trainers.kinds.apn.bundle import draft, torch_graphs
 
 
 def test_the_procedure_is_the_engines(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from assay.bench import gpu
 from assay.engine.bundle import Bundle, shipped
 from assay.engine.decode.screened import ScreenedDecoder
 from assay.engine.errors import EngineFault, SetupError
-from assay.engine.nvml import GpuCollector
 from assay.engine.settings import Settings
+from assay.engine.telemetry.nvml import GpuCollector
 
 
 def test_without_a_gpu_it_ends_with_a_sentence(

@@ -14,10 +14,10 @@ from assay.bench import published_lnp
 from assay.engine.detectors import KINDS, Stopwatch
 from assay.kernels import view
 from assay.trainers.data.read import read_pixels
-from assay.trainers.lnp.bundle import draft, torch_graphs, view_rule
-from assay.trainers.lnp.fit import SCALINGS
-from assay.trainers.models.denoiser import Denoiser, Pattern
-from assay.trainers.models.lnp import LNP
+from assay.trainers.kinds.lnp.bundle import draft, torch_graphs, view_rule
+from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Pattern
+from assay.trainers.kinds.lnp.fit import SCALINGS
+from assay.trainers.kinds.lnp.network import LNP
 
 SIZE = 64
 

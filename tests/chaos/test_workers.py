@@ -19,7 +19,6 @@ from onnx import helper
 from support.bundles import brightness_graph, plain_bundle
 from support.images import encode
 
-from assay.engine import patience
 from assay.engine.admission import Header
 from assay.engine.admission import admit as real_admit
 from assay.engine.bundle import Bundle
@@ -28,6 +27,7 @@ from assay.engine.errors import BundleError, EngineFault
 from assay.engine.item import Item
 from assay.engine.outcome import Reason, Rejection, Verdict
 from assay.engine.settings import Settings
+from assay.engine.worker import patience
 
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 
@@ -148,7 +148,7 @@ def test_an_image_that_takes_more_memory_than_was_reserved_is_refused_and_costs_
     def admit(data: bytes, *limits: Any) -> Header:
         return replace(real_admit(data, *limits), multiscan=False)  # so that too little is reserved
 
-    monkeypatch.setattr("assay.engine.core.admit", admit)
+    monkeypatch.setattr("assay.engine.core.core.admit", admit)
     core = Core([Bundle.load(plain_bundle(tmp_path / "bundle"))], Settings(workers=1))
     try:
         (pid,) = core.pids()

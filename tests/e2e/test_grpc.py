@@ -20,7 +20,7 @@ from assay.engine.client import Client, Unavailable
 from assay.engine.outcome import Outcome, Reason, Rejection, Verdict
 
 SMALLEST_SIDE = 8
-ASSAY = ("-c", "from assay.engine.cli import main; main()")
+ASSAY = ("-c", "from assay.engine.cli.app import main; main()")
 
 
 def assay_serve(*arguments: str) -> Server:

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 import assay.engine
 from assay.engine import client as client_module
+from assay.engine.cli.client import client_command
 from assay.engine.client import MAX_IMAGE, Client, ServedBundle, Unavailable
-from assay.engine.client_command import client_command
 from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine import cli, serve
+from assay.engine import cli
+from assay.engine import server as serve
 from assay.engine.config import Config, environment, load, read_config, unknown_variables
 from assay.engine.core import Core
 from assay.engine.doors.grpc import GrpcSettings
 from assay.engine.doors.kafka import KafkaSettings
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
-from assay.engine.serve import ServeSettings
+from assay.engine.server import ServeSettings
 from assay.engine.settings import Settings
 
 KAFKA = {"input": "i", "output": "o", "rejects": "r", "group": "g"}

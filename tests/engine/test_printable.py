@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine.html_report import html_report
 from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict
 from assay.engine.printable import printable
-from assay.engine.report import csv_writer, json_writer, text_writer
+from assay.engine.report.html import html_report
+from assay.engine.report.lines import csv_writer, json_writer, text_writer
 
 HOSTILE = "\n\r\t\x00\x1b\x7f\x85\x9b\u2028\u2029\u202e\u2066\u200f\ufeff\udcff\ud800"
 names = st.text(st.sampled_from(HOSTILE) | st.characters(), min_size=1)

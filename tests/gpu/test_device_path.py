@@ -12,11 +12,11 @@ from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
 from assay.engine.engine import Engine
 from assay.engine.outcome import Rejection, Verdict
-from assay.engine.scorer import Job, Scorer
 from assay.engine.settings import Limits, Settings
-from assay.trainers.export import export_bundle
-from assay.trainers.models.plain import Plain
-from assay.trainers.plain import draft
+from assay.engine.worker.scorer import Job, Scorer
+from assay.trainers.export.bundle import export_bundle
+from assay.trainers.kinds.plain.fit import draft
+from assay.trainers.kinds.plain.network import Plain
 
 pytestmark = pytest.mark.gpu
 ON_GPU = Settings(devices=(0,), executor="torch_export", precision="fp32")

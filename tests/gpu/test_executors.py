@@ -9,7 +9,7 @@ from support.gpu import assert_asynchronous
 
 from assay.engine.bundle import Bundle
 from assay.engine.executors.executor import Executor
-from assay.engine.executors.tensorrt import TensorRtGraph, runs_here
+from assay.engine.executors.tensorrt.executor import TensorRtGraph, runs_here
 from assay.engine.executors.torch_export import TorchExportGraph
 
 pytestmark = pytest.mark.gpu

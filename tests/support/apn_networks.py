@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.trainers.apn.fit import PurificationRun
-from assay.trainers.fit import FitSettings
-from assay.trainers.models.apn import APN
+from assay.trainers.fit.loop import FitSettings
+from assay.trainers.kinds.apn.fit import PurificationRun
+from assay.trainers.kinds.apn.network import APN
 
 GAIN = 6**0.5  # from torch's initialisation of linear layers to one that keeps the variance through ReLUs
 

@@ -15,7 +15,7 @@ from assay.engine.executors.executor import Executor
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.torch_export import TorchExportGraph
 from assay.kernels import ViewRule
-from assay.trainers.export import export_bundle
+from assay.trainers.export.bundle import export_bundle
 
 SIDE = 16
 

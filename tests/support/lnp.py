@@ -9,7 +9,7 @@ import numpy as np
 import onnx.parser
 from numpy.typing import NDArray
 
-from assay.engine.detectors.lnp import Parameters
+from assay.engine.detectors.lnp.detector import Parameters
 
 SIDE = 32
 

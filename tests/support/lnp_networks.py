@@ -5,12 +5,12 @@ import torch
 from support.fusing import SIZES, Pixels, resized
 from torch import Tensor, nn
 
-from assay.engine.detectors.lnp import Parameters, spectra
+from assay.engine.detectors.lnp.detector import Parameters, spectra
 from assay.kernels import view
-from assay.trainers import bridge
-from assay.trainers.lnp.bundle import view_rule
-from assay.trainers.models.denoiser import Pattern, Student
-from assay.trainers.models.lnp import LNP
+from assay.trainers import dlpack as bridge
+from assay.trainers.kinds.lnp.bundle import view_rule
+from assay.trainers.kinds.lnp.denoiser.network import Pattern, Student
+from assay.trainers.kinds.lnp.network import LNP
 
 
 def inputs(images: list[Pixels], denoiser: nn.Module, size: int) -> tuple[Tensor, Tensor]:

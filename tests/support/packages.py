@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 from support.photos import scene
 
-from assay.trainers.data.packages import Fetch, Package, PackageError, npm
-from assay.trainers.data.sources import Source
+from assay.trainers.benchmark.packages import Fetch, Package, PackageError, npm
+from assay.trainers.benchmark.sources import Source
 
 SEEN = npm("seen-photos", "1.0.0")
 UNSEEN = npm("unseen-photos", "1.0.0")

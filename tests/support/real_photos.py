@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.trainers.data.packages import PackageError, Store, npm
-from assay.trainers.data.sources import Source, collect
+from assay.trainers.benchmark.packages import PackageError, Store, npm
+from assay.trainers.benchmark.sources import Source, collect
 
 PREVIEW = npm("@tabler/preview", "1.2.0")
 """81 MB; 229 distinct JPEG photographs, shorter sides of 128 to 1280 pixels."""

@@ -15,7 +15,7 @@ from support.stub_core import StubCore
 from assay.engine.doors.grpc import GrpcSettings
 from assay.engine.doors.http import HttpSettings
 from assay.engine.errors import AssayError, SetupError
-from assay.engine.serve import ServeSettings, serve
+from assay.engine.server import ServeSettings, serve
 
 
 class Backlog:

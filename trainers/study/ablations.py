@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay.engine.errors import SetupError
-from assay.trainers.apn.fit import PurificationRun, make_fit, scored_by, trained
 from assay.trainers.data.samples import Sample
-from assay.trainers.fit import LAST
-from assay.trainers.models.apn.network import Branch
+from assay.trainers.fit.loop import LAST
+from assay.trainers.kinds.apn.fit import PurificationRun, make_fit, scored_by, trained
+from assay.trainers.kinds.apn.network import Branch
 from assay.trainers.study.accuracy import Columns, by_generator
 from assay.trainers.study.table import line
 

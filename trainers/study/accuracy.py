@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.engine.errors import SetupError
-from assay.trainers.score import Scored
+from assay.trainers.evaluate.score import Scored
 
 REAL, AVERAGE = "Real", "Average"
 Columns = dict[str, float]

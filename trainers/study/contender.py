@@ -6,19 +6,19 @@ from pathlib import Path
 
 from assay.engine import bundle as bundles
 from assay.engine.errors import SetupError
-from assay.trainers import checkpoint
-from assay.trainers.apn import fit as apn
 from assay.trainers.data.augment import Pixels
 from assay.trainers.data.samples import Sample
-from assay.trainers.export import graphs_of
-from assay.trainers.fit import BEST
-from assay.trainers.fusing.fit import FusingRun, scored_by
-from assay.trainers.lnp import fit as lnp
-from assay.trainers.models.fusing import Fusing
-from assay.trainers.models.plain import Plain
-from assay.trainers.plain import draft
-from assay.trainers.run import Run, kind_of
-from assay.trainers.score import Scored, score, torch_graph
+from assay.trainers.evaluate.score import Scored, score, torch_graph
+from assay.trainers.export.bundle import graphs_of
+from assay.trainers.fit import checkpoint
+from assay.trainers.fit.loop import BEST
+from assay.trainers.fit.run import Run, kind_of
+from assay.trainers.kinds.apn import fit as apn
+from assay.trainers.kinds.fusing.fit import FusingRun, scored_by
+from assay.trainers.kinds.fusing.network import Fusing
+from assay.trainers.kinds.lnp import fit as lnp
+from assay.trainers.kinds.plain.fit import draft
+from assay.trainers.kinds.plain.network import Plain
 
 Alter = Callable[[Pixels], Pixels]
 

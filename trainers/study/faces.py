@@ -10,8 +10,8 @@ import numpy as np
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
-from assay.trainers.fit import LOG
-from assay.trainers.lnp.fit import PatternRun, scored_by
+from assay.trainers.fit.loop import LOG
+from assay.trainers.kinds.lnp.fit import PatternRun, scored_by
 
 Varied: TypeAlias = Literal["nothing", "sam", "channels", "attention"]
 FREE: Mapping[Varied, frozenset[str]] = {

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from assay.engine.bundle import Bundle
 from assay.engine.detectors import Detection, Stopwatch, detector_of
 from assay.trainers.data.augment import Pixels
-from assay.trainers.export import graphs_of
+from assay.trainers.export.bundle import graphs_of
 
 COLOURS = ("#ff3b30", "#0a84ff")
 """Of the larger patches and the smaller ones."""

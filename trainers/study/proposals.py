@@ -12,7 +12,7 @@ from assay.engine.detectors import Detection, Stopwatch, detector_of
 from assay.engine.outcome import Refused
 from assay.trainers.data.read import read_pixels
 from assay.trainers.data.samples import Sample
-from assay.trainers.export import graphs_of
+from assay.trainers.export.bundle import graphs_of
 
 Curve = NDArray[np.float64]
 """(S // 2 + 1,) share of the trust by absolute frequency 0, 1/S, ... 1/2 cycles per pixel; sums to 1."""

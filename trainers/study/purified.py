@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from assay.kernels import view
-from assay.trainers.apn.bundle import view_rule
 from assay.trainers.data.augment import Pixels
-from assay.trainers.models.apn import APN, Output
-from assay.trainers.models.apn.trunk import last_maps
+from assay.trainers.kinds.apn.bundle import view_rule
+from assay.trainers.kinds.apn.network import APN, Output
+from assay.trainers.kinds.apn.trunk import last_maps
 
 SHOWN = 5
 """Purified images an image, the most trusted first, as in the paper's figure 6."""

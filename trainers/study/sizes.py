@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable
 
 from assay.engine.bundle import Calibration, Thresholds
-from assay.trainers.metrics import Judged
-from assay.trainers.score import Scored
+from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.score import Scored
 
 HEADER = ("method", "shorter side", "photographs", "synthesised", "mean AP", "AP", "AUC")
 _UNUSED = Thresholds(synthetic=1, authentic=0)

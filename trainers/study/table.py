@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.trainers.metrics import average_precision
-from assay.trainers.score import Scored
+from assay.trainers.evaluate.metrics import average_precision
+from assay.trainers.evaluate.score import Scored
 
 FAMILIES = {
     "Seen (ProGAN)": ("progan",),

@@ -15,7 +15,7 @@ from support.lnp import SIDE, mean_bundle, spectra_oracle
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
 from assay.engine.detectors import KINDS, Stopwatch, detector_of, intermediate_bytes, make_graphs
-from assay.engine.detectors.lnp import Parameters, spectra
+from assay.engine.detectors.lnp.detector import Parameters, spectra
 from assay.engine.errors import BundleError
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.item import Item

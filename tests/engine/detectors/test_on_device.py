@@ -56,7 +56,7 @@ def test_a_detector_gives_the_same_on_the_device(
     images = [photograph(height, width, seed) for seed, (height, width) in enumerate(SIZES)]
     expected = kind.detect(images, graphs, manifest, Stopwatch())
     assert len({detection.logit for detection in expected}) > 1
-    move_kernels(import_module(f"assay.engine.detectors.{bundle.kind}"), monkeypatch)
+    move_kernels(import_module(kind.detect.__module__), monkeypatch)
     moved = {name: on_the_device(graph) for name, graph in graphs.items()}
     monkeypatch.setattr(DeviceArray, "fetched", 0)
     found = kind.detect([DeviceArray(image) for image in images], moved, manifest, Stopwatch())  # type: ignore[misc]

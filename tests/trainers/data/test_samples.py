@@ -10,8 +10,8 @@ from assay.engine.bundle import Calibration, Thresholds
 from assay.engine.errors import SetupError
 from assay.trainers.data import manifest
 from assay.trainers.data.samples import Sample, of_split, read_samples
-from assay.trainers.metrics import Judged
-from assay.trainers.score import Scored
+from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.score import Scored
 
 
 def test_cnn_detection_layout(tmp_path: Path) -> None:

@@ -1,0 +1,201 @@
+"""A thread of the front that keeps one worker process alive and busy.
+
+What a lost worker held goes back to the queue: the batch that it was scoring image by image, each alone, so
+that a poisonous one can hurt only itself. Whether an image is to blame is decided only after a replacement
+has passed its self-test; without one the device is given up and nothing is held against any image.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Protocol
+
+from assay.engine import telemetry
+from assay.engine.core.queue import Queue, Ticket
+from assay.engine.errors import BundleError, SetupError
+from assay.engine.item import Item
+from assay.engine.outcome import Outcome, Reason, Rejection, from_dict
+from assay.engine.worker.process import SLOTS, WorkerLost, WorkerSlow
+
+log = logging.getLogger(__name__)
+
+TRIES = 2
+"""Workers that an image must have ended, alone, before it is refused as `internal`."""
+
+
+def too_late(item: Item) -> Rejection:
+    """What an item is answered whose deadline passed before it was scored."""
+    late = "The deadline passed before a worker was free; allow more time or add workers."
+    return Rejection(item.id, Reason.DEADLINE, late)
+
+
+def too_slow(ticket: Ticket, seconds: float) -> Rejection:
+    """What an item is answered whose decoding, alone, took more than `seconds` of processor time."""
+    header = ticket.header
+    return Rejection(
+        ticket.item.id,
+        Reason.UNDECODABLE,
+        f"Decoding this {header.name} took more than {seconds:.1f} s of processor time, the most that its "
+        f"{header.width}x{header.height} pixels allow; raise `worker_timeout` to allow more.",
+        {"format": header.format, "width": header.width, "height": header.height, "seconds": seconds},
+    )
+
+
+class Worker(Protocol):
+    """What holds up to `SLOTS` batches and answers them in order; `WorkerLost` ends it."""
+
+    description: str
+
+    @property
+    def pid(self) -> int | None: ...
+    def check(self) -> None: ...
+    def send(self, tickets: Sequence[Ticket]) -> None: ...
+    def receive(self) -> list[Mapping[str, Any]]: ...
+    def interrupt(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Owner(Protocol):
+    """What a runner tells the core."""
+
+    def settle(self, ticket: Ticket, outcome: Outcome) -> None: ...
+    def drop(self, ticket: Ticket) -> None: ...
+    def ended(self, runner: "Runner", cause: Exception | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A batch that a worker holds, and when it was handed over (`time.monotonic()`)."""
+
+    tickets: Sequence[Ticket]
+    departed: float
+
+
+class Runner(threading.Thread):
+    """Takes batches from `queue`, has them scored by a worker of `start`, settles them with `owner`."""
+
+    def __init__(self, start: Callable[[], Worker], queue: Queue, owner: Owner, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._start_process = start
+        self._queue = queue
+        self._owner = owner
+        self._process: Worker | None = None
+        self._aborted = False
+        self.description = ""
+        """What the worker serves, and how, once there is one."""
+        self.ready = threading.Event()
+        """Set once the first worker has passed its self-test, or failed it."""
+
+    def run(self) -> None:
+        flights: deque[Flight] = deque()
+        cause: Exception | None = None
+        try:
+            cause = self._keep_alive(flights)
+        except Exception as error:  # a defect of ours: the device is lost, the images are not
+            log.exception("%s failed", self.name)
+            cause = error
+        self._queue.put_back([ticket for flight in flights for ticket in flight.tickets])
+        self._owner.ended(self, None if self._aborted else cause)
+        self.ready.set()
+
+    def _keep_alive(self, flights: deque[Flight]) -> Exception | None:
+        """Serve with one worker after the other -> why there is no further one; None: the work is done."""
+        cause: Exception | None = None
+        while not self._aborted:
+            try:
+                self._process = self._start_process()
+            except (WorkerLost, BundleError, SetupError) as error:
+                return error
+            if cause:
+                telemetry.RESTARTS.inc()
+                self._blame(flights, cause)
+            self.description = self._process.description
+            self.ready.set()
+            try:
+                with telemetry.WORKERS.track_inprogress():
+                    self._serve(self._process, flights)
+                return None
+            except WorkerLost as error:
+                cause = error
+                log.warning("%s; it held %d images", error, sum(len(flight.tickets) for flight in flights))
+            finally:
+                self._process.kill()
+        return None
+
+    def abort(self) -> None:
+        """End the worker at once, whatever it holds."""
+        self._aborted = True
+        if self._process:
+            self._process.interrupt()
+
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def _serve(self, process: Worker, flights: deque[Flight]) -> None:
+        """Keep `process` supplied until the queue is closed and drained. Raises `WorkerLost`."""
+        while True:
+            if len(flights) < SLOTS:
+                taken = self._queue.take(wait=not flights)
+                if not taken and not flights:
+                    return
+                if tickets := [ticket for ticket in taken if self._wanted(ticket)]:
+                    self._check(process, tickets)
+                    flights.append(Flight(tickets, monotonic()))
+                    process.send(tickets)
+                if taken:
+                    continue
+            self._land(flights[0], process.receive())
+            flights.popleft()
+
+    def _check(self, process: Worker, tickets: Sequence[Ticket]) -> None:
+        """Hand `tickets` back if the worker ended before it got them: that is held against none."""
+        try:
+            process.check()
+        except WorkerLost:
+            self._queue.put_back(tickets)
+            raise
+
+    def _wanted(self, ticket: Ticket) -> bool:
+        """Whether the caller still waits; if not, the ticket is settled here."""
+        if not (ticket.future.running() or ticket.future.set_running_or_notify_cancel()):
+            self._owner.drop(ticket)
+            return False
+        if ticket.item.deadline is not None and monotonic() > ticket.item.deadline:
+            self._owner.settle(ticket, too_late(ticket.item))
+            return False
+        return True
+
+    def _land(self, flight: Flight, records: Sequence[Mapping[str, Any]]) -> None:
+        for ticket, record in zip(flight.tickets, records, strict=True):
+            changed: dict[str, Any] = {"id": ticket.item.id}
+            if "seconds" in record:
+                changed["seconds"] = {"queue": flight.departed - ticket.submitted, **record["seconds"]}
+            self._owner.settle(ticket, from_dict(record, **changed))
+
+    def _blame(self, flights: deque[Flight], cause: Exception) -> None:
+        """Hand back what a lost worker held; refuse an image that, alone, has now ended `TRIES` of them.
+
+        One that took too long to decode is refused the first time it was alone: its own work was measured.
+        """
+        scoring = list(flights.popleft().tickets) if flights else []
+        back = [ticket for flight in flights for ticket in flight.tickets]
+        flights.clear()
+        slow = cause if isinstance(cause, WorkerSlow) else None
+        if slow:
+            scoring.append(scoring.pop(slow.place))  # its neighbours need not wait for it once more
+        for ticket in scoring:
+            ticket.suspect = True
+            ticket.failures += len(scoring) == 1
+            if slow and ticket.failures:
+                log.warning("image %r: %s", ticket.item.id, cause)
+                self._owner.settle(ticket, too_slow(ticket, slow.seconds))
+            elif ticket.failures < TRIES:
+                back.append(ticket)
+            else:
+                detail = f"scoring this image, alone, ended {TRIES} workers; the last one: {cause}"
+                log.error("image %r: %s", ticket.item.id, detail)
+                self._owner.settle(ticket, Rejection(ticket.item.id, Reason.INTERNAL, detail))
+        self._queue.put_back(back)

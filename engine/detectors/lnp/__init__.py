@@ -1,0 +1,1 @@
+"""The noise-pattern face detector and the views of faces that it takes."""

@@ -1,0 +1,146 @@
+"""The gRPC door: `assay.v1.ScoringService` with health checking and reflection.
+
+The server is asyncio's and lives in a thread of its own with its own event loop; the core stays without.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from assay.engine.core import Core
+from assay.engine.doors.address import check_free, parse_address
+from assay.engine.doors.grpc.bridge import Bridge
+from assay.engine.doors.grpc.service import SERVICE, ScoringService
+from assay.engine.errors import SetupError
+from assay.engine.wire.pieces import MAX_MESSAGE
+
+# Calls of one connection at a time; a client keeps the others back until one of them has ended.
+CONNECTION_CALLS = 256
+# A peer that is silent for so long, in milliseconds, is asked for a sign of life, and taken for lost without
+# one; one that has not begun to speak HTTP/2 is not waited for longer.
+ALIVE = 60_000
+ANSWER = 20_000
+# Once every image is answered: for the last statuses to be sent, before health watchers are cut off.
+LAST_WORDS = 0.5
+
+log = logging.getLogger(__name__)
+
+
+def _still_there(record: logging.LogRecord) -> bool:
+    """False for gRPC's tracebacks about callers that left before they were answered."""
+    return not (record.exc_info and type(record.exc_info[1]).__name__ == "ExecuteBatchError")
+
+
+class GrpcSettings(BaseSettings):
+    """Settings of the gRPC door; as variables: `ASSAY_GRPC_ADDRESS` and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_GRPC_", extra="forbid", frozen=True)
+
+    address: str
+    """`HOST:PORT` to listen on."""
+    stream_window: int = Field(128, gt=0)
+    """Most images of one stream that are unanswered at a time; beyond it the client waits."""
+    max_streams: int = Field(64, gt=0)
+    """Most streams at a time. Each may hold one message, at most 32 MiB, beyond the engine's byte budget.
+    Where all are taken, one that has stood still for half a minute makes room for a new one."""
+
+
+class GrpcDoor:
+    """Serves one core over gRPC. `port` is the one that is listened on, once started."""
+
+    def __init__(self, core: Core, settings: GrpcSettings) -> None:
+        self._core = core
+        self._settings = settings
+        self._host, self.port = parse_address(settings.address, "gRPC")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._server: grpc.aio.Server | None = None
+        self._service: ScoringService | None = None
+
+    def start(self) -> None:
+        """Raises SetupError where the address cannot be listened on."""
+        check_free(self._host, self.port, "gRPC")
+        self._loop = asyncio.new_event_loop()
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_still_there)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="assay-grpc", daemon=True)
+        self._thread.start()
+        try:
+            self._call(self._start())
+        except BaseException:
+            self.stop()
+            raise
+        log.info("gRPC on %s:%d", self._host, self.port)
+
+    def not_serving(self) -> None:
+        """Turns health NOT_SERVING for good; calls are still answered."""
+        self._call(self._health.enter_graceful_shutdown())
+
+    def drain(self, timeout: float) -> None:
+        """Takes no new call, ends the streams, and returns when what was received is answered."""
+        self._call(self._drain(timeout))
+
+    def stop(self) -> None:
+        """Breaks off what is left."""
+        if self._loop is None or self._thread is None:
+            return
+        if self._server is not None:
+            self._call(self._server.stop(None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._loop = self._thread = None
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._loop is None:
+            work.close()
+        else:
+            asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _start(self) -> None:
+        settings = self._settings
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE),
+                ("grpc.max_send_message_length", MAX_MESSAGE),
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", CONNECTION_CALLS),
+                ("grpc.keepalive_time_ms", ALIVE),
+                ("grpc.keepalive_timeout_ms", ANSWER),
+                ("grpc.server_handshake_timeout_ms", ANSWER),
+            ]
+        )
+        bridge = Bridge(self._core, asyncio.get_running_loop())
+        self._service = ScoringService(self._core, bridge, settings.stream_window, settings.max_streams)
+        server.add_generic_rpc_handlers((self._service.handler(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        try:
+            self.port = server.add_insecure_port(f"{host}:{self.port}")
+        except RuntimeError as error:
+            raise SetupError(f"gRPC cannot listen on {host}:{self.port}: {error}") from error
+        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        await server.start()
+        self._server = server
+
+    async def _drain(self, timeout: float) -> None:
+        if self._server is None or self._service is None:
+            return
+        await self._health.enter_graceful_shutdown()
+        await self._service.hold()
+        stopping = asyncio.create_task(self._server.stop(timeout))
+        await asyncio.sleep(0)  # it takes no new call from here on
+        answered = asyncio.create_task(self._service.drain())
+        await asyncio.wait({stopping, answered}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopping}, timeout=LAST_WORDS)
+        await self._server.stop(None)
+        answered.cancel()

@@ -1,0 +1,222 @@
+"""The calls of `assay.v1.ScoringService`, translated to `core.submit` and back."""
+
+import asyncio
+import time
+from typing import Any, NoReturn
+
+import grpc
+
+from assay.engine import telemetry
+from assay.engine.core import Core
+from assay.engine.doors.grpc.bridge import Bridge
+from assay.engine.doors.grpc.stream import Stream
+from assay.engine.doors.turns import HEAVY, Turns
+from assay.engine.errors import AssayError, SetupError
+from assay.engine.item import Item, Priority
+from assay.engine.outcome import Reason, Rejection
+from assay.engine.wire.assay.v1 import scoring_pb2 as pb
+from assay.engine.wire.convert import to_message
+from assay.engine.wire.pieces import InvalidMessage, parse
+
+SERVICE = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
+Context = grpc.aio.ServicerContext
+
+# What a refused caller is told to wait: about what a core needs for the images of one batch.
+RETRY_AFTER_MS = "100"
+# Names the typed reason beside a status, so that a client can make a Rejection of it again.
+REASON_KEY = "assay-reason"
+# Seconds without a new call that end a hold, and the most that it lasts.
+QUIET = 0.1
+HOLD = 0.5
+# Longest id in bytes. It is echoed, and a client with the default limit of 4 MiB must be able to read it.
+MAX_ID = 1 << 20
+# Characters of an unknown bundle's name that are repeated to the caller.
+SHOWN = 100
+# Seconds that a stream may stand still while others wait for its place.
+STANDSTILL = 30.0
+_PUSHBACK = ("grpc-retry-pushback-ms", RETRY_AFTER_MS)
+
+
+class ScoringService:
+    """`window` bounds the unanswered images of a stream, `max_streams` the streams open at once.
+
+    What carries images takes the bytes of its messages, so that parsing has its turn, too.
+    """
+
+    def __init__(self, core: Core, bridge: Bridge, window: int, max_streams: int) -> None:
+        self._core = core
+        self._bridge = bridge
+        self._window = window
+        self._max_streams = max_streams
+        self._turns = Turns()
+        self._streams: set[Stream] = set()
+        self._calls = 0
+        self._arrived = 0.0
+        self._draining = False
+        self._open = asyncio.Event()
+        self._open.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
+        """What a server dispatches the calls of the service to."""
+        methods = {
+            "Score": grpc.unary_unary_rpc_method_handler(
+                self.score, None, pb.ScoreResponse.SerializeToString
+            ),
+            "ScoreStream": grpc.stream_stream_rpc_method_handler(
+                self.score_stream, None, pb.ScoreStreamResponse.SerializeToString
+            ),
+            "ListBundles": grpc.unary_unary_rpc_method_handler(
+                self.list_bundles,
+                pb.ListBundlesRequest.FromString,
+                pb.ListBundlesResponse.SerializeToString,
+            ),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    async def score(self, message: bytes, context: "Context[Any, Any]") -> pb.ScoreResponse:
+        self._enter()
+        arrived = time.monotonic()
+        try:
+            await self._open.wait()
+            if len(message) > HEAVY:
+                await self._turns.next()
+            item = self._item(parse(pb.ScoreRequest, message).image, arrived, _until(context))
+            outcome = await self._bridge.score(item)
+        except SetupError as error:
+            return await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
+        except InvalidMessage as error:
+            return await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except AssayError as error:
+            return await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
+        finally:
+            self._leave()
+        match outcome:
+            case Rejection(reason=Reason.OVERLOADED):
+                return await _refuse(context, outcome.detail)
+            case Rejection(reason=Reason.DEADLINE):
+                return await _abort(
+                    context,
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    outcome.detail,
+                    (REASON_KEY, Reason.DEADLINE.value),
+                )
+        return pb.ScoreResponse(outcome=to_message(outcome))
+
+    async def score_stream(self, _requests: object, context: "Context[Any, Any]") -> None:
+        self._enter()
+        try:
+            await self._open.wait()
+            if self._draining:
+                await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
+            if len(self._streams) >= self._max_streams and not self._evict():
+                await _refuse(context, f"{self._max_streams} streams are open, as many as are allowed")
+            await self._stream(context)
+        finally:
+            self._leave()
+
+    async def _stream(self, context: "Context[Any, Any]") -> None:
+        until = _until(context)  # images of a stream share the deadline of the call; each may ask for less
+
+        def to_item(image: pb.Image, arrived: float) -> Item | Rejection:
+            try:
+                return self._item(image, arrived, until)
+            except SetupError as error:
+                rejection = Rejection(image.id, Reason.UNKNOWN_BUNDLE, str(error))
+                telemetry.count(rejection, "")
+                return rejection
+
+        stream = Stream(self._core, self._bridge, self._turns, context, to_item, self._window)
+        self._streams.add(stream)
+        try:
+            await stream.run()
+        finally:
+            self._streams.discard(stream)
+
+    def _evict(self) -> bool:
+        """Makes room by ending the stream that has stood still for longest, if one has for long enough."""
+        oldest = max(self._streams, key=Stream.idle)
+        if oldest.idle() < STANDSTILL:
+            return False
+        self._streams.discard(oldest)
+        oldest.evict()
+        return True
+
+    async def list_bundles(
+        self, _request: pb.ListBundlesRequest, _context: "Context[Any, Any]"
+    ) -> pb.ListBundlesResponse:
+        bundles = self._core.bundles.values()
+        return pb.ListBundlesResponse(
+            bundles=[pb.Bundle(name=each.name, version=each.version, kind=each.kind) for each in bundles]
+        )
+
+    async def hold(self) -> None:
+        """Has new calls wait, and returns once none has come for a moment.
+
+        gRPC cancels the calls that have arrived but are not dispatched when a server stops. Callers that
+        wait send no others, so that after a moment there are none such.
+        """
+        self._open.clear()
+        begun = self._arrived = time.monotonic()
+        while (wait := min(self._arrived + QUIET, begun + HOLD) - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+
+    async def drain(self) -> None:
+        """Lets held calls go on, ends the streams, and returns when all that was received is answered."""
+        self._open.set()
+        self._draining = True
+        for stream in self._streams:
+            stream.drain()
+        await self._idle.wait()
+
+    def _enter(self) -> None:
+        self._calls += 1
+        self._arrived = time.monotonic()
+        self._idle.clear()
+
+    def _leave(self) -> None:
+        self._calls -= 1
+        if not self._calls:
+            self._idle.set()
+
+    def _item(self, image: pb.Image, arrived: float, until: float | None) -> Item:
+        """The item of an image; `until` is the deadline of its call.
+
+        Raises SetupError for an unknown bundle, InvalidMessage for an id that is too long.
+        """
+        id = image.id
+        if len(id) > MAX_ID // 4 and (size := len(id.encode())) > MAX_ID:
+            raise InvalidMessage(f"an id of {size} bytes was sent; ids may have {MAX_ID}")
+        bundle = image.bundle or None
+        if bundle is not None and bundle not in self._core.bundles:
+            shown = bundle if len(bundle) <= SHOWN else bundle[:SHOWN] + "..."
+            raise SetupError(f"bundle {shown!r} is not served here; served: {', '.join(self._core.bundles)}")
+        deadline = until
+        if image.HasField("timeout"):
+            own = arrived + image.timeout.seconds + image.timeout.nanos * 1e-9
+            deadline = own if until is None else min(own, until)
+        return Item(id, image.data, bundle, deadline, Priority.INTERACTIVE)
+
+
+def _until(context: "Context[Any, Any]") -> float | None:
+    """The deadline of a call as a moment of `time.monotonic()`."""
+    remaining = context.time_remaining()
+    return None if remaining is None else time.monotonic() + remaining
+
+
+async def _refuse(context: "Context[Any, Any]", detail: str) -> NoReturn:
+    await _abort(
+        context,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        detail,
+        _PUSHBACK,
+        (REASON_KEY, Reason.OVERLOADED.value),
+    )
+
+
+async def _abort(
+    context: "Context[Any, Any]", code: grpc.StatusCode, detail: str, *metadata: tuple[str, str]
+) -> NoReturn:
+    await context.abort(code, detail, metadata)
+    raise AssertionError("abort always raises")

@@ -1,0 +1,1 @@
+"""TensorRT and TensorRT for RTX: the library, the builder, the executor."""

@@ -1,0 +1,1 @@
+"""What people see of outcomes: lines of text, JSON and CSV, and the HTML page."""

@@ -1,0 +1,31 @@
+"""What is counted and measured while Assay runs."""
+
+from assay.engine.telemetry.metrics import (
+    BUDGET_TOTAL,
+    BUDGET_USED,
+    KAFKA_HELD,
+    KAFKA_LAG,
+    KAFKA_UNANSWERED,
+    OUTCOMES,
+    QUEUED,
+    RESTARTS,
+    STAGES,
+    WORKERS,
+    count,
+    verdicts,
+)
+
+__all__ = [
+    "BUDGET_TOTAL",
+    "BUDGET_USED",
+    "KAFKA_HELD",
+    "KAFKA_LAG",
+    "KAFKA_UNANSWERED",
+    "OUTCOMES",
+    "QUEUED",
+    "RESTARTS",
+    "STAGES",
+    "WORKERS",
+    "count",
+    "verdicts",
+]

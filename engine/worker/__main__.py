@@ -1,0 +1,85 @@
+"""A worker: a process that owns one device and takes images from bytes to outcome.
+
+Started by the front as `python -m assay.engine.worker SOCKET SLOT...` (file descriptors). The first message
+holds settings and bundles; after the built-in image is scored the worker says it is ready, and then answers
+each batch; on a GPU the next one is decoded meanwhile. It ends when its front does. It catches no fault:
+whatever a detector raises ends the process with its last words sent ahead, and the front starts another.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from PIL import AvifImagePlugin
+
+from assay.engine.admission import Header
+from assay.engine.bundle import Bundle
+from assay.engine.ceiling import set_ceiling
+from assay.engine.errors import AssayError
+from assay.engine.settings import Settings
+from assay.engine.worker.channel import Channel
+from assay.engine.worker.pipeline import overlap
+from assay.engine.worker.scorer import Batch, Job, Scorer
+from assay.engine.worker.slots import Slot
+
+Message = dict[str, Any]
+
+ROOM = 256 << 20
+"""Bytes that a worker on a CPU may take beside the whole budget: buffers that it keeps, and the heap."""
+
+
+def main() -> None:
+    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
+    fds = [int(argument) for argument in sys.argv[2:]]
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the front decides when to stop
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        run(channel, fds)
+    except EOFError:
+        pass
+    except AssayError as error:
+        channel.send({"fault": str(error), "kind": type(error).__name__})
+    except Exception as error:
+        traceback.print_exc()
+        channel.send({"fault": f"{type(error).__name__}: {error}"})
+    os._exit(0)  # nothing is left to tidy up, and a runtime's own clean-up could hang
+
+
+def run(channel: Channel, fds: list[int]) -> None:
+    """Serve batches until the front is gone (`EOFError`)."""
+    setup = channel.receive()
+    logging.basicConfig(level=setup["log_level"], format="%(levelname)s worker[%(process)d] %(message)s")
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a worker owns one core; Pillow would start a thread for each
+    settings = Settings.model_validate(setup["settings"])
+    on_cpu = not settings.devices
+    scorer = Scorer([Bundle.load(Path(path)) for path in setup["bundles"]], settings, confined=on_cpu)
+    pace = scorer.self_test()
+    if on_cpu:
+        set_ceiling(settings.memory + ROOM)
+    slots = [Slot(fd, setup["slot_bytes"]) for fd in fds]
+    channel.send({"ready": scorer.description, "pace": pace})
+
+    def decode(message: Message) -> Batch:
+        slot = slots[message["slot"]]
+        images = message["images"]
+        jobs = [Job(slot.view(start, size), Header(*header)) for start, size, header in images]
+        return scorer.decode(jobs, slot.take_in_hand)
+
+    def answer(message: Message, batch: Batch) -> None:
+        outcomes = scorer.judge(message["bundle"], batch)
+        channel.send({"outcomes": [outcome.to_dict() for outcome in outcomes]})
+
+    if settings.devices:
+        overlap(channel.receive, lambda message: len(message["images"]) == 1, decode, answer)
+    while True:  # one core has nothing to overlap
+        message = channel.receive()
+        answer(message, decode(message))
+
+
+if __name__ == "__main__":
+    main()

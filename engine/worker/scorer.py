@@ -1,0 +1,186 @@
+"""The path of an image inside a worker: decoded, viewed, scored, calibrated, labelled; run to completion.
+
+The same object runs in every worker process and, with `workers=0`, in the caller's.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+import simplejpeg
+
+from assay.engine.admission import Header, admit
+from assay.engine.bundle import Bundle
+from assay.engine.decode import Decoded, Encoded, make_decoder
+from assay.engine.decode.confined import ConfinedDecoder
+from assay.engine.detectors import Detection, Graph, Image, Stopwatch, detector_of, make_graphs
+from assay.engine.errors import EngineFault
+from assay.engine.executors.choose import choose
+from assay.engine.outcome import Outcome, Refused, Verdict
+from assay.engine.settings import Limits, Settings
+from assay.engine.worker.gpu import Gpu, host_threads
+from assay.engine.worker.oom import Halving
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One admitted image of a batch: encoded bytes and what their header said."""
+
+    data: bytes | memoryview
+    header: Header
+
+
+Note = Callable[[int | None], None]
+"""Told which image of a batch is being decoded, and None when none is any more."""
+
+
+class Followed(list[Encoded]):
+    """A batch that tells how far a decoder is that takes one image after the other."""
+
+    def __init__(self, images: Sequence[Encoded], note: Note) -> None:
+        super().__init__(images)
+        self._note = note
+
+    def __iter__(self) -> Iterator[Encoded]:
+        for place, image in enumerate(super().__iter__()):
+            self._note(place)
+            yield image
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decoded images, or why not; the seconds that took; on a GPU the event after which pixels are there."""
+
+    results: Sequence[Decoded]
+    seconds: float
+    ready: Any
+
+
+class Scorer:
+    """Scores batches for the bundles it was made with.
+
+    On the CPU or, where the settings name `devices`, on the first GPU that the process sees.
+
+    `score` is `decode` and then `judge`, which may be called in two threads: one decodes the next batch.
+    `confined`: an image may take the memory that was reserved for it, and no more (for a process of its own).
+
+    Raises:
+        BundleError: a bundle's kind, graph or precision cannot be served.
+        SetupError: a library that the settings need is not installed.
+        EngineFault: the GPU cannot be used.
+    """
+
+    def __init__(self, bundles: Sequence[Bundle], settings: Settings, confined: bool = False) -> None:
+        self._gpu = Gpu() if settings.devices else None
+        threads = host_threads(len(settings.devices))
+        with self._gpu.decoding() if self._gpu else nullcontext():
+            self._decoder = make_decoder(settings.decoder, self._gpu is not None, threads)
+        if confined:
+            self._decoder = ConfinedDecoder(self._decoder)
+        self._halving: Halving[Image, Detection] = Halving(self._gpu.release if self._gpu else lambda: None)
+        self._chains = {bundle.name: Chain(bundle, settings) for bundle in bundles}
+
+    @property
+    def description(self) -> str:
+        """The bundles, what runs them, and the precision that each graph runs in."""
+        chains = "; ".join(chain.description for chain in self._chains.values())
+        return f"{chains}, on {self._gpu.name}" if self._gpu else chains
+
+    def score(self, bundle: str, jobs: Sequence[Job]) -> list[Outcome]:
+        """One outcome per job, in order, with empty ids (the core knows whose they are).
+
+        Raises whatever a detector raises: that is a fault of the engine, never of one image's data.
+        """
+        return self.judge(bundle, self.decode(jobs))
+
+    def decode(self, jobs: Sequence[Job], note: Note = lambda place: None) -> Batch:
+        """The pixels of a batch. On a GPU they are being decoded when this returns."""
+        images = Followed([(job.data, job.header) for job in jobs], note)
+        watch = Stopwatch()
+        with watch.stage("decode"), self._gpu.decoding() if self._gpu else nullcontext():
+            results = self._decoder.decode(images)
+        note(None)
+        return Batch(results, watch.seconds["decode"], self._gpu.decoded() if self._gpu else None)
+
+    def judge(self, bundle: str, batch: Batch) -> list[Outcome]:
+        """One outcome for each image of a decoded batch, in order; see `score`."""
+        chain = self._chains[bundle]
+        watch = Stopwatch()
+        images = [result for result in batch.results if not isinstance(result, Refused)]
+        start = perf_counter()
+        with self._gpu.computing(batch.ready) if self._gpu else nullcontext():
+            detections = iter(self._halving(lambda part: chain.detect(part, watch), images))
+        seconds = {"decode": batch.seconds, **watch.seconds}
+        if self._gpu:  # stages are what it took to give the work to the device, and this is the rest
+            seconds["device"] = perf_counter() - start - sum(watch.seconds.values())
+        share = {stage: taken / len(batch.results) for stage, taken in seconds.items()}
+        return [
+            result.rejection("") if isinstance(result, Refused) else chain.verdict(next(detections), share)
+            for result in batch.results
+        ]
+
+    def self_test(self) -> float:
+        """Score a built-in image with every bundle -> the most seconds of processor time that one took.
+
+        Raises:
+            EngineFault: a bundle gave no verdict on it.
+        """
+        pace = 0.0
+        for name, chain in self._chains.items():
+            start = process_time()
+            data = _test_card(max(chain.bundle.manifest.min_side, 256))
+            outcome = self.score(name, [Job(data, admit(data, Limits(), 1))])[0]
+            if not isinstance(outcome, Verdict):
+                raise EngineFault(f"bundle {name}: the built-in image was refused: {outcome.detail}")
+            pace = max(pace, process_time() - start)
+        return pace
+
+
+class Chain:
+    """One bundle, ready to run: its detector with compiled graphs.
+
+    Raises:
+        BundleError: its kind, a graph or a precision cannot be served.
+    """
+
+    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+        self.bundle = bundle
+        self.detector = detector_of(bundle)
+        runtime = choose(bundle, settings)
+        self.graphs: Mapping[str, Graph] = make_graphs(
+            bundle, lambda name: runtime.precision(bundle, name, settings), runtime.make
+        )
+        precisions = {name: runtime.precision(bundle, name, settings) for name in bundle.manifest.graphs}
+        chosen = ", ".join(f"{name} in {precision}" for name, precision in precisions.items())
+        self.description = f"{bundle.name} {bundle.version} with {runtime.title}: {chosen}"
+
+    def detect(self, images: Sequence[Image], watch: Stopwatch) -> list[Detection]:
+        return self.detector(images, self.graphs, self.bundle.manifest, watch)
+
+    def verdict(self, detection: Detection, seconds: Mapping[str, float]) -> Verdict:
+        if not math.isfinite(detection.logit):
+            raise EngineFault(f"bundle {self.bundle.name}: the logit is {detection.logit}")
+        manifest = self.bundle.manifest
+        probability = manifest.calibration.probability(detection.logit)
+        return Verdict(
+            id="",
+            label=manifest.thresholds.label(probability),
+            probability=probability,
+            scores={manifest.kind: detection.logit},
+            bundle=manifest.name,
+            version=manifest.version,
+            evidence=detection.evidence,
+            seconds=seconds,
+        )
+
+
+def _test_card(side: int) -> bytes:
+    """A JPEG of smooth gradients, `side` pixels square."""
+    ramp = np.linspace(0, 255, side, dtype=np.float32)
+    card = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None, :], ramp[::-1, None]), axis=-1)
+    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(card, np.uint8), quality=90)
+    return data

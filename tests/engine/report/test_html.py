@@ -1,0 +1,182 @@
+"""The page of `assay scan --report`: whole, harmless, bounded, and turned as photographs are shown."""
+
+import base64
+import io
+import re
+import tracemalloc
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.bundles import plain_bundle
+from support.images import encode, evil, good, photograph
+from typer.testing import CliRunner
+
+from assay.engine.cli.app import app
+from assay.engine.errors import SetupError
+from assay.engine.outcome import Label, Reason, Rejection, Verdict
+from assay.engine.report import html as html_report
+from assay.engine.report.html import boxes, thumbnail
+from assay.engine.report.html import html_report as report_on
+from assay.engine.report.picture import ORIENTATION
+
+
+class Page(HTMLParser):
+    """Cards by their class, images, and whether what was opened was closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.cards: list[str] = []
+        self.images: list[bytes] = []
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.add(tag)
+        if tag == "article":
+            self.cards.append(given["class"] or "")
+        if tag == "img":
+            self.images.append(base64.b64decode((given["src"] or "").split(",")[1]))
+        if tag not in ("meta", "img", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def verdict(evidence: dict[str, object] | None = None) -> Verdict:
+    return Verdict("x", Label.SYNTHETIC, 0.9, {"plain": 2.5}, "bundle", "1.0", evidence or {})
+
+
+def assay(*arguments: object) -> None:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+
+
+def test_every_file_has_a_card(tmp_path: Path) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "report.html"
+    folder.mkdir()
+    names = [
+        "a.jpg",
+        "b & <script>alert(1)</script>.png",
+        "c \"'.webp",
+        b"d\xff.jpg".decode("utf-8", "surrogateescape"),
+    ]
+    for number, name in enumerate(names):
+        file = folder / name.replace("/", "_")
+        file.write_bytes(encode(np.full((40, 60, 3), 60 * number, np.uint8)))
+    for number, sample in enumerate(list(evil().values())[:9]):
+        (folder / f"evil {number}").write_bytes(sample.data)
+    assay("scan", folder, "--report", out, "--bundle", plain_bundle(tmp_path / "bundle"), "--workers", 0)
+    text = out.read_text("utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert len(page.cards) == 13
+    assert page.cards.count("rejected") == 9
+    assert len(page.images) == 4
+    assert "script" not in page.tags
+    assert "13 files" in page.words
+    assert "b & <script>" in page.words
+    assert "brightness 1.0.0" in page.words
+    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_thumbnails_are_turned_and_boxes_with_them(tmp_path: Path, orientation: int) -> None:
+    pixels = np.full((600, 900, 3), 30, np.uint8)
+    pixels[100:300, 100:400] = (250, 250, 250)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    for name, options in (("photo.jpg", {"format": "JPEG", "quality": 95}), ("photo.png", {"format": "PNG"})):
+        file = tmp_path / name
+        file.write_bytes(encode(pixels, **options, exif=exif))  # type: ignore[arg-type]
+        data = thumbnail(file, [[100, 100, 300, 400]])
+        assert data is not None
+        shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int)
+        assert max(shown.shape) == html_report.SIDE
+        bright = shown.min(axis=2) > 200
+        framed = (shown[..., 0] - shown[..., 2]) > 90
+        rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+        assert framed.any()
+        for edges, lines in ((rows, framed.any(axis=1)), (columns, framed.any(axis=0))):
+            where = np.flatnonzero(lines)
+            assert abs(where[0] - edges[0]) <= 4
+            assert abs(where[-1] - edges[-1]) <= 4
+        upright = orientation < 5
+        assert (shown.shape[1] > shown.shape[0]) == upright
+
+
+def test_every_good_format_has_a_thumbnail_and_no_evil_one_breaks_the_page(tmp_path: Path) -> None:
+    for name, one in good().items():
+        file = tmp_path / "image"
+        file.write_bytes(one.data)
+        data = thumbnail(file)
+        assert data is not None, name
+        with Image.open(io.BytesIO(data)) as image:
+            assert max(image.size) <= html_report.SIDE
+    for sample in evil().values():
+        (tmp_path / "image").write_bytes(sample.data)
+        thumbnail(tmp_path / "image")
+    assert thumbnail(tmp_path / "nowhere") is None
+
+
+def test_boxes_are_found_wherever_they_stand() -> None:
+    patches = {"patches": [{"box": [1, 2, 3, 4], "attention": 0.5}, {"box": [5, 6, 7, 8], "attention": 0.1}]}
+    assert boxes(patches) == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert boxes({"face": {"box": [0, 0, 9, 9], "share": 1.0}, "pattern_rms": [0.1]}) == [[0, 0, 9, 9]]
+    assert boxes({"face": {"box": None, "share": 0.0}}) == []
+
+
+def test_memory_and_thumbnails_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, out = tmp_path / "photo.jpg", tmp_path / "report.html"
+    file.write_bytes(encode(photograph(480, 640), quality=90))
+    monkeypatch.setattr(html_report, "THUMBNAILS", 40)
+    peaks = []
+    for count in (40, 400):
+        tracemalloc.start()
+        with out.open("w") as stream, report_on(stream) as report:
+            for number in range(count):
+                report(file, verdict({"number": number}))
+                report(file, Rejection("x", Reason.TRUNCATED, "It ends too early."))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    page = Page(out.read_text())
+    assert len(page.cards) == 800
+    assert len(page.images) == 40
+    assert "Only the first 40 have pictures" in page.words
+    assert "400 synthetic, 400 truncated" in page.words
+    assert peaks[1] < peaks[0] + 300_000
+
+
+def test_a_report_of_nothing_is_a_page(tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    assay(
+        "scan",
+        tmp_path,
+        "--report",
+        out,
+        "--bundle",
+        plain_bundle(tmp_path.parent / "bundle0"),
+        "--workers",
+        0,
+    )
+    page = Page(out.read_text())
+    assert page.open == []
+    assert "nothing to score" in page.words
+
+
+@pytest.mark.parametrize("other", [["--json"], ["--csv", "x.csv"]])
+def test_one_form_at_a_time(tmp_path: Path, other: list[str]) -> None:
+    with pytest.raises(SetupError, match="exclude each other"):
+        assay("scan", tmp_path, "--report", tmp_path / "report.html", *other)
+    with pytest.raises(SetupError, match="cannot be written"):
+        assay("scan", tmp_path, "--report", tmp_path / "no" / "report.html")

@@ -1,0 +1,232 @@
+"""Tables and figures of the APN paper: numbers against calculations by hand, each command on small trees."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.apn import ALL, NONE, SIDE, bands_bundle
+from support.apn_networks import pictures, small_run, tiny_trunks
+from support.photos import write_tree
+from support.tables import read_csv
+from typer.testing import CliRunner
+
+from assay.engine.bundle import Bundle
+from assay.engine.detectors import Detection
+from assay.engine.errors import SetupError
+from assay.trainers.cli.study import app
+from assay.trainers.data.samples import Sample, read_samples
+from assay.trainers.evaluate.score import Scored
+from assay.trainers.kinds.apn.fit import make_fit
+from assay.trainers.kinds.apn.network import APN
+from assay.trainers.study import accuracy, proposals, purified
+
+GENIMAGE = ("ADM", "Midjourney", "stable_diffusion_v_1_4")
+
+
+def scored(rows: list[tuple[str, str, int, float]]) -> Scored:
+    """(generator or source, pool, label, logit) each."""
+    samples = tuple(Sample(Path(), label, "val", group, pool) for group, pool, label, _ in rows)
+    return Scored(samples, np.array([logit for *_, logit in rows]), np.zeros(len(rows), np.int64))
+
+
+def test_table_1_counts_images_of_both_classes_together() -> None:
+    """Three photographs and one fake: half of the fakes' weight is not half of the accuracy."""
+    rows = [("adm", "adm", 0, -1.0)] * 3 + [("adm", "adm", 1, -1.0)]
+    rows += [("glide", "glide", 0, 1.0), ("glide", "glide", 1, 1.0)]
+    assert accuracy.by_generator(scored(rows)) == {"adm": 75.0, "glide": 50.0, "Average": 62.5}
+    with pytest.raises(SetupError, match="glide has no photographs"):
+        accuracy.by_generator(scored([*rows[:4], rows[5]]))
+
+
+def test_table_2_gives_the_photographs_one_column_of_nine() -> None:
+    rows = [("bed", "bed", 0, -1.0), ("bed", "bed", 0, 1.0)]
+    rows += [("adm", "bed", 1, 1.0)] * 9 + [("adm", "bed", 1, 0.0)] + [("if", "bed", 1, 1.0)]
+    found = accuracy.by_folder(scored(rows))
+    assert found == pytest.approx({"Real": 50, "adm": 90, "if": 100, "Average": 80})
+
+
+def test_table_3_means() -> None:
+    known = scored(
+        [("ADM", "ADM", 0, -1.0), ("ADM", "ADM", 1, 1.0), ("MJ", "MJ", 0, -1.0), ("MJ", "MJ", 1, -1.0)]
+    )
+    new = scored(
+        [("bed", "bed", 0, -1.0), ("bed", "bed", 0, 1.0), ("adm", "bed", 1, 1.0), ("mj", "bed", 1, -1.0)]
+    )
+    found = accuracy.by_scene(known, new, {"ADM": "adm", "MJ": "mj"})
+    assert found["ADM, trained scene"] == 100
+    assert found["ADM, other scene"] == 75
+    assert found["MJ, trained scene"] == 50
+    assert found["MJ, other scene"] == 25
+    assert found["Average, trained scene"] == 75
+    assert found["Average, other scene"] == 50
+    assert found["Average"] == 62.5
+    with pytest.raises(SetupError, match="no images of nowhere"):
+        accuracy.by_scene(known, new, {"ADM": "nowhere"})
+
+
+def test_confidence_lies_on_the_frequencies_that_bands_hold() -> None:
+    """Of a side of 8: row 7 is frequency -1/8, columns are positive; a band's share is spread over it."""
+    cross = [7 / 8, 7 / 8, 2 / 8, 3 / 8]
+    band = {"confidence": 0.5, "amplitude": [cross], "phase": [cross]}
+    found = proposals.weights(Detection(0.0, {"bands": [band]}), 8)
+    assert found.tolist() == pytest.approx([0, 2 * 0.5, 2 * 0.25, 2 * 0.25, 0])
+
+
+def test_curves_by_generator(tmp_path: Path) -> None:
+    data = write_tree(
+        tmp_path / "data", {"ADM/val/ai": 2, "glide/val/ai": 1, "glide/val/nature": 1}, side=SIDE
+    )
+    (data / "ADM/val/ai/broken.png").write_bytes(b"\x89PNG\r\n")
+    bundle = Bundle.load(bands_bundle(tmp_path / "bundle", amplitude=(ALL, NONE), phase=(ALL, NONE)))
+    curves, refused = proposals.trusted(bundle, read_samples(data))
+    assert [file.name for file in refused] == ["broken.png"]
+    assert list(curves) == ["ADM", "glide"]
+    for curve in curves.values():
+        assert curve.sum() == pytest.approx(1)
+        assert curve.argmax() == 0  # the second band holds nothing else
+    matrix = proposals.correlations(curves)
+    assert np.diag(matrix) == pytest.approx(1)
+    assert matrix.shape == (2, 2)
+
+
+def test_heat_is_layer_cam() -> None:
+    """Against the same sum made from gradients by torch, on a real trunk."""
+    torch.manual_seed(0)
+    network = APN(2, "resnet18", "resnet18", size=64).eval()
+    views = pictures(2, 64)
+    output, heat = purified.looked_at(network, views)
+    spatial, trunk = network.spatial, network.spatial.trunk
+    maps = trunk.layer4(
+        trunk.layer3(trunk.layer2(trunk.layer1(trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(views)))))))
+    )
+    feature = spatial.head(trunk.avgpool(maps).flatten(1))
+    relevant = feature @ spatial.basis.relevant.T @ spatial.basis.relevant
+    with torch.no_grad():
+        other = network(views).relevant_frequency
+    logits = network.classify(relevant, other)
+    [gradient] = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), maps)
+    expected = (gradient.clamp(min=0) * maps).sum(dim=1).clamp(min=0).detach().numpy()
+    assert heat == pytest.approx(expected, abs=1e-5)
+    assert heat.max() > 0
+    assert all(value.grad is None for value in network.parameters())
+    assert output.purified is not None
+    assert output.purified.shape == (2, 2, 3, 64, 64)
+
+
+def test_hot_is_red_and_cold_is_blue() -> None:
+    grey = Image.new("RGB", (40, 40), (100, 100, 100))
+    found = np.asarray(purified.overlaid(grey, np.array([[0.0, 2.0], [0.0, 2.0]], np.float32))).astype(int)
+    assert found[20, 0, 2] > found[20, 0, 0]
+    assert found[20, 39, 0] > found[20, 39, 2]
+    assert np.isfinite(np.asarray(purified.overlaid(grey, np.zeros((2, 2), np.float32)))).all()
+
+
+@pytest.fixture(scope="module")
+def genimage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folders = [
+        f"{name}/imagenet/{split}/{label}"
+        for name in GENIMAGE
+        for split in ("train", "val")
+        for label in ("ai", "nature")
+    ]
+    return write_tree(tmp_path_factory.mktemp("genimage"), dict.fromkeys(folders, 2), side=SIDE)
+
+
+@pytest.fixture(scope="module")
+def forensics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    names = ("real", "adm", "ddpm", "midjourney", "sdv1")
+    folders = {f"images/test/lsun_bedroom/{name}": 2 for name in names}
+    root = write_tree(tmp_path_factory.mktemp("df"), folders, side=SIDE)
+    (root / "images/test/lsun_bedroom/adm/broken.png").write_bytes(b"\x89PNG\r\n")
+    return root
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_corrupt_files_are_counted(forensics: Path, tmp_path: Path) -> None:
+    methods = [f"{name}={bands_bundle(tmp_path / name)}" for name in ("one", "other")]
+    arguments = ["shared-photographs", *methods, "--data", str(forensics), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("1 files were left out, corrupt or too small") == 2
+    assert (tmp_path / "out/left_out_one.txt").read_text().endswith("adm/broken.png\n")
+    assert [row["adm"] for row in whole(tmp_path / "out", "shared_photographs")] == ["50.0", "50.0"]
+
+
+def whole(out: Path, name: str) -> list[dict[str, str]]:
+    """The rows of a result, which also is there as Markdown and as a picture."""
+    assert (out / f"{name}.md").read_text().startswith("| ")
+    with Image.open(out / f"{name}.png") as plot:
+        assert min(plot.size) > 100
+    return read_csv(out / f"{name}.csv")
+
+
+def test_tables_by_command(genimage: Path, forensics: Path, tmp_path: Path) -> None:
+    method, out = f"bands={bands_bundle(tmp_path / 'bundle')}", tmp_path / "out"
+    assert "Average" in run("cross-generator", method, "--data", genimage, "--out", out)
+    [row] = whole(out, "cross_generator")
+    assert list(row) == ["method", *sorted(GENIMAGE), "Average"]
+    run("shared-photographs", method, "--data", forensics, "--out", out)
+    [row] = whole(out, "shared_photographs")
+    assert list(row) == ["method", "Real", "adm", "midjourney", "sdv1", "Average"]
+    assert "ddpm" in run(
+        "shared-photographs", method, "--data", forensics, "--out", out, "--generator", "ddpm"
+    )
+    assert list(whole(out, "shared_photographs")[0])[1:3] == ["Real", "ddpm"]
+    with pytest.raises(SetupError, match="no images of dalle; there are adm, ddpm, midjourney, sdv1"):
+        run("shared-photographs", method, "--data", forensics, "--out", out, "--generator", "dalle")
+    run("cross-scene", method, "--trained", genimage, "--other", forensics, "--out", out)
+    [row] = whole(out, "cross_scene")
+    assert len(row) == 1 + 6 + 3
+    run("proposals", tmp_path / "bundle", "--data", genimage, "--out", out)
+    assert [row["generator"] for row in whole(out, "proposals")] == sorted(GENIMAGE)
+    with pytest.raises(SetupError, match="no images of scene"):
+        run("shared-photographs", method, "--data", forensics, "--out", out, "--scene", "moon")
+    with pytest.raises(SetupError, match="--pair"):
+        run("cross-scene", method, "--trained", genimage, "--other", forensics, "--out", out, "--pair", "x")
+
+
+@pytest.fixture
+def tiny() -> Iterator[None]:
+    with tiny_trunks():
+        yield
+
+
+def test_ablations_train_what_is_not_there(tiny: None, genimage: Path, tmp_path: Path) -> None:
+    base = small_run(genimage)
+    folder, out = tmp_path / "run", tmp_path / "out"
+    base.write(folder)
+    make_fit(base, folder, {}, 0).run()
+    command = ("ablations", folder, "--data", genimage, "--out", out, "--of", "masks", "--workers", 0)
+    run(*command)
+    rows = whole(out, "ablations_masks")
+    assert [row["method"] for row in rows] == ["hard masks", "soft masks"]
+    assert [path.name for path in (out / "runs").iterdir()] == ["soft_masks"]  # the other is the run itself
+    trained = (out / "runs/soft_masks/best.pt").stat().st_mtime_ns
+    run(*command)
+    assert (out / "runs/soft_masks/best.pt").stat().st_mtime_ns == trained
+    base.model_copy(update={"seed": 1}).write(folder)
+    with pytest.raises(SetupError, match="other settings"):
+        run(*command)
+
+
+def test_pictures_of_a_run(tmp_path: Path, genimage: Path) -> None:
+    torch.manual_seed(0)
+    record = small_run(genimage, proposals=3, spatial="mobilenet_v2", frequency="mobilenet_v2", size=64)
+    record.write(tmp_path / "run")
+    torch.save({"model": record.network().state_dict()}, tmp_path / "run/best.pt")
+    files = sorted(genimage.rglob("0.png"))[:2]
+    run("purified", tmp_path / "run", *files, "--out", tmp_path / "out")
+    rows = whole(tmp_path / "out", "purified")
+    assert len(rows) == 2
+    trust = [float(rows[0][f"confidence {place}"]) for place in (1, 2, 3)]
+    assert trust == sorted(trust, reverse=True)
+    with Image.open(tmp_path / "out/purified.png") as page:
+        assert page.size == (5 * 160, 2 * 160)

@@ -1,0 +1,151 @@
+"""Tables of the face paper from runs: cells against a calculation by hand, and runs that do not compare."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.lnp_networks import lively
+from support.photos import write_tree
+from support.tables import read_csv
+from typer.testing import CliRunner
+
+from assay.engine.detectors.lnp.detector import Parameters
+from assay.engine.errors import SetupError
+from assay.trainers.cli.study import app
+from assay.trainers.data.samples import read_samples
+from assay.trainers.evaluate.score import score
+from assay.trainers.fit import checkpoint
+from assay.trainers.fit.loop import FitSettings
+from assay.trainers.kinds.lnp.bundle import torch_graphs
+from assay.trainers.kinds.lnp.denoiser.network import Student
+from assay.trainers.kinds.lnp.face_cutter import CutSettings
+from assay.trainers.kinds.lnp.fit import PatternRun
+from assay.trainers.study import faces
+from assay.trainers.study.contender import contender
+from assay.trainers.study.faces import Judgement
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    return write_tree(
+        root, {f"{part}/{label}": 3 for part in ("train", "test") for label in ("real", "fake")}
+    )
+
+
+def write_run(folder: Path, data: Path, seed: int = 0, **changed: Any) -> Path:
+    """A run of two epochs, whose networks learnt nothing."""
+    values: dict[str, Any] = {
+        "kind": "lnp",
+        "weights": "",
+        "data": data,
+        "recipe": "none",
+        "batch": 4,
+        "seed": seed,
+        "fit": FitSettings(epochs=2),
+        "classifier": "mobilenet_v2",
+        "attended": "spectra",
+        "attention": "normalised",
+        "spectra": Parameters(),
+        "form": "raw",
+        "size": 32,
+        "resize": "none",
+        "ways": 1,
+        "turn": False,
+        "sam": None,
+        "cut": CutSettings(),
+        "cache": data.parent / "cache",
+    }
+    run = PatternRun(**{**values, **changed})
+    run.write(folder)
+    torch.manual_seed(seed)
+    student, network = Student(), run.network()
+    checkpoint.save({"model": student.state_dict()}, folder / "denoiser.pt")
+    checkpoint.save({"model": network.state_dict()}, folder / "best.pt")
+    (folder / "log.csv").write_text("epoch,images_per_second\n1,2.0\n2,4.0\n")
+    return folder
+
+
+def study(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["faces", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_cell_is_the_mean_over_runs() -> None:
+    rows = [("a", "MobileNetV2", 90.0, 1.0), ("a", "MobileNetV2", 95.0, 2.0), ("a", "ResNet-34", 80.0, 4.0)]
+    found = [Judgement("x", name, title, 0, accuracy, spent) for name, title, accuracy, spent in rows]
+    assert faces.table(found) == [
+        ["", "ResNet-34", "MobileNetV2"],
+        ["a", "80.00", "92.50"],
+        ["training in hours", "4.00", "1.50"],
+    ]
+    more = [*found, Judgement("y", "b", "ResNet-34", 0, 70.0, 1.0)]
+    assert faces.table(more)[1:] == [["a", "80.00", "92.50"], ["b", "70.00", ""]]  # no hours
+    names, curves = faces.dots(more)
+    assert names == ["ResNet-34", "MobileNetV2"]
+    assert curves == {"a": [(1.0, 90.0), (1.0, 95.0), (0.0, 80.0)], "b": [(0.0, 70.0)]}
+    assert faces.markdown([["", "x"], ["a", "1"]]) == "|  | x |\n|---|--:|\n| a | 1 |\n"
+
+
+def test_accuracy_and_hours_of_a_run(data: Path, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", data)
+    samples = [sample for sample in read_samples(data) if sample.split == "test"]
+    pattern, network = lively(32)
+    checkpoint.save({"model": pattern.denoiser.state_dict()}, run / "denoiser.pt")
+    scored = score(samples, PatternRun.read(run).manifest(), torch_graphs(pattern, network))
+    middle = float(np.median(scored.logits))
+    shifted = {name: value.clone() for name, value in network.state_dict().items()}
+    shifted["network.classifier.1.bias"] -= middle  # so that some answers are right and some wrong
+    checkpoint.save({"model": shifted}, run / "best.pt")
+    [found] = faces.judged([run], samples, trained_on=36, varied="nothing")
+    right = [
+        (logit > middle) == bool(one.label) for logit, one in zip(scored.logits, scored.samples, strict=True)
+    ]
+    assert found.accuracy == pytest.approx(100 * sum(right) / 6)
+    assert found.hours == pytest.approx((36 / 2 + 36 / 4) / 3600)
+    assert contender(f"lnp={run}").score(samples, None).logits == pytest.approx(
+        (scored.logits - middle).tolist(), abs=1e-4
+    )
+    dark = contender(f"lnp={run}").score(samples, lambda pixels: pixels // 4)
+    assert np.abs(dark.logits - (scored.logits - middle)).max() > 0.1
+
+
+def test_rows_follow_from_the_settings_of_runs(data: Path, tmp_path: Path) -> None:
+    none = write_run(tmp_path / "none", data, attended="none")
+    every = write_run(tmp_path / "all", data, attended="all")
+    spectra = write_run(tmp_path / "spectra", data, attention="danet", seed=3)
+    out = tmp_path / "out"
+    text = study(none, every, spectra, "--data", data, "--out", out, "--vary", "attention")
+    assert [line.split(" | ")[0].strip("| ") for line in text.splitlines()[2:5]] == [
+        "AS+PS+LNP",
+        "Att(AS+PS+LNP)",
+        "Att(AS+PS)+LNP, danet",
+    ]
+    rows = read_csv(out / "faces_attention.csv")
+    assert [row["run"] for row in rows] == [str(none), str(every), str(spectra)]
+    assert rows[2]["seed"] == "3"
+    assert (out / "faces_attention.md").read_text().strip() == text.strip()
+    with Image.open(out / "faces_attention.png") as plot:
+        assert min(plot.size) > 300
+
+    colour = write_run(tmp_path / "colour", data, spectra=Parameters(grey=None))
+    grey = write_run(tmp_path / "grey", data)
+    text = study(colour, grey, "--data", data, "--out", out, "--vary", "channels")
+    assert "3-channel" in text
+    assert "1-channel" in text
+
+
+def test_runs_that_differ_in_more_are_not_compared(data: Path, tmp_path: Path) -> None:
+    one, other = (
+        write_run(tmp_path / "one", data),
+        write_run(tmp_path / "other", data, size=64, attended="all"),
+    )
+    shared = ("--data", data, "--out", tmp_path)
+    with pytest.raises(SetupError, match="differ in size"):
+        study(one, other, *shared, "--vary", "attention")
+    with pytest.raises(SetupError, match="differ in attended, size"):
+        study(one, other, *shared)

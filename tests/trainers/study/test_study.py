@@ -1,0 +1,174 @@
+"""Tables and figures: numbers against a calculation by hand, and the commands on a tiny tree."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.fusing import brightness_bundle
+from support.photos import write_tree
+from support.tables import read_csv
+from typer.testing import CliRunner
+
+from assay.engine.errors import SetupError
+from assay.trainers.cli.main import train
+from assay.trainers.cli.study import app
+from assay.trainers.data.samples import Sample, of_split, read_samples
+from assay.trainers.evaluate.score import Scored
+from assay.trainers.study import patches, robustness, sizes, table
+from assay.trainers.study.contender import contender
+
+
+def scored(rows: list[tuple[str, int, float]]) -> Scored:
+    samples = tuple(Sample(Path(), label, "test", group, group) for group, label, _ in rows)
+    return Scored(samples, np.array([logit for *_, logit in rows]), np.zeros(len(rows), np.int64))
+
+
+def test_means_are_taken_over_generators_and_families_apart() -> None:
+    """StyleGAN and BigGAN are one family of the paper; a photograph counts for its own generator alone."""
+    rows = [("progan", 0, -1.0), ("progan", 1, 1.0)]
+    rows += [("stylegan", 0, 2.0), ("stylegan", 1, 1.0)]  # AP 1/2
+    rows += [("biggan", 0, 0.0), ("biggan", 1, 1.0)]  # AP 1
+    rows += [("ours", 1, 0.5), ("ours", 0, 0.0), ("ours", 0, 3.0), ("ours", 1, 4.0)]  # AP (1 + 2/3) / 2
+    found = table.line("method", scored(rows))
+    assert found.generators == pytest.approx({"progan": 100, "stylegan": 50, "biggan": 100, "ours": 83.3333})
+    assert found.families == pytest.approx({"Seen (ProGAN)": 100, "Unconditional GANs": 75, "ours": 83.3333})
+    assert found.total == pytest.approx(83.3333)
+    # fakes at ranks 1, then 3 equal ones among ranks 4 to 6, then rank 7, of 10
+    assert found.pooled == pytest.approx(100 * (1 * 1 + 3 * 4 / 6 + 1 * 5 / 7) / 5)
+    header, row = table.records([found])
+    assert header == ["method", "biggan", "ours", "progan", "stylegan", "Total mAP", "Global AP"]
+    assert row[0] == "method"
+    assert "**75.000**" in table.markdown([found])
+
+
+def test_sizes_of_methods_one_after_another() -> None:
+    """One photograph of 100 pixels between two fakes, and another one of 600 alone."""
+    rows = [("gan", 0, 0.0), ("gan", 1, 1.0), ("gan", 1, -1.0), ("gan", 0, -2.0)]
+    small = scored(rows[:3])
+    large = scored(rows)
+    small.sides[:] = [100, 100, 100]
+    large.sides[:] = [100, 100, 100, 600]
+    header, *lines = sizes.records([("first", small), ("second", large)])
+    assert header == ["method", "shorter side", "photographs", "synthesised", "mean AP", "AP", "AUC"]
+    assert [line[:4] for line in lines] == [
+        ["first", "64 to 111 px", 1, 2],
+        ["first", "all images", 1, 2],
+        ["second", "64 to 111 px", 1, 2],
+        ["second", "512 to 1023 px", 1, 0],
+        ["second", "all images", 2, 2],
+    ]
+    precision = 100 * (1 + 2 / 3) / 2
+    for line in lines[:3]:
+        assert line[4:] == pytest.approx([precision, precision, 50.0])
+    assert lines[3][4:] == ["", "", ""]
+    assert lines[4][4:] == pytest.approx([precision, precision, 75.0])
+
+
+def test_alterations_do_what_their_strength_says() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert robustness.blurred(0)(noise) is noise
+    spread = [float(robustness.blurred(sigma)(noise).std()) for sigma in (0.5, 1.0, 2.0)]
+    assert spread == sorted(spread, reverse=True)
+    errors = [
+        float(np.abs(robustness.compressed(q)(noise).astype(float) - noise).mean()) for q in (95, 60, 30)
+    ]
+    assert errors == sorted(errors)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    folders = [f"test/{name}/{label}" for name in ("biggan", "crn") for label in ("0_real", "1_fake")]
+    return write_tree(root, dict.fromkeys(folders, 2), side=64)
+
+
+def test_commands_write_markdown_csv_and_plots(data: Path, tmp_path: Path) -> None:
+    bundle = brightness_bundle(tmp_path / "bundle")
+    out = tmp_path / "out"
+    method = f"bright={bundle}"
+    run = CliRunner()
+    shared = [method, "--data", str(data), "--out", str(out)]
+    result = run.invoke(app, ["generators", *shared], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "Perceptual loss" in result.stdout
+    result = run.invoke(app, ["robustness", *shared, "--to", "jpeg"], catch_exceptions=False)
+    assert result.exit_code == 0
+    [row] = read_csv(out / "generators.csv")
+    assert row["method"] == "bright"
+    assert all(not math.isnan(float(value)) for name, value in row.items() if name != "method")
+    by_size = read_csv(out / "sizes.csv")
+    assert [row["shorter side"] for row in by_size] == ["64 to 111 px", "all images"]
+    assert float(by_size[1]["AP"]) == pytest.approx(float(row["Global AP"]))
+    [curve] = read_csv(out / "robustness_jpeg.csv")
+    assert len(curve) == 1 + len(robustness.QUALITIES)
+    assert not list(out.glob("left_out*"))
+    for name in ("generators", "robustness_jpeg"):
+        assert (out / f"{name}.md").read_text().startswith("| ")
+        with Image.open(out / f"{name}.png") as plot:
+            assert min(plot.size) > 300
+
+
+def test_files_that_no_method_can_score_are_counted_and_listed(data: Path, tmp_path: Path) -> None:
+    bundle = brightness_bundle(tmp_path / "bundle")
+    good, *_ = (data / "test" / "crn" / "1_fake").iterdir()
+    bad = good.with_name("cut.jpg")
+    bad.write_bytes(good.read_bytes()[:200])
+    out = tmp_path / "out"
+    command = [f"bright={bundle}", "--data", str(data), "--out", str(out)]
+    for chosen in (["generators"], ["robustness", "--to", "blur"]):
+        result = CliRunner().invoke(app, [chosen[0], *command, *chosen[1:]], catch_exceptions=False)
+        assert "bright: 1 files were left out" in result.stderr
+        assert (out / "left_out_bright.txt").read_text() == f"{bad}\n"
+        (out / "left_out_bright.txt").unlink()
+    bad.unlink()
+
+
+def test_a_baseline_trains_and_stands_in_a_study(tmp_path: Path) -> None:
+    folders = [f"{split}/{label}" for split in ("train", "val", "test") for label in ("0_real", "1_fake")]
+    data = write_tree(tmp_path / "data", dict.fromkeys(folders, 4), side=64)
+    options = "--backbone patch_forensics --epochs 1 --batch 4 --size 32 --workers 0"
+    command = ["plain", "--data", str(data), "--out", str(tmp_path / "run"), *options.split()]
+    assert CliRunner().invoke(train, command, catch_exceptions=False).exit_code == 0
+    found = contender(f"patches={tmp_path / 'run'}").score(of_split(read_samples(data), "test"), None)
+    assert len(found.logits) == 8
+    assert np.ptp(found.logits) > 0
+
+
+def test_a_shipped_bundle_is_a_method_by_its_name() -> None:
+    assert contender("ours=plain-mobilenet").name == "ours"
+
+
+@pytest.mark.parametrize("text", ["runs/fusing", "=runs", "name=", "psm=/nowhere"])
+def test_what_is_no_method_is_refused(text: str) -> None:
+    with pytest.raises(SetupError):
+        contender(text)
+
+
+def test_patches_are_drawn_where_they_are(tmp_path: Path) -> None:
+    dark = np.zeros((600, 800, 3), np.uint8)
+    evidence = {
+        "patches": [
+            {"box": [100, 200, 324, 424], "attention": 0.3},
+            {"box": [400, 500, 512, 612], "attention": 0.1},
+        ]
+    }
+    picture = np.asarray(patches.drawn(dark, evidence))
+    framed = picture.any(axis=2)
+    assert framed[100, 200:424].all()
+    assert framed[323, 200:424].all()
+    assert framed[400:512, 611].all()
+    assert not framed[120:300, 220:400].any()
+    assert picture[100, 300, 0] > picture[400, 550, 2] > 0  # red, and a fainter blue
+
+    files = []
+    for number in range(5):
+        files.append(str(tmp_path / f"{number}.png"))
+        Image.fromarray(dark + number * 30).save(files[-1])
+    bundle = brightness_bundle(tmp_path / "bundle")
+    command = ["patches", str(bundle), *files, "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    assert len(read_csv(tmp_path / "out" / "patches.csv")) == 5 * 6
+    with Image.open(tmp_path / "out" / "patches.png") as sheet:
+        assert sheet.size == (4 * 384, 2 * 384)

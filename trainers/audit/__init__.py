@@ -1,0 +1,1 @@
+"""What gives a data set away besides its content: format, size, compression."""

@@ -1,0 +1,1 @@
+"""What `assay data` builds: the small benchmark, from packages."""

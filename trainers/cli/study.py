@@ -1,0 +1,159 @@
+"""`assay study`: one command for each table or figure; each writes Markdown, CSV and a plot to a folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from assay.engine.cli.group import commands
+from assay.trainers.cli import study_apn as apn_cli
+from assay.trainers.cli.needs import need_torch
+from assay.trainers.cli.options import MinSide
+from assay.trainers.study.results import grid, left_out, plot, write
+
+if TYPE_CHECKING:
+    from assay.trainers.study.table import Line
+
+app = commands("Make the tables and figures of the papers anew.")
+
+Methods = Annotated[
+    list[str], typer.Argument(help="NAME=FOLDER of a training run or NAME=BUNDLE, one for each method.")
+]
+Data = Annotated[Path, typer.Option(help="Data set, as for `assay evaluate`.")]
+Split = Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: test]")]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+
+
+@app.command("generators")
+def generators(methods: Methods, data: Data, out: Out, split: Split = None, min_side: MinSide = 0) -> None:
+    """Average precision by family of generators, Total mAP and Global AP (table 2 of the Fusing paper).
+
+    The same images by their shorter side are a table beside it.
+    """
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import sizes, table
+    from assay.trainers.study.contender import contender
+
+    samples = of_split(read_samples(data, min_side), *(split or ["test"]))
+    contenders = [contender(method) for method in methods]
+    scored = [(one.name, one.score(samples, None)) for one in contenders]
+    lines = [table.line(*one) for one in scored]
+    text = table.markdown(lines)
+    write(out, "generators", text, table.records(lines))
+    by_size = sizes.records(scored)
+    write(out, "sizes", grid(by_size), by_size)
+    bars = {one.method: [(float(place), value) for place, value in enumerate(_columns(one))] for one in lines}
+    names = [*lines[0].families, "Total mAP", "Global AP"]
+    plot(out / "generators.png", bars, "", "average precision in %", names)
+    left_out(out, {one.name: one.left_out for one in contenders})
+    typer.echo(f"{text}\n{grid(by_size)}")
+
+
+@app.command("robustness")
+def robustness(
+    methods: Methods,
+    data: Data,
+    out: Out,
+    to: Annotated[Literal["blur", "jpeg"], typer.Option(help="What is done to the images.")],
+    split: Split = None,
+    min_side: MinSide = 0,
+) -> None:
+    """Total mAP on images blurred or compressed ever more strongly (figure 3 of the Fusing paper)."""
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import robustness as study
+    from assay.trainers.study.contender import contender
+
+    samples = of_split(read_samples(data, min_side), *(split or ["test"]))
+    if to == "blur":
+        alterations = [(sigma, study.blurred(sigma)) for sigma in study.BLURS]
+    else:
+        alterations = [(float(quality), study.compressed(quality)) for quality in study.QUALITIES]
+    contenders = [contender(method) for method in methods]
+    found = study.curves(contenders, samples, alterations)
+    strengths = [strength for strength, _ in alterations]
+    header = ["method", *(f"{to} {strength:g}" for strength in strengths)]
+    rows = [[name, *(round(value, 3) for _, value in curve)] for name, curve in found.items()]
+    text = f"| {' | '.join(header)} |\n|---|{'--:|' * len(strengths)}\n"
+    text += "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+    write(out, f"robustness_{to}", text, [header, *rows])
+    label = "Gaussian blur, standard deviation in pixels" if to == "blur" else "JPEG quality"
+    plot(out / f"robustness_{to}.png", found, label, "Total mAP in %")
+    left_out(out, {one.name: one.left_out for one in contenders})
+    typer.echo(text)
+
+
+@app.command("patches")
+def patches(
+    bundle: Annotated[str, typer.Argument(help="Fusing bundle: a folder or the name of a shipped one.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    out: Out,
+) -> None:
+    """Pictures of the selected patches: a sheet, and each patch with its attention as Markdown and CSV."""
+    need_torch()
+    from assay.engine import bundle as bundles
+    from assay.engine.errors import SetupError
+    from assay.trainers.data.read import read_pixels
+    from assay.trainers.study import patches as study
+
+    chosen = bundles.find(bundle)
+    if chosen.kind != "fusing":
+        raise SetupError(f"{bundle} is a bundle of kind {chosen.kind!r}, which selects no patches")
+    photos = [read_pixels(image) for image in images]
+    found = study.looked_at(chosen, photos)
+    header = ["image", "top", "left", "bottom", "right", "attention"]
+    rows = [
+        [image.name, *patch["box"], patch["attention"]]
+        for image, detection in zip(images, found, strict=True)
+        for patch in detection.evidence["patches"]
+    ]
+    text = f"| {' | '.join(header)} |\n|---|{'--:|' * (len(header) - 1)}\n"
+    text += "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+    write(out, "patches", text, [header, *rows])
+    pictures = [study.drawn(photo, one.evidence) for photo, one in zip(photos, found, strict=True)]
+    study.sheet(pictures).save(out / "patches.png")
+    typer.echo(text)
+
+
+@app.command("faces")
+def faces(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs of `assay train lnp`, seeds together.")],
+    data: Data,
+    out: Out,
+    vary: Annotated[
+        Literal["nothing", "sam", "channels", "attention"],
+        typer.Option(help="What runs differ in beside the classifier: tables 1 and 2, 4, 5, 6 of the paper."),
+    ] = "nothing",
+    split: Split = None,
+    min_side: MinSide = 0,
+) -> None:
+    """Accuracy of noise-pattern networks by classifier (tables 1, 2, 4, 5 and 6 of the face paper).
+
+    The table follows from the settings of the runs; runs that differ in more than it is about are refused. Of
+    runs that differ in their seed alone the mean is shown. Table 1 is of --split val.
+    """
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import faces as study
+
+    samples = read_samples(data, min_side)
+    judged = of_split(samples, *(split or ["test"]))
+    found = study.judged(runs, judged, len(of_split(samples, "train")), vary)
+    text = study.markdown(study.table(found))
+    write(out, f"faces_{vary}", text, study.records(found))
+    names, curves = study.dots(found)
+    plot(out / f"faces_{vary}.png", curves, "", "accuracy in %", names)
+    typer.echo(text)
+
+
+app.command("cross-generator")(apn_cli.cross_generator)
+app.command("shared-photographs")(apn_cli.shared_photographs)
+app.command("cross-scene")(apn_cli.cross_scene)
+app.command("ablations")(apn_cli.ablations)
+app.command("proposals")(apn_cli.proposals)
+app.command("purified")(apn_cli.purified)
+
+
+def _columns(one: "Line") -> list[float]:
+    return [*one.families.values(), one.total, one.pooled]

@@ -1,0 +1,234 @@
+"""`assay study`: the tables and figures of the APN paper."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from assay.engine.errors import SetupError
+from assay.trainers.cli import options
+from assay.trainers.cli.needs import need_torch
+from assay.trainers.study.results import grid, left_out, plot, write
+
+if TYPE_CHECKING:
+    from assay.trainers.study.accuracy import Columns
+    from assay.trainers.study.contender import Contender
+
+Methods = Annotated[
+    list[str], typer.Argument(help="NAME=FOLDER of a bundle or of a training run, one for each method.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+Split = Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: val]")]
+TestSplit = Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: test]")]
+PAIRS = ("stable_diffusion_v_1_4=sdv1", "ADM=adm", "Midjourney=midjourney")
+"""Generators that GenImage and DiffusionForensics share, by their folders."""
+TABLE_2 = ("adm", "dalle2", "diff-projectedgan", "iddpm", "if", "midjourney", "projectedgan", "sdv1")
+"""Of DiffusionForensics' generators those that the paper judges, by their folders."""
+
+
+def cross_generator(
+    methods: Methods,
+    data: Annotated[Path, typer.Option(help="GenImage, or another data set, as for `assay evaluate`.")],
+    out: Out,
+    split: Split = None,
+    min_side: options.MinSide = 0,
+) -> None:
+    """Accuracy on each generator's images and its own photographs (table 1 of the APN paper)."""
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import accuracy
+    from assay.trainers.study.contender import contender
+
+    samples = of_split(read_samples(data, min_side), *(split or ["val"]))
+    contenders = [contender(method) for method in methods]
+    found = {one.name: accuracy.by_generator(one.score(samples, None)) for one in contenders}
+    _report(out, "cross_generator", found, contenders)
+
+
+def shared_photographs(
+    methods: Methods,
+    data: Annotated[Path, typer.Option(help="A scene of DiffusionForensics, or several.")],
+    out: Out,
+    scene: Annotated[str, typer.Option(help="The scene, by its folder.")] = "lsun_bedroom",
+    generator: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Generators to judge, by their folders. [default: {' '.join(TABLE_2)}]"),
+    ] = None,
+    split: TestSplit = None,
+) -> None:
+    """Accuracy on the shared photographs and on each generator's images (table 2 of the APN paper).
+
+    Of the paper's eight generators those are judged that are there.
+    """
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import accuracy
+    from assay.trainers.study.contender import contender
+
+    samples = [one for one in of_split(read_samples(data), *(split or ["test"])) if one.pool == scene]
+    if not samples:
+        raise SetupError(f"no images of scene {scene} in {data}")
+    there = {one.group for one in samples if one.label}
+    if missing := set(generator or ()) - there:
+        raise SetupError(f"no images of {', '.join(sorted(missing))}; there are {', '.join(sorted(there))}")
+    samples = [one for one in samples if not one.label or one.group in (generator or TABLE_2)]
+    contenders = [contender(method) for method in methods]
+    found = {one.name: accuracy.by_folder(one.score(samples, None)) for one in contenders}
+    _report(out, "shared_photographs", found, contenders)
+
+
+def cross_scene(
+    methods: Methods,
+    trained: Annotated[Path, typer.Option(help="GenImage: the scene that was trained on.")],
+    other: Annotated[Path, typer.Option(help="DiffusionForensics: the other scene.")],
+    out: Out,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(help=f"A generator's name in both, A=B. [default: {' '.join(PAIRS)}]"),
+    ] = None,
+    scene: Annotated[str, typer.Option(help="The other scene, by its folder.")] = "lsun_bedroom",
+    trained_split: Annotated[str, typer.Option(help="Split of --trained to judge.")] = "val",
+    other_split: Annotated[str, typer.Option(help="Split of --other to judge.")] = "test",
+) -> None:
+    """Accuracy on the same generators in the scene trained on and in another (table 3 of the APN paper)."""
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import accuracy
+    from assay.trainers.study.contender import contender
+
+    pairs = dict(_pair(text) for text in pair or PAIRS)
+    known = [
+        one for one in of_split(read_samples(trained), trained_split) if one.group in pairs or not one.label
+    ]
+    new = [one for one in of_split(read_samples(other), other_split) if one.pool == scene]
+    new = [one for one in new if one.group in pairs.values() or not one.label]
+    contenders = [contender(method) for method in methods]
+    found = {
+        one.name: accuracy.by_scene(one.score(known, None), one.score(new, None), pairs) for one in contenders
+    }
+    _report(out, "cross_scene", found, contenders)
+
+
+def ablations(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of `assay train apn`, which is changed.")],
+    data: Annotated[Path, typer.Option(help="Data set to judge on, as for `assay evaluate`.")],
+    out: Out,
+    of: Annotated[
+        Literal["modules", "proposals", "masks"],
+        typer.Option(help="Table 4(a), table 4(b), or hard masks against soft ones."),
+    ] = "modules",
+    weights_spatial: Annotated[
+        Path | None, typer.Option(help=options.WEIGHTS_HELP.format("spatial branch"))
+    ] = None,
+    weights_frequency: Annotated[
+        Path | None, typer.Option(help=options.WEIGHTS_HELP.format("frequency branch"))
+    ] = None,
+    split: Split = None,
+    workers: options.Workers = 2,
+) -> None:
+    """Train a run again with one thing changed at a time, and judge all (table 4 of the APN paper).
+
+    Networks go to --out/runs. Stopped, it goes on where it was when called again.
+    """
+    need_torch()
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.kinds.apn.network import Branch
+    from assay.trainers.study.ablations import judged
+
+    samples = of_split(read_samples(data), *(split or ["val"]))
+    given: tuple[tuple[Branch, Path | None], ...] = (
+        ("spatial", weights_spatial),
+        ("frequency", weights_frequency),
+    )
+    weights = {branch: file for branch, file in given if file is not None}
+    console = Console(stderr=True)
+    _report(out, f"ablations_{of}", judged(run, out, of, samples, weights, workers, console.print))
+
+
+def proposals(
+    bundle: Annotated[str, typer.Argument(help="APN bundle: a folder or the name of a shipped one.")],
+    data: Annotated[Path, typer.Option(help="Data set, as for `assay evaluate`.")],
+    out: Out,
+    split: Split = None,
+) -> None:
+    """Which frequencies the proposals trust in each generator's images (figure 4 of the APN paper)."""
+    need_torch()
+    from assay.engine import bundle as bundles
+    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.study import proposals as study
+
+    chosen = bundles.find(bundle)
+    if chosen.kind != "apn":
+        raise SetupError(f"{bundle} is a bundle of kind {chosen.kind!r}, which proposes no bands")
+    samples = of_split(read_samples(data), *(split or ["val"]))
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("looking", total=len(samples))
+        curves, refused = study.trusted(chosen, samples, lambda: progress.advance(task))
+    if not curves:
+        raise SetupError(f"no synthesised image of {data} could be read")
+    side = chosen.manifest.view.size
+    places = [round(place / side, 5) for place in range(side // 2 + 1)]
+    alike = study.correlations(curves).tolist()
+    table = [[name, *(f"{value:.3f}" for value in row)] for name, row in zip(curves, alike, strict=True)]
+    text = grid([["correlation", *curves], *table])
+    write(
+        out, "proposals", text, [["generator", *places], *([name, *curve] for name, curve in curves.items())]
+    )
+    lines = {name: list(zip(places, curve.tolist(), strict=True)) for name, curve in curves.items()}
+    plot(out / "proposals.png", lines, "cycles per pixel", "share of confidence")
+    left_out(out, {chosen.name: refused})
+    typer.echo(text)
+
+
+def purified(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of `assay train apn`.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    out: Out,
+) -> None:
+    """Pictures: view, activation map and most trusted purified images (figures 5 and 6 of the APN paper)."""
+    need_torch()
+    from assay.trainers.data.read import read_pixels
+    from assay.trainers.kinds.apn.fit import trained
+    from assay.trainers.study import purified as study
+
+    record, network = trained(run)
+    if record.form != "whole":
+        raise SetupError(f"{run}: form {record.form!r} is an ablation, which has not all that is drawn")
+    rows = [study.row(network, read_pixels(image)) for image in images]
+    count = max(len(confidence) for _, confidence in rows)
+    header = ["image", *(f"confidence {place + 1}" for place in range(count))]
+    cells = [
+        [image.name, *(f"{value:.4f}" for value in row)] for image, (_, row) in zip(images, rows, strict=True)
+    ]
+    lines = [header, *cells]
+    text = grid(lines)
+    write(out, "purified", text, lines)
+    study.page([pictures for pictures, _ in rows]).save(out / "purified.png")
+    typer.echo(text)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    one, equals, other = text.partition("=")
+    if not (one and equals and other):
+        raise SetupError(f"--pair {text} is not A=B, such as ADM=adm")
+    return one, other
+
+
+def _report(
+    out: Path, name: str, found: "Mapping[str, Columns]", contenders: "Sequence[Contender]" = ()
+) -> None:
+    """Markdown, CSV and a plot of columns by method; and what the contenders could not score."""
+    names = list(next(iter(found.values())))
+    rows: list[list[object]] = [["method", *names]]
+    rows += [[method, *(each[one] for one in names)] for method, each in found.items()]
+    write(out, name, grid(rows), rows)
+    dots = {
+        method: [(float(place), each[one]) for place, one in enumerate(names)]
+        for method, each in found.items()
+    }
+    plot(out / f"{name}.png", dots, "", "accuracy in %", names)
+    left_out(out, {one.name: one.left_out for one in contenders})
+    typer.echo(grid(rows))

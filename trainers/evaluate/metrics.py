@@ -1,0 +1,191 @@
+"""How well a detector tells synthesised images from photographs.
+
+Accuracy is taken at probability 0.5 (strictly above means synthetic) on photographs and synthesised images
+apart, as the literature does; what users see is the share of each label at a bundle's thresholds.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from assay.engine.bundle import Calibration, Thresholds
+from assay.trainers.evaluate.score import Scored
+
+SIDES = (0, 64, 112, 224, 320, 512, 1024, 1 << 31)
+"""Edges of the bins by shorter side, in pixels."""
+
+ALL = "all"
+"""The pool of rows that are of all pools together."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Figures of some photographs and synthesised images; NaN where a figure has nothing to be taken of.
+
+    `average_precision` and `auc` (area under the ROC curve) are of all these images together.
+    `mean_average_precision` is the mean over their generators, each against the photographs of its pool among
+    them; rows of a generator or a source have none.
+
+    Accuracies and label shares are fractions of the photographs and of the synthesised images apart:
+    `photos_synthetic` is the share of false alarms.
+    """
+
+    pool: str
+    name: str
+    photos: int
+    fakes: int
+    mean_average_precision: float
+    average_precision: float
+    auc: float
+    photo_accuracy: float
+    fake_accuracy: float
+    photos_synthetic: float
+    photos_uncertain: float
+    fakes_synthetic: float
+    fakes_uncertain: float
+    fakes_authentic: float
+
+
+class Judged:
+    """Scored images at a bundle's calibration and thresholds."""
+
+    def __init__(self, scored: Scored, calibration: Calibration, thresholds: Thresholds) -> None:
+        self.scored = scored
+        self.probabilities = np.array([calibration.probability(logit) for logit in scored.logits])
+        self._synthetic = self.probabilities >= thresholds.synthetic
+        self._authentic = self.probabilities <= thresholds.authentic
+        self._labels = scored.labels
+        self._pools = np.array([sample.pool for sample in scored.samples])
+        self._groups = np.array([sample.group for sample in scored.samples])
+
+    def by_generator(self) -> list[Row]:
+        """Each generator of each pool against the photographs of that pool, or all where it has none.
+
+        Those in several pools come once more, as pool `all`, against the photographs of these pools.
+        """
+        fakes = self._labels == 1
+        rows = [
+            self._row(pool, generator, self._photos(pool), own)
+            for pool, generator, own in self._groups_of(fakes)
+        ]
+        return rows + [
+            self._row(ALL, generator, self._photos(*pools), own)
+            for pools, generator, own in self._spread(fakes)
+        ]
+
+    def by_source(self) -> list[Row]:
+        """Each source of photographs of each pool, alone; those in several once more, as pool `all`."""
+        photos, none = self._labels == 0, np.zeros(len(self._labels), np.bool_)
+        rows = [self._row(pool, source, own, none) for pool, source, own in self._groups_of(photos)]
+        return rows + [self._row(ALL, source, own, none) for _, source, own in self._spread(photos)]
+
+    def by_pool(self) -> list[Row]:
+        """Each pool as a whole."""
+        fakes = self._labels == 1
+        return [
+            self._mean_row(pool, "all images", self._photos(pool) | fakes & (self._pools == pool))
+            for pool in sorted(set(self._pools.tolist()))
+        ]
+
+    def by_size(self) -> list[Row]:
+        """Images of all pools in bins of their shorter side."""
+        rows = []
+        for low, high in pairwise(SIDES):
+            inside = (self.scored.sides >= low) & (self.scored.sides < high)
+            if inside.any():
+                name = f"{low} px and more" if high == SIDES[-1] else f"{low} to {high - 1} px"
+                rows.append(self._mean_row(ALL, name, inside))
+        return rows
+
+    def overall(self) -> Row:
+        """Everything together."""
+        return self._mean_row(ALL, "all images", np.ones(len(self._labels), np.bool_))
+
+    def figures(self) -> dict[str, float]:
+        """What an epoch is judged by.
+
+        `val_loss` (cross-entropy, photographs and synthesised images weighing the same), `map` (mean of the
+        generators' average precision), `accuracy` (mean of the two that follow), `photo_accuracy`,
+        `fake_accuracy`.
+        """
+        labels, logits, overall = self._labels, self.scored.logits, self.overall()
+        losses = np.logaddexp(0, np.where(labels == 1, -logits, logits))
+        return {
+            "val_loss": float(np.mean([losses[labels == label].mean() for label in (0, 1)])),
+            "map": overall.mean_average_precision,
+            "accuracy": (overall.photo_accuracy + overall.fake_accuracy) / 2,
+            "photo_accuracy": overall.photo_accuracy,
+            "fake_accuracy": overall.fake_accuracy,
+        }
+
+    def _groups_of(self, among: Mask) -> Iterator[tuple[str, str, Mask]]:
+        pairs = zip(self._pools[among].tolist(), self._groups[among].tolist(), strict=True)
+        for pool, group in sorted(set(pairs)):
+            yield pool, group, among & (self._pools == pool) & (self._groups == group)
+
+    def _spread(self, among: Mask) -> Iterator[tuple[list[str], str, Mask]]:
+        for group in sorted(set(self._groups[among].tolist())):
+            own = among & (self._groups == group)
+            pools = sorted(set(self._pools[own].tolist()))
+            if len(pools) > 1:
+                yield pools, group, own
+
+    def _photos(self, *pools: str, among: Mask | None = None) -> Mask:
+        """The photographs of these pools, or where there are none all of them, of the images `among`."""
+        photos = self._labels == 0 if among is None else among & (self._labels == 0)
+        own: Mask = photos & np.isin(self._pools, pools)
+        return own if own.any() else photos
+
+    def _mean_row(self, pool: str, name: str, among: Mask) -> Row:
+        photos, fakes = among & (self._labels == 0), among & (self._labels == 1)
+        each = []
+        for own_pool, _, own in self._groups_of(fakes):
+            both = own | self._photos(own_pool, among=among)
+            each.append(average_precision(self._labels[both], self.scored.logits[both]))
+        return self._row(pool, name, photos, fakes, float(np.mean(each)) if each else math.nan)
+
+    def _row(self, pool: str, name: str, photos: Mask, fakes: Mask, mean: float = math.nan) -> Row:
+        both, probabilities = photos | fakes, self.probabilities
+        labels, logits = self._labels[both], self.scored.logits[both]
+        unsure = ~self._synthetic & ~self._authentic
+        return Row(
+            pool,
+            name,
+            int(photos.sum()),
+            int(fakes.sum()),
+            mean,
+            average_precision(labels, logits),
+            auc(labels, logits),
+            _share(probabilities <= 0.5, photos),
+            _share(probabilities > 0.5, fakes),
+            _share(self._synthetic, photos),
+            _share(unsure, photos),
+            _share(self._synthetic, fakes),
+            _share(unsure, fakes),
+            _share(self._authentic, fakes),
+        )
+
+
+def average_precision(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    """Precision over recall as a step-wise sum, without interpolation; NaN where a class is missing."""
+    if len(np.unique(labels)) < 2:
+        return math.nan
+    return float(average_precision_score(labels, scores))
+
+
+def auc(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    """Area under the ROC curve; NaN where a class is missing."""
+    if len(np.unique(labels)) < 2:
+        return math.nan
+    return float(roc_auc_score(labels, scores))
+
+
+def _share(of: Mask, among: Mask) -> float:
+    return float(of[among].mean()) if among.any() else math.nan

@@ -1,0 +1,192 @@
+"""From a trained network to a bundle: the graph as ONNX, calibration, measured precisions, the manifest."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from assay.engine.bundle import Bundle, Calibration, File, GraphSpec, Manifest
+from assay.engine.detectors import Graph, make_graphs
+from assay.engine.errors import SetupError
+from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
+from assay.engine.executors.torch_export import TorchExportGraph
+from assay.engine.quantise import int8_graphs, spaced
+from assay.trainers.data.samples import Sample
+from assay.trainers.evaluate.score import Scored, score, torch_graph
+from assay.trainers.export.calibrate import fit_calibration, fit_thresholds
+from assay.trainers.export.parity import LIMITS
+
+INT8 = "{}.int8.onnx"
+"""What the int8 form of a graph's file is called."""
+FIRST_FP32 = (0.0, 0.2, 0.4)
+"""Shares of a graph's depth that are left in fp32, tried in this order: the fewer, the faster."""
+
+
+def export_graph(module: nn.Module, spec: GraphSpec, file: Path) -> str:
+    """Writes `module` as ONNX with the names and shapes of `spec`, the batch varying; returns its SHA-256.
+
+    Raises SetupError where the graph, run by OpenVINO, does not give the module's outputs.
+    """
+    inputs = _example(spec)
+    program = torch.onnx.export(
+        module.eval(),
+        inputs,
+        input_names=list(spec.inputs),
+        output_names=list(spec.outputs),
+        dynamic_shapes=_varying(inputs),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None
+    program.save(file, external_data=False)
+    _compare(module, OpenVinoGraph(file, spec, "fp32"), inputs, file)
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def export_program(module: nn.Module, spec: GraphSpec, file: Path) -> File:
+    """Writes `module` as a torch.export program, the batch varying, beside the ONNX `file` of `spec`.
+
+    Raises SetupError where the program does not give the module's outputs.
+    """
+    inputs = _example(spec)
+    program = torch.export.export(module.eval(), inputs, dynamic_shapes=_varying(inputs))
+    written = file.with_suffix(".pt2")
+    torch.export.save(program, written)
+    named = File(file=written.name, sha256=hashlib.sha256(written.read_bytes()).hexdigest())
+    graph = TorchExportGraph(file, spec.model_copy(update={"program": named}), "fp32")
+    _compare(module, graph, inputs, written)
+    return named
+
+
+def export_bundle(
+    modules: Mapping[str, nn.Module], manifest: Manifest, folder: Path, *, programs: bool = False
+) -> Bundle:
+    """Writes `manifest` and its graphs to `folder`; with `programs` each graph as .pt2, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    specs = dict(manifest.graphs)
+    for name, module in modules.items():
+        spec, file = specs[name], folder / specs[name].file
+        update: dict[str, object] = {"sha256": export_graph(module, spec, file)}
+        if programs:
+            update["program"] = export_program(module, spec, file)
+        specs[name] = spec.model_copy(update=update)
+    return write_manifest(manifest.model_copy(update={"graphs": specs}), folder)
+
+
+def _example(spec: GraphSpec) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.randn(2, *map(int, shape[1:])) for shape in spec.inputs.values())
+
+
+def _varying(inputs: tuple[torch.Tensor, ...]) -> tuple[dict[int, Any], ...]:
+    return ({0: torch.export.Dim("N")}, *({0: torch.export.Dim.AUTO} for _ in inputs[1:]))
+
+
+def _compare(module: nn.Module, graph: Graph, inputs: tuple[torch.Tensor, ...], file: Path) -> None:
+    """Raises SetupError where an output differs by a thousandth of its largest value: patterns are small.
+
+    One in a thousand may: where a graph rounds to 8 bits, a level may turn into the next one.
+    """
+    arrays = [tensor.numpy() for tensor in inputs]
+    for wanted, got in zip(torch_graph(module)(*arrays), graph(*arrays), strict=True):
+        difference = np.abs(wanted - got)
+        if not (difference <= 1e-3 * np.abs(wanted).max() + 1e-9).mean() >= 0.999:
+            raise SetupError(f"{file}: the exported graph differs by {difference.max():.2g} from torch")
+
+
+def graphs_of(bundle: Bundle, precision: str = "fp32") -> dict[str, Graph]:
+    """The graphs of a bundle on OpenVINO, as a worker runs them; those that choose indices in fp32."""
+    return make_graphs(bundle, lambda name: precision, OpenVinoGraph)
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> Bundle:
+    """Writes `manifest.json` and returns the bundle, checked as the engine checks it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=1)
+    (folder / "manifest.json").write_text(text + "\n", "utf-8")
+    return Bundle.load(folder)
+
+
+def calibrated(
+    bundle: Bundle,
+    samples: Sequence[Sample],
+    *,
+    false_alarms: float,
+    misses: float,
+    scale_on: Sequence[Sample] = (),
+    advance: Callable[[int], None] = lambda count: None,
+) -> tuple[Bundle, dict[str, float]]:
+    """The bundle with calibration, thresholds and offered precisions fitted on `samples`, written in place.
+
+    A precision is offered where no sample's probability differs by more than its limit from fp32; the largest
+    differences, also of those not offered, are returned with it. int8 forms are made, scaled on the images of
+    `scale_on`, where there are any, with as few first layers in fp32 as it takes to pass; they stay in the
+    bundle if int8 is offered.
+    """
+    manifest = bundle.manifest
+    reference = score(samples, manifest, graphs_of(bundle), advance)
+    calibration = fit_calibration(reference)
+    differences = {"fp32": 0.0}
+    if computes_bf16():
+        other = score(samples, manifest, graphs_of(bundle, "bf16"), advance)
+        differences["bf16"] = _largest_difference(reference, other, calibration)
+    if scale_on:  # a run that is stopped must not leave a manifest that names another form's hash
+        bundle = write_manifest(_without_int8(manifest), bundle.path)
+        for first_fp32 in FIRST_FP32:
+            manifest = with_int8(bundle, [sample.path for sample in scale_on], first_fp32)
+            other = score(samples, manifest, graphs_of(Bundle(bundle.path, manifest), "int8"), advance)
+            differences["int8"] = _largest_difference(reference, other, calibration)
+            if differences["int8"] <= LIMITS["int8"]:
+                break
+    offered = {
+        precision: round(difference, 6)
+        for precision, difference in differences.items()
+        if difference <= LIMITS[precision]
+    }
+    specs = {
+        name: spec.model_copy(
+            update={"precisions": offered, "int8": spec.int8 if "int8" in offered else None}
+        )
+        for name, spec in manifest.graphs.items()
+    }
+    for file in bundle.path.glob(INT8.format("*")):
+        if file.name not in {spec.int8.file for spec in specs.values() if spec.int8}:
+            file.unlink()
+    thresholds = fit_thresholds(reference, calibration, false_alarms=false_alarms, misses=misses)
+    update = {"calibration": calibration, "thresholds": thresholds, "graphs": specs}
+    return write_manifest(manifest.model_copy(update=update), bundle.path), differences
+
+
+def with_int8(bundle: Bundle, images: Sequence[Path], first_fp32: float = 0.0) -> Manifest:
+    """Writes int8 forms beside the graphs, scaled on `images` -> the manifest that names them, unwritten.
+
+    first_fp32: as of `int8_graphs`.
+    """
+    specs = dict(bundle.manifest.graphs)
+    for name, data in int8_graphs(bundle, spaced(bundle, images), first_fp32).items():
+        named = File(file=specs[name].file, sha256=hashlib.sha256(data).hexdigest())
+        if named.sha256 != specs[name].sha256:  # else there was nothing to quantise
+            named = named.model_copy(update={"file": INT8.format(Path(named.file).stem)})
+            (bundle.path / named.file).write_bytes(data)
+        specs[name] = specs[name].model_copy(update={"int8": named})
+    return bundle.manifest.model_copy(update={"graphs": specs})
+
+
+def _without_int8(manifest: Manifest) -> Manifest:
+    specs = {}
+    for name, spec in manifest.graphs.items():
+        offered = {precision: found for precision, found in spec.precisions.items() if precision != "int8"}
+        specs[name] = spec.model_copy(update={"int8": None, "precisions": offered})
+    return manifest.model_copy(update={"graphs": specs})
+
+
+def _largest_difference(one: Scored, other: Scored, calibration: Calibration) -> float:
+    first, second = (
+        np.array([calibration.probability(logit) for logit in scored.logits]) for scored in (one, other)
+    )
+    return float(np.abs(first - second).max())

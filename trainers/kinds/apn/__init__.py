@@ -1,0 +1,1 @@
+"""The Artifact Purification Network."""

@@ -1,0 +1,239 @@
+"""Training `apn`: the network and the estimator of mutual information in turn (section 4.2.2)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+from assay.engine.bundle import Bundle, Calibration, Manifest
+from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch
+from assay.engine.errors import SetupError
+from assay.kernels import view
+from assay.trainers.data.augment import recipe
+from assay.trainers.data.dataset import Batch, loader, random_view
+from assay.trainers.data.samples import Sample, of_split, read_samples
+from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.score import Scored, score
+from assay.trainers.fit import checkpoint
+from assay.trainers.fit.distributed import Rank
+from assay.trainers.fit.loop import BEST, LAST, Fit
+from assay.trainers.fit.run import Record
+from assay.trainers.fit.schedule import Staircase
+from assay.trainers.kinds.apn.ablation import WHOLE, Ablated, Form
+from assay.trainers.kinds.apn.bundle import draft, export, torch_graphs, view_rule
+from assay.trainers.kinds.apn.club import Club
+from assay.trainers.kinds.apn.frequency import Masks
+from assay.trainers.kinds.apn.losses import OBJECTIVES, Objective, ObjectiveName, features, losses
+from assay.trainers.kinds.apn.network import APN, Branch, Output
+from assay.trainers.kinds.apn.trunk import Trunk
+
+BASIS_SHARE = 1e-3
+"""Of the learning rate, for the vectors: 1e-7 of the paper's 1e-4."""
+CLUB_STEPS, CLUB_RATE, CLUB_EVERY = 3, 1e-4, 60_000
+"""Steps of the estimator for one of the network, its learning rate, and after how many steps that falls."""
+
+
+class PurificationRun(Record):
+    """A run of the kind `apn`."""
+
+    elsewhere: ClassVar[set[str]] = {"size"}
+    proposals: int
+    spatial: Trunk
+    frequency: Trunk
+    masks: Masks
+    objective: ObjectiveName
+    form: Form = "whole"
+    size: int
+    """Side of a view in pixels."""
+
+    @property
+    def served(self) -> bool:
+        """Whether the engine can run the network; it cannot where a part is taken away."""
+        return self.form in WHOLE
+
+    def network(self) -> APN:
+        """A network of this run's form with random weights."""
+        if self.served:
+            return APN(self.proposals, self.spatial, self.frequency, masks=self.masks, size=self.size)
+        return Ablated(
+            self.form, self.proposals, self.spatial, self.frequency, masks=self.masks, size=self.size
+        )
+
+    def losses(self) -> Objective:
+        """What such a network is fitted by."""
+        objective = OBJECTIVES[self.objective]
+        return replace(objective, mi=0.0) if self.form == "no_implicit" else objective
+
+
+class AlternatingFit(Fit):
+    """A fit of a network, between whose steps an estimator takes three of its own.
+
+    The estimator learns from the features that the network's step computed, without their gradient. The paper
+    draws other images for it; these are as good, as neither network learns from the other's gradient, and
+    save three forward passes.
+    """
+
+    def __init__(self, model: APN, club: Club, objective: Objective, **options: Any) -> None:
+        super().__init__(model, loss=self._loss, **options)
+        self.network, self.objective = model, objective
+        self.club = club.to(self.rank.device)
+        basis = list(model.spatial.basis.parameters())
+        others = [parameter for name, parameter in model.named_parameters() if ".basis." not in name]
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": basis, "share": BASIS_SHARE}]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=self.settings.weight_decay)
+        self.club_optimizer = torch.optim.Adam(club.parameters())
+        self.club_schedule = Staircase(CLUB_RATE, CLUB_EVERY)
+        self._features: list[tuple[Tensor, Tensor]] = []
+
+    def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        device = self.rank.device
+        output: Output = network(batch.images.to(device, non_blocking=True))
+        irrelevant, relevant = features(output)
+        self._features.append((irrelevant.detach().float(), relevant.detach().float()))
+        labels = batch.labels.to(device)
+        return losses(output, labels, self.network, self.club, self.objective).total(self.objective)
+
+    def _step(self) -> None:
+        first = CLUB_STEPS * self.progressed.step
+        super()._step()
+        if not self._features:
+            return
+        irrelevant, relevant = (torch.cat(parts) for parts in zip(*self._features, strict=True))
+        self._features.clear()
+        for step in range(first, first + CLUB_STEPS):
+            self.club_optimizer.zero_grad()
+            self.club.loss(irrelevant, relevant).backward()  # type: ignore[no-untyped-call]
+            self._exchange()
+            for group in self.club_optimizer.param_groups:
+                group["lr"] = self.club_schedule.at(step)
+            self.club_optimizer.step()
+
+    def _exchange(self) -> None:
+        """The mean of the estimator's gradients over the processes."""
+        if self.rank.world > 1:
+            for parameter in self.club.parameters():
+                assert parameter.grad is not None
+                distributed.all_reduce(parameter.grad)
+                parameter.grad /= self.rank.world
+
+    def _state(self) -> dict[str, Any]:
+        club = {"network": self.club.state_dict(), "optimizer": self.club_optimizer.state_dict()}
+        return {**super()._state(), "club": club}
+
+    def _take_up(self, state: Mapping[str, Any]) -> None:
+        super()._take_up(state)
+        self.club.load_state_dict(state["club"]["network"])
+        self.club_optimizer.load_state_dict(state["club"]["optimizer"])
+
+
+def make_fit(
+    run: PurificationRun, folder: Path, weights: Mapping[Branch, Path], workers: int
+) -> AlternatingFit:
+    """The fit of a run, ready to start or to resume.
+
+    weights: files of ImageNet weights for the branches `spatial` and `frequency`, where they are not to start
+    at random. Raises SetupError about data, weights or processes.
+    """
+    rank = Rank()
+    part = rank.part(run.batch, run.fit.accumulate)
+    samples = read_samples(run.data, run.min_side)
+    train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    torch.manual_seed(run.seed)
+    model, club = run.network(), Club()
+    for branch, file in weights.items():
+        model.load_trunk(branch, file)
+    model.to(memory_format=torch.channels_last)  # three times as fast on a CPU
+    prepare = random_view(recipe(run.recipe, run.size), view_rule(run.size))
+
+    def batches(epoch: int) -> Iterable[Batch]:
+        return loader(
+            train,
+            prepare,
+            batch=part,
+            seed=run.seed,
+            epoch=epoch,
+            workers=workers,
+            number=rank.number,
+            world=rank.world,
+        )
+
+    return AlternatingFit(
+        model,
+        club,
+        run.losses(),
+        batches=batches,
+        steps=max(1, len(train) // rank.world // part),
+        validate=validator(run, held_out),
+        settings=run.fit,
+        folder=folder,
+        rank=rank,
+    )
+
+
+def validator(run: PurificationRun, samples: Sequence[Sample]) -> Callable[[nn.Module], Mapping[str, float]]:
+    """Judges a network on the centre views of `samples`, without augmentation -> `Judged.figures`."""
+
+    def validate(network: nn.Module) -> Mapping[str, float]:
+        assert isinstance(network, APN)
+        scored = scored_by(network, samples)
+        return Judged(scored, Calibration(), draft(run.proposals, run.size).thresholds).figures()
+
+    return validate
+
+
+def trained(folder: Path, *, best: bool = True) -> tuple[PurificationRun, APN]:
+    """The run in `folder` and its best or last network. Raises SetupError where there is none."""
+    run = PurificationRun.read(folder)
+    model = run.network()
+    model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
+    return run, model
+
+
+def scored_by(
+    network: APN, samples: Sequence[Sample], alter: Callable[[Image], Image] | None = None
+) -> Scored:
+    """Scores `samples` by the served chain, or by the network itself where it is an ablation."""
+    manifest = draft(network.proposals, network.size)
+    if isinstance(network, Ablated):
+        return score(samples, manifest, {}, detect=forward_detector(network.eval()), alter=alter)
+    return score(samples, manifest, torch_graphs(network), alter=alter)
+
+
+def forward_detector(network: APN) -> Detector:
+    """A detector that runs `network` as it is, for what the engine does not serve."""
+
+    def detect(
+        images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+    ) -> list[Detection]:
+        device = network.get_parameter("classifier.0.weight").device
+        views = torch.from_numpy(view(images, manifest.view)).to(device)
+        with torch.inference_mode():
+            logits = network(views).logits
+        return [Detection(logit) for logit in (logits[:, 1] - logits[:, 0]).tolist()]
+
+    return detect
+
+
+def export_run(
+    folder: Path,
+    out: Path,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    best: bool,
+    min_side: int,
+    programs: bool = False,
+) -> Bundle:
+    """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated.
+
+    Raises SetupError where the run is an ablation, which the engine does not serve.
+    """
+    run, model = trained(folder, best=best)
+    if not run.served:
+        raise SetupError(f"{folder}: form {run.form!r} is an ablation, which the engine does not serve")
+    manifest = draft(run.proposals, run.size, min_side).model_copy(update=run.names(name, version, licence))
+    return export(model, out, manifest, programs=programs)

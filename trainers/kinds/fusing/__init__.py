@@ -1,0 +1,1 @@
+"""The global-and-local detector (Fusing)."""

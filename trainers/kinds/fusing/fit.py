@@ -1,0 +1,150 @@
+"""Training `fusing`: from a run's settings to a fitted network, judged as it will be served."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from assay.engine.bundle import Bundle, Calibration, Manifest
+from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch
+from assay.engine.errors import SetupError
+from assay.kernels import view
+from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
+from assay.trainers.data.dataset import loader
+from assay.trainers.data.samples import Sample, of_split, read_samples
+from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.score import Scored, score
+from assay.trainers.fit import checkpoint
+from assay.trainers.fit.distributed import Rank
+from assay.trainers.fit.loop import BEST, LAST, Fit
+from assay.trainers.fit.losses import binary_cross_entropy
+from assay.trainers.fit.run import Record
+from assay.trainers.kinds.backbone import Backbone
+from assay.trainers.kinds.fusing.bundle import SIZE, draft, export, torch_graphs
+from assay.trainers.kinds.fusing.network import Fusing
+from assay.trainers.kinds.fusing.originals import Originals, collate, original_and_view
+from assay.trainers.kinds.fusing.patches import PatchRule
+
+
+class FusingRun(Record):
+    """A run of the kind `fusing`."""
+
+    backbone: Backbone
+    patches: PatchRule = "selected"
+    crop: int = SIZE
+    """Side in pixels of what training looks at of each patch, its middle."""
+    hold_statistics: bool = False
+    """Whether batch normalisation keeps the statistics of the pretrained weights."""
+    backbone_share: float = 1.0
+    """Of the rate, what the backbone learns by; 0: it stays as it is."""
+
+
+def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -> Fit:
+    """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
+    rank = Rank()
+    part = rank.part(run.batch, run.fit.accumulate)
+    samples = read_samples(run.data, run.min_side)
+    train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    torch.manual_seed(run.seed)
+    model = Fusing(run.backbone, run.patches)
+    model.hold = run.hold_statistics
+    if weights is not None:
+        model.load_backbone(weights)
+    model.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+    prepare = original_and_view(recipe(run.recipe, SIZE), draft().view)
+
+    def batches(epoch: int) -> Iterable[Originals]:
+        return loader(
+            train,
+            prepare,
+            batch=part,
+            seed=run.seed,
+            epoch=epoch,
+            workers=workers,
+            number=rank.number,
+            world=rank.world,
+            collate=collate,
+        )
+
+    def loss(network: nn.Module, batch: Originals) -> Tensor:
+        images = [image.to(rank.device, non_blocking=True) for image in batch.images]
+        logits = network(images, batch.views.to(rank.device, non_blocking=True), run.crop)
+        return binary_cross_entropy(logits, batch.labels.to(rank.device))
+
+    return Fit(
+        model,
+        batches=batches,
+        steps=max(1, len(train) // rank.world // part),
+        loss=loss,
+        validate=validator(held_out, VALIDATION if run.altered else ()),
+        settings=run.fit,
+        folder=folder,
+        rank=rank,
+        shares={"resnet.": run.backbone_share},
+    )
+
+
+def validator(
+    samples: Sequence[Sample], steps: Sequence[Step] = ()
+) -> Callable[[nn.Module], Mapping[str, float]]:
+    """Judges a network on `samples`, each altered by `steps` -> `Judged.figures`."""
+    manifest = draft()
+
+    def validate(network: nn.Module) -> Mapping[str, float]:
+        assert isinstance(network, Fusing)
+        scored = scored_by(network, samples, altering(steps))
+        return Judged(scored, Calibration(), manifest.thresholds).figures()
+
+    return validate
+
+
+def scored_by(
+    network: Fusing, samples: Sequence[Sample], alter: Callable[[Image], Image] | None = None
+) -> Scored:
+    """Scores `samples` by the served chain, or by the network itself where it is an ablation."""
+    if network.patches == "selected":
+        return score(samples, draft(), torch_graphs(network), alter=alter)
+    return score(samples, draft(), {}, detect=forward_detector(network.eval()), alter=alter)
+
+
+def forward_detector(network: Fusing) -> Detector:
+    """A detector that runs `network` as it is, for what the engine does not serve."""
+
+    def detect(
+        images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+    ) -> list[Detection]:
+        device = network.get_parameter("fc.weight").device
+        originals = [torch.tensor(image, device=device) for image in images]
+        views = torch.from_numpy(view(images, manifest.view)).to(device)
+        with torch.inference_mode():
+            logits = network(originals, views).flatten().tolist()
+        return [Detection(logit) for logit in logits]
+
+    return detect
+
+
+def export_run(
+    folder: Path,
+    out: Path,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    best: bool,
+    min_side: int,
+    programs: bool = False,
+) -> Bundle:
+    """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated.
+
+    Raises SetupError where the run is an ablation, which the engine does not serve.
+    """
+    run = FusingRun.read(folder)
+    if run.patches != "selected":
+        raise SetupError(
+            f"{folder}: patches {run.patches!r} are an ablation, which the engine does not serve"
+        )
+    model = Fusing(run.backbone)
+    model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
+    manifest = draft(min_side).model_copy(update=run.names(name, version, licence))
+    return export(model, out, manifest, programs=programs)

@@ -1,0 +1,1 @@
+"""The denoiser whose residual is the noise pattern."""

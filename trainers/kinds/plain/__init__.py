@@ -1,0 +1,1 @@
+"""Detectors that are one classifier with one logit."""

@@ -1,0 +1,119 @@
+"""Training the `plain` kind: from a run's settings to a fitted network, judged as it will be served."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from assay.engine.bundle import SCHEMA, Bundle, Calibration, GraphSpec, Manifest, Thresholds
+from assay.kernels import ViewRule
+from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
+from assay.trainers.data.dataset import Batch, loader, random_view
+from assay.trainers.data.samples import Sample, of_split, read_samples
+from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.score import score, torch_graph
+from assay.trainers.export.bundle import export_bundle
+from assay.trainers.fit import checkpoint
+from assay.trainers.fit.loop import BEST, LAST, Fit
+from assay.trainers.fit.losses import binary_cross_entropy
+from assay.trainers.fit.run import Run
+from assay.trainers.kinds.plain.network import Plain
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
+Crop = Literal["centre"] | tuple[tuple[float, float], ...]
+CROPS: dict[str, Crop] = {
+    "centre": "centre",
+    "five": ((0.0, 0.0), (0.0, 1.0), (0.5, 0.5), (1.0, 0.0), (1.0, 1.0)),
+}
+
+
+def make_fit(run: Run, folder: Path, weights: Path | None, workers: int) -> Fit:
+    """The fit of a run, ready to start or to resume. Raises SetupError about data or weights."""
+    samples = read_samples(run.data, run.min_side)
+    train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    torch.manual_seed(run.seed)
+    model = Plain(run.backbone)
+    if weights is not None:
+        model.load_backbone(weights)
+    model.to(memory_format=torch.channels_last)
+    prepare = random_view(recipe(run.recipe, run.crop), native_view(run.crop))
+
+    def batches(epoch: int) -> Iterable[Batch]:
+        return loader(train, prepare, batch=run.batch, seed=run.seed, epoch=epoch, workers=workers)
+
+    def loss(network: nn.Module, batch: Batch) -> Tensor:
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        return binary_cross_entropy(network(images), batch.labels, run.smoothing)
+
+    return Fit(
+        model,
+        batches=batches,
+        steps=max(1, len(train) // run.batch),
+        loss=loss,
+        validate=validator(held_out, run.size, VALIDATION if run.altered else ()),
+        settings=run.fit,
+        folder=folder,
+    )
+
+
+def native_view(size: int, crop: Crop = "centre") -> ViewRule:
+    """Views of original pixels: no resizing, because resizing wipes out what generators leave behind."""
+    return ViewRule(resize="none", size=size, crop=crop, small="wrap", mean=MEAN, std=STD)
+
+
+def export_run(
+    folder: Path,
+    out: Path,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    best: bool,
+    crop: Crop,
+    min_side: int,
+    programs: bool = False,
+) -> Bundle:
+    """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated."""
+    run = Run.read(folder)
+    model = Plain(run.backbone)
+    model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
+    manifest = draft(run.size, crop, min_side).model_copy(update=run.names(name, version, licence))
+    return export_bundle({"classify": model}, manifest, out, programs=programs)
+
+
+def draft(size: int, crop: Crop = "centre", min_side: int = 64) -> Manifest:
+    """A manifest that says how such a network is served, before it has a name, a file and a calibration."""
+    return Manifest(
+        schema_=SCHEMA,
+        kind="plain",
+        name="draft",
+        version="0",
+        licence="",
+        view=native_view(size, crop),
+        min_side=min_side,
+        graphs={
+            "classify": GraphSpec(
+                file="classify.onnx",
+                sha256="",
+                inputs={"image": ("N", 3, size, size)},
+                outputs={"logit": ("N", 1)},
+            )
+        },
+        thresholds=Thresholds(synthetic=0.5, authentic=math.nextafter(0.5, 0)),
+    )
+
+
+def validator(
+    samples: Sequence[Sample], size: int, steps: Sequence[Step] = ()
+) -> Callable[[nn.Module], Mapping[str, float]]:
+    """Judges a network on the centre views of `samples`, each altered by `steps` -> `Judged.figures`."""
+    manifest = draft(size)
+
+    def validate(network: nn.Module) -> Mapping[str, float]:
+        scored = score(samples, manifest, {"classify": torch_graph(network)}, alter=altering(steps))
+        return Judged(scored, Calibration(), manifest.thresholds).figures()
+
+    return validate

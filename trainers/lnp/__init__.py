@@ -1,1 +1,0 @@
-"""The `lnp` kind from the trainers' side: training its denoiser, and writing it as a bundle."""
