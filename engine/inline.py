@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.engine.bundle import Bundle
-from assay.engine.core.queue import Ticket
 from assay.engine.settings import Settings
+from assay.engine.ticket import Ticket
 from assay.engine.worker.process import WorkerLost
 from assay.engine.worker.scorer import Job, Scorer
 

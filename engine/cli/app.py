@@ -18,7 +18,6 @@ from pydantic import BaseModel
 
 from assay.engine.bundle import DEFAULT, find, shipped
 from assay.engine.cli.group import commands
-from assay.engine.cli.streams import allow_files, flush_output, open_closed, refusal, say, show_any_text
 from assay.engine.cli.versions import versions
 from assay.engine.config import Config, load, read_config, unknown_variables
 from assay.engine.core import Core
@@ -29,6 +28,7 @@ from assay.engine.printable import printable
 from assay.engine.quiet import keep_in_cache, keep_offline
 from assay.engine.report import lines as report
 from assay.engine.settings import Settings
+from assay.engine.streams import allow_files, flush_output, open_closed, refusal, say, show_any_text
 from assay.engine.worker.gpu import check_devices
 
 app = typer.Typer(

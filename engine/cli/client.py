@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from assay.engine.cli.streams import say
 from assay.engine.client import MAX_IMAGE, Client
 from assay.engine.doors.files import find_files, read_file
 from assay.engine.outcome import Refused
 from assay.engine.report import lines as report
 from assay.engine.settings import Limits
+from assay.engine.streams import say
 
 # Files are at hand, so that several in a message delay none and cost less.
 FILES_PER_MESSAGE = 8

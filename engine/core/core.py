@@ -19,7 +19,7 @@ from assay.engine import telemetry
 from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
 from assay.engine.core.budget import BACKLOG_SHARE, Budget
-from assay.engine.core.queue import BatchLimits, Queue, Ticket
+from assay.engine.core.queue import BatchLimits, Queue
 from assay.engine.core.runner import Runner, Worker, too_late
 from assay.engine.detectors import detector_of, intermediate_bytes
 from assay.engine.errors import BundleError, EngineFault, SetupError
@@ -27,6 +27,7 @@ from assay.engine.inline import InlineWorker
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, Reason, Refused, Rejection
 from assay.engine.settings import MIB, Settings
+from assay.engine.ticket import Ticket
 from assay.engine.worker.process import WorkerProcess
 
 log = logging.getLogger(__name__)

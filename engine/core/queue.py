@@ -7,26 +7,10 @@ the workers that are free.
 import threading
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass
 
-from assay.engine.admission import Header
-from assay.engine.item import Item, Priority
-from assay.engine.outcome import Outcome
-
-
-@dataclass(eq=False, slots=True)
-class Ticket:
-    """An item on its way: what it reserved, when it came, and how often it ended a worker when alone."""
-
-    item: Item
-    bundle: str
-    header: Header
-    bytes: int
-    submitted: float
-    future: Future[Outcome]
-    suspect: bool = False
-    failures: int = 0
+from assay.engine.item import Priority
+from assay.engine.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from time import monotonic
 from typing import Any, Protocol
 
 from assay.engine import telemetry
-from assay.engine.core.queue import Queue, Ticket
+from assay.engine.core.queue import Queue
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome, Reason, Rejection, from_dict
+from assay.engine.ticket import Ticket
 from assay.engine.worker.process import SLOTS, WorkerLost, WorkerSlow
 
 log = logging.getLogger(__name__)

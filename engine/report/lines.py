@@ -24,11 +24,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from assay.engine.cli.streams import say
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Outcome, Verdict
 from assay.engine.printable import printable
 from assay.engine.report.html import html_report
+from assay.engine.streams import say
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from assay.engine.core.queue import Ticket
 from assay.engine.settings import Settings
+from assay.engine.ticket import Ticket
 
 SECONDS_PER_BYTE = 20e-9
 """On top for each byte that an image reserves: several times what the slowest decoder takes."""

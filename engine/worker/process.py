@@ -14,9 +14,9 @@ from typing import Any
 from weakref import WeakSet
 
 from assay.engine.bundle import Bundle
-from assay.engine.core.queue import Ticket
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.settings import Settings
+from assay.engine.ticket import Ticket
 from assay.engine.worker.channel import Channel
 from assay.engine.worker.gpu import environment
 from assay.engine.worker.patience import Over, Patience, patience, processor_time, wait

@@ -13,11 +13,11 @@ from support.bundles import plain_bundle
 from support.images import encode, photograph
 
 from assay.engine import cli
-from assay.engine.cli.streams import allow_files
 from assay.engine.doors.files import find_files, one_file, read_file
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Reason, Refused
 from assay.engine.settings import Limits
+from assay.engine.streams import allow_files
 
 ASSAY = Path(sys.executable).with_name("assay")
 DATA = encode(photograph(48, 64))

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.engine.admission import Header
-from assay.engine.core.queue import BatchLimits, Queue, Ticket
+from assay.engine.core.queue import BatchLimits, Queue
 from assay.engine.item import Item, Priority
+from assay.engine.ticket import Ticket
 
 LIMITS = BatchLimits(images=4, encoded=1000, bytes=10_000)
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from assay.engine.admission import Header
-from assay.engine.core.queue import BatchLimits, Queue, Ticket
+from assay.engine.core.queue import BatchLimits, Queue
 from assay.engine.core.runner import Runner
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome, Reason, Rejection
+from assay.engine.ticket import Ticket
 from assay.engine.worker.process import WorkerLost, WorkerSlow
 
 DONE = Rejection("", Reason.EMPTY, "scored").to_dict()

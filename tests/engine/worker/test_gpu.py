@@ -10,12 +10,12 @@ from support.images import encode, photograph
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
 from assay.engine.core import core as core_module
-from assay.engine.core.queue import Ticket
 from assay.engine.errors import EngineFault, SetupError
 from assay.engine.inline import InlineWorker
 from assay.engine.item import Item
 from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
+from assay.engine.ticket import Ticket
 from assay.engine.worker.gpu import environment
 from assay.engine.worker.process import WorkerLost
 

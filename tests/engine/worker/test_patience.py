@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.engine.admission import Header
-from assay.engine.core.queue import Ticket
 from assay.engine.item import Item
 from assay.engine.settings import MIB, Settings
+from assay.engine.ticket import Ticket
 from assay.engine.worker.patience import LOOK, Over, Patience, patience, processor_time, wait
 
 

@@ -1,0 +1,22 @@
+"""An item on its way through the core: what the front and its workers hand each other."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from assay.engine.admission import Header
+from assay.engine.item import Item
+from assay.engine.outcome import Outcome
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """An item on its way: what it reserved, when it came, and how often it ended a worker when alone."""
+
+    item: Item
+    bundle: str
+    header: Header
+    bytes: int
+    submitted: float
+    future: Future[Outcome]
+    suspect: bool = False
+    failures: int = 0
