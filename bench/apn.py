@@ -25,7 +25,7 @@ from assay.engine.bundle import Bundle
 from assay.engine.detectors.apn import proposals
 from assay.engine.doors.files import find_files
 from assay.trainers.export.bundle import with_int8, write_manifest
-from assay.trainers.kinds.apn.bundle import draft, export
+from assay.trainers.kinds.apn.bundle import export, manifest_template
 from assay.trainers.kinds.apn.network import APN
 
 STAGES = ("decode", "view", "spectrum", "propose", "purify", "classify")
@@ -45,7 +45,9 @@ def main(
     light = bundles.find(LIGHT)
     with tempfile.TemporaryDirectory() as folder:
         named = {"name": "paper", "version": "0", "licence": "none"}
-        paper = export(network, Path(folder), draft(network.proposals, network.size).model_copy(update=named))
+        paper = export(
+            network, Path(folder), manifest_template(network.proposals, network.size).model_copy(update=named)
+        )
         paper = write_manifest(with_int8(paper, found[:16]), paper.path)
         runs = versus.rounds(_forms(network, (paper, light), files), pairs)
     print(

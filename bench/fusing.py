@@ -22,9 +22,9 @@ from assay.bench.provenance import provenance
 from assay.engine.bundle import Bundle
 from assay.engine.doors.files import find_files
 from assay.trainers.export.bundle import with_int8, write_manifest
-from assay.trainers.kinds.backbone import Backbone
-from assay.trainers.kinds.fusing.bundle import draft, export
+from assay.trainers.kinds.fusing.bundle import export, manifest_template
 from assay.trainers.kinds.fusing.network import Fusing
+from assay.trainers.kinds.fusing.run import Backbone
 
 STAGES = ("decode", "view", "backbone_view", "patches", "backbone", "fuse")
 
@@ -41,7 +41,7 @@ def main(
     network = Fusing(backbone).eval()
     with tempfile.TemporaryDirectory() as folder:
         named = {"name": "bench", "version": "0", "licence": "none"}
-        bundle = export(network, Path(folder), draft(min_side=8).model_copy(update=named))
+        bundle = export(network, Path(folder), manifest_template(min_side=8).model_copy(update=named))
         bundle = write_manifest(with_int8(bundle, found[:16]), bundle.path)
         runs = versus.rounds(_forms(network, bundle, files), pairs)
     print(f"Fusing with {backbone}, {count} photographs from {images.name}, {pairs} rounds.\n")

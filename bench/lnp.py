@@ -23,10 +23,10 @@ from assay.bench.provenance import provenance
 from assay.engine.bundle import Bundle
 from assay.engine.detectors.lnp.detector import Parameters
 from assay.engine.doors.files import find_files
-from assay.trainers.kinds.lnp.bundle import draft, export
+from assay.trainers.kinds.lnp.bundle import export, manifest_template
 from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Form, Pattern, Student
-from assay.trainers.kinds.lnp.fit import SCALINGS
 from assay.trainers.kinds.lnp.network import LNP
+from assay.trainers.kinds.lnp.run import SCALINGS
 
 STAGES = ("decode", "view", "denoise", "spectra", "classify")
 SIZE, MORE = 224, 12
@@ -90,7 +90,7 @@ def _bundle(folder: Path, denoiser: Denoiser | Student, classifier: LNP, publish
     form: Form = "published" if published else "raw"
     parameters = SCALINGS["published"] if published else Parameters()
     named = {"name": "bench", "version": "0", "licence": "none"}
-    manifest = draft(SIZE, parameters).model_copy(update=named)
+    manifest = manifest_template(SIZE, parameters).model_copy(update=named)
     return export(Pattern(denoiser, form).eval(), classifier, folder, manifest)
 
 

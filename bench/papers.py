@@ -23,9 +23,11 @@ def paper_bundle(name: Paper, folder: Path, *, programs: bool = False) -> Bundle
     """
     named = {"name": name, "version": "0", "licence": "none"}
     if name == "fusing-resnet50":
-        draft = fusing.draft().model_copy(update=named)
+        draft = fusing.manifest_template().model_copy(update=named)
         return fusing.export(Fusing("resnet50"), folder, draft, programs=programs)
     if name == "apn-swin":
-        return apn.export(APN(), folder, apn.draft(15, 224).model_copy(update=named), programs=programs)
-    draft = lnp.draft().model_copy(update=named)
+        return apn.export(
+            APN(), folder, apn.manifest_template(15, 224).model_copy(update=named), programs=programs
+        )
+    draft = lnp.manifest_template().model_copy(update=named)
     return lnp.export(Pattern(Denoiser()), LNP("resnet50"), folder, draft, programs=programs)

@@ -321,12 +321,14 @@ _elsewhere(
     "gpu",
     "Build a bundle's graphs for TensorRT ahead of time, or quantise them.",
 )
-_elsewhere("train", "assay.trainers.cli.main:train", "train", "Train a detector.")
+_elsewhere("train", "assay.trainers.cli.train:train", "train", "Train a detector.")
 _elsewhere("audit", "assay.trainers.cli.audit:audit", "train", "Find what gives a data set away.")
-_elsewhere("calibrate", "assay.trainers.cli.main:calibrate", "train", "Fit calibration and thresholds.")
-_elsewhere("evaluate", "assay.trainers.cli.main:evaluate", "train", "Measure a bundle on labelled images.")
+_elsewhere("calibrate", "assay.trainers.cli.calibrate:calibrate", "train", "Fit calibration and thresholds.")
+_elsewhere(
+    "evaluate", "assay.trainers.cli.evaluate:evaluate", "train", "Measure a bundle on labelled images."
+)
 _elsewhere("study", "assay.trainers.cli.study:app", "train", "Make the papers' tables and figures anew.")
-_elsewhere("export", "assay.trainers.cli.main:export", "train", "Write a trained network as a bundle.")
+_elsewhere("export", "assay.trainers.cli.export:export", "train", "Write a trained network as a bundle.")
 _elsewhere("data", "assay.trainers.cli.data:build", "data,train", "Build the small benchmark from packages.")
 
 

@@ -14,10 +14,10 @@ from assay.bench import published_lnp
 from assay.engine.detectors import KINDS, Stopwatch
 from assay.kernels import view
 from assay.trainers.data.read import read_pixels
-from assay.trainers.kinds.lnp.bundle import draft, torch_graphs, view_rule
+from assay.trainers.kinds.lnp.bundle import manifest_template, torch_graphs, view_rule
 from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Pattern
-from assay.trainers.kinds.lnp.fit import SCALINGS
 from assay.trainers.kinds.lnp.network import LNP
+from assay.trainers.kinds.lnp.run import SCALINGS
 
 SIZE = 64
 
@@ -49,7 +49,7 @@ def test_the_procedure_is_the_engines(tmp_path: Path) -> None:
     found = [published_lnp.score(denoiser, classifier, SIZE, file, watch) for file in files]
     graphs = torch_graphs(Pattern(denoiser, "published"), classifier)
     images = [read_pixels(file) for file in files]
-    wanted = KINDS["lnp"].detect(images, graphs, draft(SIZE, SCALINGS["published"]), Stopwatch())
+    wanted = KINDS["lnp"].detect(images, graphs, manifest_template(SIZE, SCALINGS["published"]), Stopwatch())
     assert found == pytest.approx([one.logit for one in wanted], abs=0.01 * np.ptp(found))
     assert np.ptp(found) > 0.1
     assert set(watch.seconds) == {"decode", "view", "denoise", "spectra", "classify"}

@@ -15,7 +15,7 @@ from assay.engine.outcome import Rejection, Verdict
 from assay.engine.settings import Limits, Settings
 from assay.engine.worker.scorer import Job, Scorer
 from assay.trainers.export.bundle import export_bundle
-from assay.trainers.kinds.plain.fit import draft
+from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import Plain
 
 pytestmark = pytest.mark.gpu
@@ -28,7 +28,9 @@ SMALL_RESULTS = 4096
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     torch.manual_seed(1)
     folder = tmp_path_factory.mktemp("bundle")
-    return export_bundle({"classify": Plain("mobilenet_v2").eval()}, draft(224), folder, programs=True)
+    return export_bundle(
+        {"classify": Plain("mobilenet_v2").eval()}, manifest_template(224), folder, programs=True
+    )
 
 
 @pytest.fixture(scope="module")

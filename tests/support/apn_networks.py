@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.trainers.fit.loop import FitSettings
-from assay.trainers.kinds.apn.fit import PurificationRun
 from assay.trainers.kinds.apn.network import APN
+from assay.trainers.kinds.apn.run import ApnFit, ApnRun
 
 GAIN = 6**0.5  # from torch's initialisation of linear layers to one that keeps the variance through ReLUs
 
@@ -26,7 +25,7 @@ def tiny_trunks() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         for branch in ("frequency", "spatial"):
-            patch.setattr(f"assay.trainers.models.apn.{branch}.trunk", tiny)
+            patch.setattr(f"assay.trainers.kinds.apn.{branch}.trunk", tiny)
         yield
 
 
@@ -71,21 +70,15 @@ def pictures(count: int, size: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(view(images, rule))
 
 
-def small_run(data: Path, **changes: Any) -> PurificationRun:
+def small_run(data: Path, **changes: Any) -> ApnRun:
     """A run of one epoch on views of 32 pixels, with `changes` of its fields."""
     fields: dict[str, Any] = {
-        "kind": "apn",
         "proposals": 2,
         "spatial": "resnet18",
         "frequency": "resnet18",
-        "masks": "hard",
-        "objective": "paper",
-        "weights": "",
         "data": data,
-        "recipe": "none",
         "size": 32,
         "batch": 4,
-        "seed": 0,
-        "fit": FitSettings(epochs=1, schedule="staircase"),
+        "fit": ApnFit(epochs=1),
     }
-    return PurificationRun(**{**fields, **changes})
+    return ApnRun(**{**fields, **changes})

@@ -5,8 +5,9 @@ from support.fusing import SIZES, Pixels, resized
 from torch import Tensor, nn
 
 from assay.kernels import ViewRule, view
-from assay.trainers.kinds.backbone import MEAN, STD, Backbone
+from assay.trainers.kinds.backbone import MEAN, STD
 from assay.trainers.kinds.fusing.network import Fusing
+from assay.trainers.kinds.fusing.run import Backbone
 
 RULE = ViewRule(resize="short_side", size=224, crop="centre", mean=MEAN, std=STD)
 

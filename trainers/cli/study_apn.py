@@ -11,6 +11,7 @@ from rich.progress import Progress
 from assay.engine.errors import SetupError
 from assay.trainers.cli import options
 from assay.trainers.cli.needs import need_torch
+from assay.trainers.kinds.apn.run import ApnFiles
 from assay.trainers.study.results import grid, left_out, plot, write
 
 if TYPE_CHECKING:
@@ -121,10 +122,10 @@ def ablations(
         typer.Option(help="Table 4(a), table 4(b), or hard masks against soft ones."),
     ] = "modules",
     weights_spatial: Annotated[
-        Path | None, typer.Option(help=options.WEIGHTS_HELP.format("spatial branch"))
+        Path | None, typer.Option(help=options.help_of(ApnFiles, "weights_spatial"))
     ] = None,
     weights_frequency: Annotated[
-        Path | None, typer.Option(help=options.WEIGHTS_HELP.format("frequency branch"))
+        Path | None, typer.Option(help=options.help_of(ApnFiles, "weights_frequency"))
     ] = None,
     split: Split = None,
     workers: options.Workers = 2,
@@ -135,15 +136,10 @@ def ablations(
     """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
-    from assay.trainers.kinds.apn.network import Branch
     from assay.trainers.study.ablations import judged
 
     samples = of_split(read_samples(data), *(split or ["val"]))
-    given: tuple[tuple[Branch, Path | None], ...] = (
-        ("spatial", weights_spatial),
-        ("frequency", weights_frequency),
-    )
-    weights = {branch: file for branch, file in given if file is not None}
+    weights = ApnFiles(weights_spatial=weights_spatial, weights_frequency=weights_frequency).by_branch()
     console = Console(stderr=True)
     _report(out, f"ablations_{of}", judged(run, out, of, samples, weights, workers, console.print))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -38,13 +39,19 @@ class Scored:
         return np.array([sample.label for sample in self.samples], np.int64)
 
 
+Alter: TypeAlias = Callable[[Image], Image]
+"""What is done to decoded pixels before a detector sees them."""
+Scorer: TypeAlias = Callable[[Sequence[Sample], Alter | None], Scored]
+"""Scores samples, each altered between decoding and the detector."""
+
+
 def score(
     samples: Sequence[Sample],
     manifest: Manifest,
     graphs: Mapping[str, Graph],
     advance: Callable[[int], None] = lambda count: None,
     detect: Detector | None = None,
-    alter: Callable[[Image], Image] | None = None,
+    alter: Alter | None = None,
 ) -> Scored:
     """Scores `samples` by `detect`, else by the detector of the manifest's kind.
 

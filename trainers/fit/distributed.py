@@ -16,7 +16,7 @@ PATIENCE = timedelta(hours=12)
 """How long processes wait for the first one, which alone judges the network after an epoch."""
 
 
-class Rank:
+class Distributed:
     """Process `number` of `world`, training on `device`; alone where torchrun did not start it.
 
     Each process has one CUDA device, or all of them compute on the CPU.
@@ -39,7 +39,7 @@ class Rank:
         """Whether this is the process that judges, logs and saves."""
         return self.number == 0
 
-    def part(self, batch: int, accumulate: int) -> int:
+    def micro_batch(self, batch: int, accumulate: int) -> int:
         """Images of a step that a process computes at a time. Raises SetupError where shares are uneven."""
         share = self.world * accumulate
         if batch % share or batch // share < 2:
@@ -55,7 +55,7 @@ class Rank:
             return model
         return DistributedDataParallel(model, [self.device] if self.device.type == "cuda" else None)
 
-    def told(self, what: Callable[[], T]) -> T:
+    def from_rank0(self, what: Callable[[], T]) -> T:
         """What the first process finds; the others wait for it. An error of its is raised in all."""
         if self.world == 1:
             return what()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from rich.console import Console
@@ -24,10 +24,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from assay.engine.errors import SetupError
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.distributed import Rank
+from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.run import BEST, LAST, LOG, UNREADABLE
 from assay.trainers.fit.schedule import Cosine, Plateau, Staircase
+from assay.trainers.fit.settings import FitSettings
 
-LAST, BEST, LOG, UNREADABLE = "last.pt", "best.pt", "log.csv", "unreadable.txt"
 EVENTS = "tensorboard"
 
 
@@ -45,39 +46,8 @@ Validate = Callable[[nn.Module], Mapping[str, float]]
 Figures = dict[str, float]
 
 
-@dataclass(frozen=True, kw_only=True)
-class FitSettings:
-    """How a network is fitted, by AdamW (with `weight_decay` 0 it is Adam) or by SGD with momentum 0.9.
-
-    epochs: at most so many.
-    schedule: `plateau` divides `rate` by `divide` after `patience` epochs without improvement, and stops when
-        it would fall below 1e-6; `cosine` rises to `rate`, falls to zero over all epochs, and stops when the
-        patience is used up. A patience of 0 never stops; with `endless` a plateau at 1e-6 does not either.
-        `staircase` divides `rate` by ten after every `every` steps and never stops.
-    accumulate: so many batches make one step.
-    monitor, delta: the validated figure, larger being better, and by how much it must rise to have improved.
-    precision: `bf16` computes under autocast; weights stay float32.
-    average: decay of the running mean of weights, which is then what is validated and kept; 0: no mean.
-    """
-
-    epochs: int
-    rate: float = 1e-4
-    optimizer: Literal["adam", "sgd"] = "adam"
-    weight_decay: float = 0.0
-    accumulate: int = 1
-    schedule: Literal["plateau", "cosine", "staircase"] = "plateau"
-    patience: int = 5
-    divide: float = 10.0
-    endless: bool = False
-    every: int = 20_000
-    monitor: str = "accuracy"
-    delta: float = 1e-3
-    precision: Literal["fp32", "bf16"] = "fp32"
-    average: float = 0.0
-
-
 @dataclass
-class Progressed:
+class TrainState:
     """How far a run has come."""
 
     epoch: int = 0
@@ -100,77 +70,77 @@ class Fit:
         validate: Validate,
         settings: FitSettings,
         folder: Path,
-        rank: Rank | None = None,
-        shares: Mapping[str, float] | None = None,
+        rank: Distributed | None = None,
+        lr_scales: Mapping[str, float] | None = None,
     ) -> None:
         """`batches(epoch)` gives the `steps` batches of an epoch; `validate` gets a network in eval mode.
 
-        `shares`: of the rate, what parameters get whose names begin so; with 0 they stay as they are.
+        `lr_scales`: of the rate, what parameters get whose names begin so; with 0 they stay as they are.
         """
-        self.rank = rank or Rank()
+        self.rank = rank or Distributed()
         self.model = model.to(self.rank.device)
         self.trained = self.rank.wrap(model)
         self.batches, self.steps = batches, steps
         self.loss, self.validate = loss, validate
         self.settings, self.folder = settings, folder
-        self.optimizer = _optimizer(model, settings, shares or {})
+        self.optimizer = _optimizer(model, settings, lr_scales or {})
         self.schedule = _schedule(settings, -(-steps // settings.accumulate))
-        self.average = _average(model, settings.average) if settings.average else None
-        self.progressed = Progressed()
+        self.ema = _ema(model, settings.ema_decay) if settings.ema_decay else None
+        self.state = TrainState()
         self.unreadable: set[Path] = set()
 
-    def run(self, console: Console | None = None) -> Progressed:
+    def run(self, console: Console | None = None) -> TrainState:
         """Trains until the epochs or the patience are used up. Raises SetupError if no image can be read."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         console = console or Console(stderr=True)
         with Progress(*columns, console=console, transient=True, disable=not self.rank.first) as bar:
-            while self.progressed.epoch < self.settings.epochs and not self.progressed.stopped:
-                name = f"epoch {self.progressed.epoch + 1}/{self.settings.epochs}"
+            while self.state.epoch < self.settings.epochs and not self.state.stopped:
+                name = f"epoch {self.state.epoch + 1}/{self.settings.epochs}"
                 task = bar.add_task(name, total=self.steps)
                 figures = self._epoch(lambda task=task: bar.advance(task))  # type: ignore[misc]
                 bar.remove_task(task)
                 if self.rank.first:
                     bar.console.print(name, *(f"{key} {value:.4g}" for key, value in figures.items()))
-        return self.progressed
+        return self.state
 
     def resume(self) -> None:
         """Takes up what `last.pt` in the folder holds. Raises SetupError where there is none."""
-        self._take_up(checkpoint.load(self.folder / LAST))
+        self._load_state(checkpoint.load(self.folder / LAST))
         if self.rank.first:
-            _cut_log(self.folder / LOG, self.progressed.epoch)
+            _cut_log(self.folder / LOG, self.state.epoch)
 
-    def _take_up(self, state: Mapping[str, Any]) -> None:
+    def _load_state(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
         self.schedule = type(self.schedule)(**state["schedule"])
-        self.progressed = Progressed(**state["progressed"])
+        self.state = TrainState(**state["train_state"])
         self.unreadable = {Path(path) for path in state["unreadable"]}
         torch.set_rng_state(state["rng"])
 
     @property
-    def kept(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The network that is validated and exported: the mean of weights where one is kept."""
-        return self.model if self.average is None else self.average.module
+        return self.model if self.ema is None else self.ema.module
 
     def _epoch(self, advance: Callable[[], None]) -> Figures:
         start = time.perf_counter()
         loss, images = self._train(advance)
         seconds = time.perf_counter() - start
         self.unreadable = self.rank.union(self.unreadable)
-        figures = self.rank.told(lambda: self.validate(self.kept.eval()))
-        self.progressed.epoch += 1
+        figures = self.rank.from_rank0(lambda: self.validate(self.eval_model.eval()))
+        self.state.epoch += 1
         row = {
-            "rate": self.schedule.at(self.progressed.step - 1),
+            "lr": self.schedule.at(self.state.step - 1),
             "train_loss": loss,
             "images_per_second": self.rank.world * images / seconds,
             **figures,
         }
-        self._judge(figures[self.settings.monitor])
+        self._keep_best(figures[self.settings.monitor])
         if self.rank.first:
-            _append(self.folder / LOG, {"epoch": self.progressed.epoch, **row})
-            _plot(self.folder / EVENTS, self.progressed.epoch, row)
+            _append(self.folder / LOG, {"epoch": self.state.epoch, **row})
+            _plot(self.folder / EVENTS, self.state.epoch, row)
             self._save()
         return row
 
@@ -179,7 +149,7 @@ class Fit:
         self.model.train()
         self.optimizer.zero_grad()
         total, images, accumulate = 0.0, 0, self.settings.accumulate
-        for number, batch in enumerate(self.batches(self.progressed.epoch), start=1):
+        for number, batch in enumerate(self.batches(self.state.epoch), start=1):
             self.unreadable.update(batch.unreadable)
             stepping = number % accumulate == 0 or number == self.steps
             if self.rank.all(len(batch.labels) > 1):  # batch normalisation needs two
@@ -204,31 +174,31 @@ class Fit:
 
     def _step(self) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = group.get("share", 1.0) * self.schedule.at(self.progressed.step)
+            group["lr"] = group.get("lr_scale", 1.0) * self.schedule.at(self.state.step)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
-        self.progressed.step += 1
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
+        self.state.step += 1
 
-    def _judge(self, figure: float) -> None:
-        progressed = self.progressed
-        improved = figure > progressed.best + self.settings.delta or not progressed.best_epoch
+    def _keep_best(self, figure: float) -> None:
+        state = self.state
+        improved = figure > state.best + self.settings.min_delta or not state.best_epoch
         if improved:
-            progressed.best, progressed.best_epoch = figure, progressed.epoch
+            state.best, state.best_epoch = figure, state.epoch
             if self.rank.first:
-                checkpoint.save({"model": self.kept.state_dict()}, self.folder / BEST)
-        progressed.stopped = self.schedule.judge(improved)
+                checkpoint.save({"model": self.eval_model.state_dict()}, self.folder / BEST)
+        state.stopped = self.schedule.step(improved)
 
     def _state(self) -> dict[str, Any]:
         """All that a resumed run needs, and under `model` the weights to export."""
         return {
-            "model": self.kept.state_dict(),
+            "model": self.eval_model.state_dict(),
             "network": self.model.state_dict(),
-            "average": self.average.state_dict() if self.average is not None else {},
+            "ema": self.ema.state_dict() if self.ema is not None else {},
             "optimizer": self.optimizer.state_dict(),
             "schedule": asdict(self.schedule),
-            "progressed": asdict(self.progressed),
+            "train_state": asdict(self.state),
             "rng": torch.get_rng_state(),
             "unreadable": sorted(map(str, self.unreadable)),
         }
@@ -239,15 +209,17 @@ class Fit:
             (self.folder / UNREADABLE).write_text("".join(f"{path}\n" for path in sorted(self.unreadable)))
 
 
-def _optimizer(model: nn.Module, settings: FitSettings, shares: Mapping[str, float]) -> torch.optim.Optimizer:
+def _optimizer(
+    model: nn.Module, settings: FitSettings, lr_scales: Mapping[str, float]
+) -> torch.optim.Optimizer:
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        share = next((share for prefix, share in shares.items() if name.startswith(prefix)), 1.0)
-        if not share:
+        lr_scale = next((lr_scale for prefix, lr_scale in lr_scales.items() if name.startswith(prefix)), 1.0)
+        if not lr_scale:
             parameter.requires_grad = False
         if parameter.requires_grad:
-            groups.setdefault(share, []).append(parameter)
-    learnt = [{"params": group, "share": share} for share, group in groups.items()]
+            groups.setdefault(lr_scale, []).append(parameter)
+    learnt = [{"params": group, "lr_scale": lr_scale} for lr_scale, group in groups.items()]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(learnt, momentum=0.9, weight_decay=settings.weight_decay)
     return torch.optim.AdamW(learnt, weight_decay=settings.weight_decay)
@@ -256,10 +228,10 @@ def _optimizer(model: nn.Module, settings: FitSettings, shares: Mapping[str, flo
 def _schedule(settings: FitSettings, steps: int) -> Plateau | Cosine | Staircase:
     """The rates of a run whose epochs have `steps` steps."""
     if settings.schedule == "plateau":
-        return Plateau(settings.rate, settings.patience, settings.divide, settings.endless)
+        return Plateau(settings.lr, settings.patience, settings.factor, settings.endless)
     if settings.schedule == "cosine":
-        return Cosine(settings.rate, settings.patience, settings.epochs * steps)
-    return Staircase(settings.rate, settings.every)
+        return Cosine(settings.lr, settings.patience, settings.epochs * steps)
+    return Staircase(settings.lr, settings.step_size)
 
 
 def _plot(folder: Path, epoch: int, row: Figures) -> None:
@@ -269,7 +241,7 @@ def _plot(folder: Path, epoch: int, row: Figures) -> None:
             writer.add_scalar(name, value, epoch)
 
 
-def _average(model: nn.Module, decay: float) -> AveragedModel:
+def _ema(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 

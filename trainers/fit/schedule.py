@@ -14,33 +14,33 @@ class Plateau:
     Below `FLOOR` it stops, or, if `endless`, goes on at that rate, as the published code of Fusing does.
     """
 
-    rate: float
+    lr: float
     patience: int
-    divide: float = 10.0
+    factor: float = 10.0
     endless: bool = False
     stale: int = 0
 
     def at(self, step: int) -> float:
         """The rate of step `step` (from 0)."""
-        return self.rate
+        return self.lr
 
-    def judge(self, improved: bool) -> bool:
+    def step(self, improved: bool) -> bool:
         """Takes in how an epoch went; true when the run should stop."""
         self.stale = 0 if improved else self.stale + 1
         if not self.patience or self.stale < self.patience:
             return False
         self.stale = 0
-        if self.rate / self.divide < FLOOR * (1 - 1e-9) and not self.endless:
+        if self.lr / self.factor < FLOOR * (1 - 1e-9) and not self.endless:
             return True
-        self.rate = max(self.rate / self.divide, FLOOR)
+        self.lr = max(self.lr / self.factor, FLOOR)
         return False
 
 
 @dataclass
 class Cosine:
-    """A linear rise to `rate` over the first twentieth of `steps`, then half a cosine down to zero."""
+    """A linear rise to `lr` over the first twentieth of `steps`, then half a cosine down to zero."""
 
-    rate: float
+    lr: float
     patience: int
     steps: int
     stale: int = 0
@@ -49,10 +49,10 @@ class Cosine:
         """The rate of step `step` (from 0)."""
         rise = max(1, self.steps // 20)
         if step < rise:
-            return self.rate * (step + 1) / rise
-        return self.rate * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise))) / 2
+            return self.lr * (step + 1) / rise
+        return self.lr * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise))) / 2
 
-    def judge(self, improved: bool) -> bool:
+    def step(self, improved: bool) -> bool:
         """Takes in how an epoch went; true when the run should stop."""
         self.stale = 0 if improved else self.stale + 1
         return bool(self.patience) and self.stale >= self.patience
@@ -60,15 +60,15 @@ class Cosine:
 
 @dataclass
 class Staircase:
-    """A rate that is divided by ten after every `every` steps, however the epochs go."""
+    """A rate that is divided by ten after every `step_size` steps, however the epochs go."""
 
-    rate: float
-    every: int
+    lr: float
+    step_size: int
 
     def at(self, step: int) -> float:
         """The rate of step `step` (from 0)."""
-        return self.rate * 0.1 ** (step // self.every)
+        return self.lr * 0.1 ** (step // self.step_size)
 
-    def judge(self, improved: bool) -> bool:
+    def step(self, improved: bool) -> bool:
         """Takes in how an epoch went; never stops."""
         return False

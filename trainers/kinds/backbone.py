@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from torch import Tensor, nn
 from torchvision.models import get_model
 
 from assay.engine.errors import SetupError
+from assay.trainers.kinds.fusing.run import Backbone
 
-Backbone: TypeAlias = Literal["resnet50", "resnet18", "mobilenet_v2"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in RGB
 _HEADS = {"resnet50": "fc.", "resnet18": "fc.", "mobilenet_v2": "classifier."}
 

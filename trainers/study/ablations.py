@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
-from assay.trainers.fit.loop import LAST
-from assay.trainers.kinds.apn.fit import PurificationRun, make_fit, scored_by, trained
-from assay.trainers.kinds.apn.network import Branch
+from assay.trainers.fit.run import LAST
+from assay.trainers.kinds.apn.fit import make_fit, scored_by, trained
+from assay.trainers.kinds.apn.run import ApnRun, Branch
 from assay.trainers.study.accuracy import Columns, by_generator
 from assay.trainers.study.table import line
 
@@ -42,7 +42,7 @@ def judged(
     folder: the run that is changed; it is judged as it is where a change says what it has. Other networks
     are trained in folders below `out`; those that are there are taken, unfinished ones finished.
     """
-    base = PurificationRun.read(folder)
+    base = ApnRun.read(folder)
     found: dict[str, Columns] = {}
     for name, change in CHANGES[subject].items():
         tell(name)
@@ -57,9 +57,9 @@ def judged(
     return found
 
 
-def _train(run: PurificationRun, folder: Path, weights: Mapping[Branch, Path], workers: int) -> None:
+def _train(run: ApnRun, folder: Path, weights: Mapping[Branch, Path], workers: int) -> None:
     resume = (folder / LAST).exists()
-    if resume and PurificationRun.read(folder) != run:
+    if resume and ApnRun.read(folder) != run:
         raise SetupError(f"{folder} holds a run with other settings: name another folder for the results")
     run.write(folder)
     fit = make_fit(run, folder, {} if resume else weights, workers)

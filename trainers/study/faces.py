@@ -10,14 +10,15 @@ import numpy as np
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
-from assay.trainers.fit.loop import LOG
-from assay.trainers.kinds.lnp.fit import PatternRun, scored_by
+from assay.trainers.fit.run import LOG
+from assay.trainers.kinds.lnp.fit import scored_by
+from assay.trainers.kinds.lnp.run import LnpRun
 
 Varied: TypeAlias = Literal["nothing", "sam", "channels", "attention"]
 FREE: Mapping[Varied, frozenset[str]] = {
     "nothing": frozenset(),
-    "sam": frozenset({"sam", "cut"}),
-    "channels": frozenset({"spectra"}),
+    "sam": frozenset({"sam", "point", "mask", "outside"}),
+    "channels": frozenset({"channels"}),
     "attention": frozenset({"attended", "attention"}),
 }
 """Settings in which the runs of a table may differ, beside those of `ALWAYS_FREE`."""
@@ -41,7 +42,7 @@ class Judgement:
     hours: float
 
 
-def variant(run: PatternRun, varied: Varied) -> str:
+def variant(run: LnpRun, varied: Varied) -> str:
     """What a row of the table is called that the run belongs to."""
     if varied == "sam":
         return "with SAM" if run.sam else "without SAM"
@@ -60,8 +61,8 @@ def judged(
 
     Raises SetupError where runs differ in what is not compared.
     """
-    runs = {folder: PatternRun.read(folder) for folder in folders}
-    kept = set(PatternRun.model_fields) - ALWAYS_FREE - FREE[varied]
+    runs = {folder: LnpRun.read(folder) for folder in folders}
+    kept = set(LnpRun.model_fields) - ALWAYS_FREE - FREE[varied]
     one, *others = runs
     for other in others:
         differing = sorted(name for name in kept if getattr(runs[one], name) != getattr(runs[other], name))

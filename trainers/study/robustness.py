@@ -6,7 +6,8 @@ import numpy as np
 
 from assay.trainers.data.augment import Blur, Compress, Pixels
 from assay.trainers.data.samples import Sample
-from assay.trainers.study.contender import Alter, Contender
+from assay.trainers.evaluate.score import Alter
+from assay.trainers.study.contender import Contender
 from assay.trainers.study.table import line
 
 BLURS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)

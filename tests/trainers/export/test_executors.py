@@ -25,7 +25,7 @@ from assay.engine.executors.torch_export import TorchExportGraph
 from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
 from assay.trainers.export.bundle import export_bundle
-from assay.trainers.kinds.plain.fit import draft
+from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import Plain
 
 
@@ -135,9 +135,11 @@ def test_bf16_is_another_computation(exported: Bundle) -> None:
 
 def test_a_named_torch_export_serves_a_bundle_with_the_verdicts_of_openvino(tmp_path: Path) -> None:
     """Whole: settings, choice, worker process, programs; the bundle's own graphs against each other."""
-    spec = draft(64).graphs["classify"]
+    spec = manifest_template(64).graphs["classify"]
     torch.manual_seed(1)
-    served = export_bundle({"classify": Plain("mobilenet_v2").eval()}, draft(64), tmp_path, programs=True)
+    served = export_bundle(
+        {"classify": Plain("mobilenet_v2").eval()}, manifest_template(64), tmp_path, programs=True
+    )
     assert served.manifest.graphs["classify"].program is not None
     assert spec.program is None
     data = [encode(photograph(80, 90, seed)) for seed in range(3)]

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from assay.engine.errors import SetupError
 from assay.trainers.data.dataset import Batch
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.loop import BEST, LAST, LOG, UNREADABLE, Fit, FitSettings
+from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
+from assay.trainers.fit.run import BEST, LAST, LOG, UNREADABLE
 from assay.trainers.fit.schedule import Cosine, Plateau
+from assay.trainers.fit.settings import FitSettings
 
 STEPS = 5
 
@@ -48,7 +50,7 @@ def make(folder: Path, **settings: object) -> Fit:
     folder.mkdir(exist_ok=True)
     model = network()
     model(torch.zeros(2, 3, 6, 6))
-    chosen = FitSettings(**{"epochs": 4, "rate": 1e-2, **settings})  # type: ignore[arg-type]
+    chosen = FitSettings(**{"epochs": 4, "lr": 1e-2, **settings})  # type: ignore[arg-type]
     return Fit(
         model, batches=batches, steps=STEPS, loss=loss, validate=validate, settings=chosen, folder=folder
     )
@@ -57,7 +59,7 @@ def make(folder: Path, **settings: object) -> Fit:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"schedule": "cosine", "average": 0.9},
+        {"schedule": "cosine", "ema_decay": 0.9},
         {"schedule": "plateau", "patience": 1, "weight_decay": 0.1, "precision": "bf16"},
     ],
     ids=["cosine", "plateau"],
@@ -85,7 +87,7 @@ def test_resuming_is_exact(tmp_path: Path, settings: dict[str, object]) -> None:
     torch.manual_seed(77)  # whatever happened in between
     second = make(tmp_path / "parts", **settings)
     second.resume()
-    assert second.progressed.epoch == 2
+    assert second.state.epoch == 2
     second.run()
 
     for one, other in zip(whole.model.state_dict().values(), second.model.state_dict().values(), strict=True):
@@ -111,7 +113,7 @@ def test_it_learns_and_keeps_the_best(tmp_path: Path) -> None:
 
 
 def test_the_mean_of_weights_is_what_is_kept(tmp_path: Path) -> None:
-    fit = make(tmp_path, average=0.5, epochs=1)
+    fit = make(tmp_path, ema_decay=0.5, epochs=1)
     start = {name: value.clone() for name, value in fit.model.named_parameters()}
     fit.run()
     kept = checkpoint.load_state(tmp_path / LAST)
@@ -124,8 +126,8 @@ def test_plateau_divides_until_the_floor() -> None:
     plateau = Plateau(1e-4, patience=2)
     rates, stops = [], []
     for improved in [True, False, False, False, True, False, False, False, False]:
-        stops.append(plateau.judge(improved))
-        rates.append(plateau.rate)
+        stops.append(plateau.step(improved))
+        rates.append(plateau.lr)
     assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-5, 1e-5, 1e-6, 1e-6, 1e-6])
     assert stops == [False] * 8 + [True]
 
@@ -135,11 +137,11 @@ def test_cosine_rises_and_falls_to_zero() -> None:
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert all(one >= other for one, other in pairwise(rates[4:]))
     assert rates[100] == pytest.approx(0)
-    assert Cosine(1.0, patience=0, steps=100).judge(improved=False) is False
+    assert Cosine(1.0, patience=0, steps=100).step(improved=False) is False
 
 
 def test_patience_stops(tmp_path: Path) -> None:
-    fit = make(tmp_path, epochs=50, schedule="cosine", patience=3, delta=1e9)
+    fit = make(tmp_path, epochs=50, schedule="cosine", patience=3, min_delta=1e9)
     assert fit.run().epoch == 4
 
 

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from assay.trainers.data.dataset import BalancedSampler, Batch
 from assay.trainers.data.samples import Sample
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.loop import LAST, LOG, Fit, FitSettings
+from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
+from assay.trainers.fit.run import LAST, LOG
 from assay.trainers.fit.schedule import FLOOR, Plateau
+from assay.trainers.fit.settings import FitSettings
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 EPOCHS, STEPS, WHOLE = 2, 3, 8
@@ -57,11 +59,11 @@ def fitted(
         steps=STEPS * (parts if only is None else 1),
         loss=loss,
         validate=validate,
-        settings=FitSettings(epochs=EPOCHS, rate=1e-2, optimizer="sgd", accumulate=accumulate),
+        settings=FitSettings(epochs=EPOCHS, lr=1e-2, optimizer="sgd", accumulate=accumulate),
         folder=folder,
     )
     fit.run()
-    assert fit.progressed.step == EPOCHS * STEPS
+    assert fit.state.step == EPOCHS * STEPS
     assert fit.unreadable == {Path(f"unreadable-{part}") for part in range(parts)}
     return dict(model.state_dict())
 
@@ -88,7 +90,7 @@ def test_the_last_parts_of_an_epoch_make_a_step_too(tmp_path: Path) -> None:
         folder=tmp_path,
     )
     fit.run()
-    assert fit.progressed.step == 2
+    assert fit.state.step == 2
 
 
 @pytest.mark.timeout(180)
@@ -128,10 +130,10 @@ def test_processes_share_an_epoch_without_overlap_and_each_part_is_balanced() ->
 
 
 def test_an_endless_plateau_goes_on_at_the_floor() -> None:
-    schedule = Plateau(rate=4e-6, patience=1, divide=2, endless=True)
+    schedule = Plateau(lr=4e-6, patience=1, factor=2, endless=True)
     rates = []
     for _ in range(5):
-        assert not schedule.judge(improved=False)
+        assert not schedule.step(improved=False)
         rates.append(schedule.at(0))
     assert rates == pytest.approx([2e-6, FLOOR, FLOOR, FLOOR, FLOOR])
-    assert Plateau(rate=FLOOR, patience=1, divide=2).judge(improved=False)
+    assert Plateau(lr=FLOOR, patience=1, factor=2).step(improved=False)

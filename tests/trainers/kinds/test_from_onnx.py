@@ -10,7 +10,7 @@ from assay.engine.errors import SetupError
 from assay.trainers.export.bundle import export_graph
 from assay.trainers.kinds.backbone import features
 from assay.trainers.kinds.fusing.network import Fusing
-from assay.trainers.kinds.plain.fit import draft
+from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import Plain
 
 
@@ -31,7 +31,7 @@ def plain() -> Plain:
 @pytest.fixture(scope="module")
 def graph(plain: Plain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("graph") / "classify.onnx"
-    export_graph(plain, draft(64).graphs["classify"], file)
+    export_graph(plain, manifest_template(64).graphs["classify"], file)
     return file
 
 

@@ -19,7 +19,7 @@ from assay.engine.errors import SetupError
 from assay.trainers.cli.study import app
 from assay.trainers.data.samples import Sample, read_samples
 from assay.trainers.evaluate.score import Scored
-from assay.trainers.kinds.apn.fit import make_fit
+from assay.trainers.kinds.apn.fit import make_fit, network_of
 from assay.trainers.kinds.apn.network import APN
 from assay.trainers.study import accuracy, proposals, purified
 
@@ -221,7 +221,7 @@ def test_pictures_of_a_run(tmp_path: Path, genimage: Path) -> None:
     torch.manual_seed(0)
     record = small_run(genimage, proposals=3, spatial="mobilenet_v2", frequency="mobilenet_v2", size=64)
     record.write(tmp_path / "run")
-    torch.save({"model": record.network().state_dict()}, tmp_path / "run/best.pt")
+    torch.save({"model": network_of(record).state_dict()}, tmp_path / "run/best.pt")
     files = sorted(genimage.rglob("0.png"))[:2]
     run("purified", tmp_path / "run", *files, "--out", tmp_path / "out")
     rows = whole(tmp_path / "out", "purified")

@@ -12,17 +12,15 @@ from support.photos import write_tree
 from support.tables import read_csv
 from typer.testing import CliRunner
 
-from assay.engine.detectors.lnp.detector import Parameters
 from assay.engine.errors import SetupError
 from assay.trainers.cli.study import app
 from assay.trainers.data.samples import read_samples
 from assay.trainers.evaluate.score import score
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.loop import FitSettings
 from assay.trainers.kinds.lnp.bundle import torch_graphs
 from assay.trainers.kinds.lnp.denoiser.network import Student
-from assay.trainers.kinds.lnp.face_cutter import CutSettings
-from assay.trainers.kinds.lnp.fit import PatternRun
+from assay.trainers.kinds.lnp.fit import manifest_of, network_of
+from assay.trainers.kinds.lnp.run import LnpFit, LnpRun
 from assay.trainers.study import faces
 from assay.trainers.study.contender import contender
 from assay.trainers.study.faces import Judgement
@@ -39,30 +37,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_run(folder: Path, data: Path, seed: int = 0, **changed: Any) -> Path:
     """A run of two epochs, whose networks learnt nothing."""
     values: dict[str, Any] = {
-        "kind": "lnp",
-        "weights": "",
         "data": data,
-        "recipe": "none",
         "batch": 4,
         "seed": seed,
-        "fit": FitSettings(epochs=2),
-        "classifier": "mobilenet_v2",
-        "attended": "spectra",
-        "attention": "normalised",
-        "spectra": Parameters(),
-        "form": "raw",
+        "fit": LnpFit(epochs=2),
         "size": 32,
-        "resize": "none",
-        "ways": 1,
-        "turn": False,
-        "sam": None,
-        "cut": CutSettings(),
         "cache": data.parent / "cache",
     }
-    run = PatternRun(**{**values, **changed})
+    run = LnpRun(**{**values, **changed})
     run.write(folder)
     torch.manual_seed(seed)
-    student, network = Student(), run.network()
+    student, network = Student(), network_of(run)
     checkpoint.save({"model": student.state_dict()}, folder / "denoiser.pt")
     checkpoint.save({"model": network.state_dict()}, folder / "best.pt")
     (folder / "log.csv").write_text("epoch,images_per_second\n1,2.0\n2,4.0\n")
@@ -96,7 +81,7 @@ def test_accuracy_and_hours_of_a_run(data: Path, tmp_path: Path) -> None:
     samples = [sample for sample in read_samples(data) if sample.split == "test"]
     pattern, network = lively(32)
     checkpoint.save({"model": pattern.denoiser.state_dict()}, run / "denoiser.pt")
-    scored = score(samples, PatternRun.read(run).manifest(), torch_graphs(pattern, network))
+    scored = score(samples, manifest_of(LnpRun.read(run)), torch_graphs(pattern, network))
     middle = float(np.median(scored.logits))
     shifted = {name: value.clone() for name, value in network.state_dict().items()}
     shifted["network.classifier.1.bias"] -= middle  # so that some answers are right and some wrong
@@ -132,7 +117,7 @@ def test_rows_follow_from_the_settings_of_runs(data: Path, tmp_path: Path) -> No
     with Image.open(out / "faces_attention.png") as plot:
         assert min(plot.size) > 300
 
-    colour = write_run(tmp_path / "colour", data, spectra=Parameters(grey=None))
+    colour = write_run(tmp_path / "colour", data, channels="3")
     grey = write_run(tmp_path / "grey", data)
     text = study(colour, grey, "--data", data, "--out", out, "--vary", "channels")
     assert "3-channel" in text

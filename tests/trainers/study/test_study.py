@@ -12,8 +12,8 @@ from support.tables import read_csv
 from typer.testing import CliRunner
 
 from assay.engine.errors import SetupError
-from assay.trainers.cli.main import train
 from assay.trainers.cli.study import app
+from assay.trainers.cli.train import train
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.score import Scored
 from assay.trainers.study import patches, robustness, sizes, table

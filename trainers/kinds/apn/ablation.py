@@ -10,7 +10,7 @@ whole          7  everything
 """
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +18,9 @@ from torchvision.models import resnet50
 
 from assay import kernels
 from assay.trainers import dlpack as bridge
-from assay.trainers.kinds.apn.frequency import Masks
-from assay.trainers.kinds.apn.network import APN, FEATURES, SIZE, Branch, Output
+from assay.trainers.kinds.apn.network import APN, FEATURES, SIZE, Output
+from assay.trainers.kinds.apn.run import Branch, Form, Masks, Trunk
 from assay.trainers.kinds.apn.spatial import Basis, SpatialBranch, along
-from assay.trainers.kinds.apn.trunk import Trunk
-
-Form: TypeAlias = Literal["whole", "no_implicit", "no_explicit", "frequency", "space", "spectra", "split"]
-WHOLE: tuple[Form, ...] = ("whole", "no_implicit")
-"""Forms whose network is the whole one; the others differ from it, and no engine serves them."""
 
 Features: TypeAlias = tuple[Tensor, Tensor]
 """Relevant and irrelevant, (B, F) each."""

@@ -27,13 +27,13 @@ def view_rule(size: int) -> ViewRule:
     )
 
 
-def draft(proposals: int, size: int, min_side: int = 32) -> Manifest:
+def manifest_template(proposals: int, size: int, min_side: int = 32) -> Manifest:
     """A manifest that says how such a network is served, before it has a name, files and a calibration."""
     half, bands = ("N", 3, size, size // 2 + 1), ("N", 3, proposals, 4)
     return Manifest(
         schema_=SCHEMA,
         kind="apn",
-        name="draft",
+        name="manifest_template",
         version="0",
         licence="",
         view=view_rule(size),

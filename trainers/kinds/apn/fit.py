@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -16,56 +16,36 @@ from assay.trainers.data.augment import recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.metrics import Judged
-from assay.trainers.evaluate.score import Scored, score
+from assay.trainers.evaluate.score import Scored, Scorer, score
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.distributed import Rank
-from assay.trainers.fit.loop import BEST, LAST, Fit
-from assay.trainers.fit.run import Record
+from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.loop import Fit
+from assay.trainers.fit.run import BEST, LAST
 from assay.trainers.fit.schedule import Staircase
-from assay.trainers.kinds.apn.ablation import WHOLE, Ablated, Form
-from assay.trainers.kinds.apn.bundle import draft, export, torch_graphs, view_rule
+from assay.trainers.kinds.apn.ablation import Ablated
+from assay.trainers.kinds.apn.bundle import export, manifest_template, torch_graphs, view_rule
 from assay.trainers.kinds.apn.club import Club
-from assay.trainers.kinds.apn.frequency import Masks
-from assay.trainers.kinds.apn.losses import OBJECTIVES, Objective, ObjectiveName, features, losses
-from assay.trainers.kinds.apn.network import APN, Branch, Output
-from assay.trainers.kinds.apn.trunk import Trunk
+from assay.trainers.kinds.apn.losses import OBJECTIVES, Objective, features, losses
+from assay.trainers.kinds.apn.network import APN, Output
+from assay.trainers.kinds.apn.run import ApnRun, Branch
 
-BASIS_SHARE = 1e-3
+BASIS_LR_SCALE = 1e-3
 """Of the learning rate, for the vectors: 1e-7 of the paper's 1e-4."""
 CLUB_STEPS, CLUB_RATE, CLUB_EVERY = 3, 1e-4, 60_000
 """Steps of the estimator for one of the network, its learning rate, and after how many steps that falls."""
 
 
-class PurificationRun(Record):
-    """A run of the kind `apn`."""
+def network_of(run: ApnRun) -> APN:
+    """A network of the run's form with random weights."""
+    if run.served:
+        return APN(run.proposals, run.spatial, run.frequency, masks=run.masks, size=run.size)
+    return Ablated(run.form, run.proposals, run.spatial, run.frequency, masks=run.masks, size=run.size)
 
-    elsewhere: ClassVar[set[str]] = {"size"}
-    proposals: int
-    spatial: Trunk
-    frequency: Trunk
-    masks: Masks
-    objective: ObjectiveName
-    form: Form = "whole"
-    size: int
-    """Side of a view in pixels."""
 
-    @property
-    def served(self) -> bool:
-        """Whether the engine can run the network; it cannot where a part is taken away."""
-        return self.form in WHOLE
-
-    def network(self) -> APN:
-        """A network of this run's form with random weights."""
-        if self.served:
-            return APN(self.proposals, self.spatial, self.frequency, masks=self.masks, size=self.size)
-        return Ablated(
-            self.form, self.proposals, self.spatial, self.frequency, masks=self.masks, size=self.size
-        )
-
-    def losses(self) -> Objective:
-        """What such a network is fitted by."""
-        objective = OBJECTIVES[self.objective]
-        return replace(objective, mi=0.0) if self.form == "no_implicit" else objective
+def objective_of(run: ApnRun) -> Objective:
+    """What such a network is fitted by."""
+    objective = OBJECTIVES[run.objective]
+    return replace(objective, mi=0.0) if run.form == "no_implicit" else objective
 
 
 class AlternatingFit(Fit):
@@ -82,7 +62,7 @@ class AlternatingFit(Fit):
         self.club = club.to(self.rank.device)
         basis = list(model.spatial.basis.parameters())
         others = [parameter for name, parameter in model.named_parameters() if ".basis." not in name]
-        groups: list[dict[str, Any]] = [{"params": others}, {"params": basis, "share": BASIS_SHARE}]
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": basis, "lr_scale": BASIS_LR_SCALE}]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=self.settings.weight_decay)
         self.club_optimizer = torch.optim.Adam(club.parameters())
         self.club_schedule = Staircase(CLUB_RATE, CLUB_EVERY)
@@ -97,7 +77,7 @@ class AlternatingFit(Fit):
         return losses(output, labels, self.network, self.club, self.objective).total(self.objective)
 
     def _step(self) -> None:
-        first = CLUB_STEPS * self.progressed.step
+        first = CLUB_STEPS * self.state.step
         super()._step()
         if not self._features:
             return
@@ -123,26 +103,24 @@ class AlternatingFit(Fit):
         club = {"network": self.club.state_dict(), "optimizer": self.club_optimizer.state_dict()}
         return {**super()._state(), "club": club}
 
-    def _take_up(self, state: Mapping[str, Any]) -> None:
-        super()._take_up(state)
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        super()._load_state(state)
         self.club.load_state_dict(state["club"]["network"])
         self.club_optimizer.load_state_dict(state["club"]["optimizer"])
 
 
-def make_fit(
-    run: PurificationRun, folder: Path, weights: Mapping[Branch, Path], workers: int
-) -> AlternatingFit:
+def make_fit(run: ApnRun, folder: Path, weights: Mapping[Branch, Path], workers: int) -> AlternatingFit:
     """The fit of a run, ready to start or to resume.
 
     weights: files of ImageNet weights for the branches `spatial` and `frequency`, where they are not to start
     at random. Raises SetupError about data, weights or processes.
     """
-    rank = Rank()
-    part = rank.part(run.batch, run.fit.accumulate)
+    rank = Distributed()
+    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
     samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
-    model, club = run.network(), Club()
+    model, club = network_of(run), Club()
     for branch, file in weights.items():
         model.load_trunk(branch, file)
     model.to(memory_format=torch.channels_last)  # three times as fast on a CPU
@@ -152,7 +130,7 @@ def make_fit(
         return loader(
             train,
             prepare,
-            batch=part,
+            batch=micro_batch,
             seed=run.seed,
             epoch=epoch,
             workers=workers,
@@ -163,9 +141,9 @@ def make_fit(
     return AlternatingFit(
         model,
         club,
-        run.losses(),
+        objective_of(run),
         batches=batches,
-        steps=max(1, len(train) // rank.world // part),
+        steps=max(1, len(train) // rank.world // micro_batch),
         validate=validator(run, held_out),
         settings=run.fit,
         folder=folder,
@@ -173,21 +151,21 @@ def make_fit(
     )
 
 
-def validator(run: PurificationRun, samples: Sequence[Sample]) -> Callable[[nn.Module], Mapping[str, float]]:
+def validator(run: ApnRun, samples: Sequence[Sample]) -> Callable[[nn.Module], Mapping[str, float]]:
     """Judges a network on the centre views of `samples`, without augmentation -> `Judged.figures`."""
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         assert isinstance(network, APN)
         scored = scored_by(network, samples)
-        return Judged(scored, Calibration(), draft(run.proposals, run.size).thresholds).figures()
+        return Judged(scored, Calibration(), manifest_template(run.proposals, run.size).thresholds).figures()
 
     return validate
 
 
-def trained(folder: Path, *, best: bool = True) -> tuple[PurificationRun, APN]:
+def trained(folder: Path, *, best: bool = True) -> tuple[ApnRun, APN]:
     """The run in `folder` and its best or last network. Raises SetupError where there is none."""
-    run = PurificationRun.read(folder)
-    model = run.network()
+    run = ApnRun.read(folder)
+    model = network_of(run)
     model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
     return run, model
 
@@ -196,10 +174,16 @@ def scored_by(
     network: APN, samples: Sequence[Sample], alter: Callable[[Image], Image] | None = None
 ) -> Scored:
     """Scores `samples` by the served chain, or by the network itself where it is an ablation."""
-    manifest = draft(network.proposals, network.size)
+    manifest = manifest_template(network.proposals, network.size)
     if isinstance(network, Ablated):
         return score(samples, manifest, {}, detect=forward_detector(network.eval()), alter=alter)
     return score(samples, manifest, torch_graphs(network), alter=alter)
+
+
+def scorer_of(folder: Path) -> Scorer:
+    """Scores samples by the best network of the run in `folder`."""
+    _, network = trained(folder)
+    return lambda samples, alter: scored_by(network, samples, alter)
 
 
 def forward_detector(network: APN) -> Detector:
@@ -235,5 +219,7 @@ def export_run(
     run, model = trained(folder, best=best)
     if not run.served:
         raise SetupError(f"{folder}: form {run.form!r} is an ablation, which the engine does not serve")
-    manifest = draft(run.proposals, run.size, min_side).model_copy(update=run.names(name, version, licence))
+    manifest = manifest_template(run.proposals, run.size, min_side).model_copy(
+        update=run.manifest_fields(name, version, licence)
+    )
     return export(model, out, manifest, programs=programs)

@@ -1,7 +1,6 @@
 """The frequency branch (section 3.2.1): features of what remains of suspicious bands, and of the rest."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +9,9 @@ from assay import kernels
 from assay.trainers import dlpack as bridge
 from assay.trainers.kinds.apn import purification
 from assay.trainers.kinds.apn.proposer import Proposer
-from assay.trainers.kinds.apn.trunk import Trunk, trunk
+from assay.trainers.kinds.apn.run import Masks, Trunk
+from assay.trainers.kinds.apn.trunk import trunk
 
-Masks = Literal["hard", "soft"]
 HEADS = 8
 
 

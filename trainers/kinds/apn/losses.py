@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional
 
 from assay.trainers.kinds.apn.club import Club
 from assay.trainers.kinds.apn.network import APN, Output
+from assay.trainers.kinds.apn.run import ObjectiveName
 
 MARGIN = 0.01
 """Epsilon of equation 10: by how much a band must end after its start, as a fraction of the axis."""
-
-ObjectiveName = Literal["paper", "published", "shipped"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from assay.trainers.fit.checkpoint import load_state
-from assay.trainers.kinds.apn.frequency import FrequencyBranch, Masks
+from assay.trainers.kinds.apn.frequency import FrequencyBranch
 from assay.trainers.kinds.apn.published import translate
+from assay.trainers.kinds.apn.run import Masks, Trunk
 from assay.trainers.kinds.apn.spatial import SpatialBranch, along
-from assay.trainers.kinds.apn.trunk import Trunk, left_out
+from assay.trainers.kinds.apn.trunk import left_out
 from assay.trainers.kinds.backbone import fill
 
 FEATURES = 256

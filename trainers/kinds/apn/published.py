@@ -11,7 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from assay.engine.errors import SetupError
-from assay.trainers.kinds.apn.trunk import Trunk, classifier
+from assay.trainers.kinds.apn.run import Trunk
+from assay.trainers.kinds.apn.trunk import classifier
 
 UNUSED = re.compile(r"\.head_p\.[0246]\.(weight|bias)$|\.attn_mask$")
 # Parts whose inner names depend on how the published modules nest them: what counts is their order.

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from assay.trainers.kinds.apn.trunk import Trunk, trunk
+from assay.trainers.kinds.apn.run import Trunk
+from assay.trainers.kinds.apn.trunk import trunk
 
 
 class SpatialBranch(nn.Module):

@@ -1,11 +1,11 @@
 """The ImageNet networks that the branches are built on, without their classifiers."""
 
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from torch import nn
 from torchvision.models import MobileNetV2, ResNet, SwinTransformer, get_model
 
-Trunk: TypeAlias = Literal["swin_t", "convnext_base", "resnet50", "resnet18", "mobilenet_v2"]
+from assay.trainers.kinds.apn.run import Trunk
 
 
 def trunk(name: Trunk) -> tuple[nn.Module, int]:

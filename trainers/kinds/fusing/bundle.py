@@ -16,14 +16,14 @@ SIZE, MAP = 224, 7
 """Side of views and patches in pixels, and of the activation map in cells."""
 
 
-def draft(min_side: int = 32) -> Manifest:
+def manifest_template(min_side: int = 32) -> Manifest:
     """A manifest that says how such a network is served, before it has a name, files and a calibration."""
     selection = Parameters()
     tokens = selection.patches + 1
     return Manifest(
         schema_=SCHEMA,
         kind="fusing",
-        name="draft",
+        name="manifest_template",
         version="0",
         licence="",
         view=ViewRule(resize="short_side", size=SIZE, crop="centre", mean=MEAN, std=STD),

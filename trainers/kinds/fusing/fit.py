@@ -14,36 +14,22 @@ from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
 from assay.trainers.data.dataset import loader
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.metrics import Judged
-from assay.trainers.evaluate.score import Scored, score
+from assay.trainers.evaluate.score import Scored, Scorer, score
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.distributed import Rank
-from assay.trainers.fit.loop import BEST, LAST, Fit
+from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
-from assay.trainers.fit.run import Record
-from assay.trainers.kinds.backbone import Backbone
-from assay.trainers.kinds.fusing.bundle import SIZE, draft, export, torch_graphs
+from assay.trainers.fit.run import BEST, LAST
+from assay.trainers.kinds.fusing.bundle import SIZE, export, manifest_template, torch_graphs
 from assay.trainers.kinds.fusing.network import Fusing
 from assay.trainers.kinds.fusing.originals import Originals, collate, original_and_view
-from assay.trainers.kinds.fusing.patches import PatchRule
-
-
-class FusingRun(Record):
-    """A run of the kind `fusing`."""
-
-    backbone: Backbone
-    patches: PatchRule = "selected"
-    crop: int = SIZE
-    """Side in pixels of what training looks at of each patch, its middle."""
-    hold_statistics: bool = False
-    """Whether batch normalisation keeps the statistics of the pretrained weights."""
-    backbone_share: float = 1.0
-    """Of the rate, what the backbone learns by; 0: it stays as it is."""
+from assay.trainers.kinds.fusing.run import FusingRun
 
 
 def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank = Rank()
-    part = rank.part(run.batch, run.fit.accumulate)
+    rank = Distributed()
+    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
     samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
@@ -52,13 +38,13 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -
     if weights is not None:
         model.load_backbone(weights)
     model.to(memory_format=torch.channels_last)  # twice as fast on a CPU
-    prepare = original_and_view(recipe(run.recipe, SIZE), draft().view)
+    prepare = original_and_view(recipe(run.recipe, SIZE), manifest_template().view)
 
     def batches(epoch: int) -> Iterable[Originals]:
         return loader(
             train,
             prepare,
-            batch=part,
+            batch=micro_batch,
             seed=run.seed,
             epoch=epoch,
             workers=workers,
@@ -75,13 +61,13 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -
     return Fit(
         model,
         batches=batches,
-        steps=max(1, len(train) // rank.world // part),
+        steps=max(1, len(train) // rank.world // micro_batch),
         loss=loss,
-        validate=validator(held_out, VALIDATION if run.altered else ()),
+        validate=validator(held_out, VALIDATION if run.altered_validation else ()),
         settings=run.fit,
         folder=folder,
         rank=rank,
-        shares={"resnet.": run.backbone_share},
+        lr_scales={"resnet.": run.backbone_lr_scale},
     )
 
 
@@ -89,7 +75,7 @@ def validator(
     samples: Sequence[Sample], steps: Sequence[Step] = ()
 ) -> Callable[[nn.Module], Mapping[str, float]]:
     """Judges a network on `samples`, each altered by `steps` -> `Judged.figures`."""
-    manifest = draft()
+    manifest = manifest_template()
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         assert isinstance(network, Fusing)
@@ -104,8 +90,16 @@ def scored_by(
 ) -> Scored:
     """Scores `samples` by the served chain, or by the network itself where it is an ablation."""
     if network.patches == "selected":
-        return score(samples, draft(), torch_graphs(network), alter=alter)
-    return score(samples, draft(), {}, detect=forward_detector(network.eval()), alter=alter)
+        return score(samples, manifest_template(), torch_graphs(network), alter=alter)
+    return score(samples, manifest_template(), {}, detect=forward_detector(network.eval()), alter=alter)
+
+
+def scorer_of(folder: Path) -> Scorer:
+    """Scores samples by the best network of the run in `folder`."""
+    run = FusingRun.read(folder)
+    network = Fusing(run.backbone, run.patches)
+    network.load_state_dict(checkpoint.load_state(folder / BEST))
+    return lambda samples, alter: scored_by(network, samples, alter)
 
 
 def forward_detector(network: Fusing) -> Detector:
@@ -146,5 +140,5 @@ def export_run(
         )
     model = Fusing(run.backbone)
     model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
-    manifest = draft(min_side).model_copy(update=run.names(name, version, licence))
+    manifest = manifest_template(min_side).model_copy(update=run.manifest_fields(name, version, licence))
     return export(model, out, manifest, programs=programs)

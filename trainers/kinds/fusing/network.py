@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from assay.engine.errors import SetupError
 from assay.trainers.fit.checkpoint import load_state
-from assay.trainers.kinds.backbone import Backbone, build, channels, features, fill, head
+from assay.trainers.kinds.backbone import build, channels, features, fill, head
 from assay.trainers.kinds.from_onnx import hold_statistics, read_graph
-from assay.trainers.kinds.fusing.patches import CUTS, PatchRule
+from assay.trainers.kinds.fusing.patches import CUTS
+from assay.trainers.kinds.fusing.run import Backbone, PatchRule
 
 EMBEDDING, LAYERS, HEADS = 128, 3, 4
 

@@ -1,7 +1,7 @@
 """Which patches of the originals the local branch of Fusing sees: those selected, or the ablations."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,11 +12,7 @@ from assay.engine.detectors.fusing import Parameters, choose_patches
 from assay.kernels import crop_resize
 from assay.trainers import dlpack as bridge
 from assay.trainers.kinds.backbone import MEAN, STD
-
-PatchRule: TypeAlias = Literal["selected", "random", "resized"]
-"""selected: the patch selection module (Our_PSM). random: as many patches of the same sizes anywhere
-(Our_RdmCrop). resized: the image resized to twice the view's side, its four corners and its centre
-(Our_Rsz448)."""
+from assay.trainers.kinds.fusing.run import PatchRule
 
 Cut: TypeAlias = Callable[[Sequence[Tensor], Tensor, int, bool], Tensor]
 """B originals, (H, W, 3) uint8 or normalised (3, H, W) float32, their activation (B, M, M), the side S of a

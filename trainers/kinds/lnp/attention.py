@@ -6,13 +6,13 @@ how unlike they are. Both sum over all places, so that the energies of a 256 x 2
 apart and the softmax picks one channel alone; `normalised` compares channels by their correlation instead.
 """
 
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-AttentionForm: TypeAlias = Literal["normalised", "paper", "danet"]
+from assay.trainers.kinds.lnp.run import AttentionForm
 
 
 class ChannelAttention(nn.Module):

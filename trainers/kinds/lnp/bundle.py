@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from torch import nn
 
@@ -12,13 +11,13 @@ from assay.engine.detectors.lnp.detector import Parameters
 from assay.kernels import ViewRule
 from assay.trainers.evaluate.score import torch_graph
 from assay.trainers.export.bundle import export_bundle
+from assay.trainers.kinds import Crop
 from assay.trainers.kinds.lnp.denoiser.network import Pattern
 from assay.trainers.kinds.lnp.face_cutter import FaceCutter
 from assay.trainers.kinds.lnp.network import LNP
+from assay.trainers.kinds.lnp.run import Resize
 from assay.trainers.kinds.lnp.sam import with_faces
-from assay.trainers.kinds.plain.fit import Crop
 
-Resize: TypeAlias = Literal["none", "short_side"]
 SIZE = 256
 """Side of a view in pixels: that of the face paper's images."""
 
@@ -30,7 +29,7 @@ def view_rule(size: int, resize: Resize = "none", crop: Crop = "centre") -> View
     )
 
 
-def draft(
+def manifest_template(
     size: int = SIZE,
     parameters: Parameters | None = None,
     min_side: int = 64,
@@ -43,7 +42,7 @@ def draft(
     return Manifest(
         schema_=SCHEMA,
         kind="lnp",
-        name="draft",
+        name="manifest_template",
         version="0",
         licence="",
         view=view_rule(size, resize, crop),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from rich.progress import track
@@ -10,93 +10,73 @@ from torch import Tensor, nn
 
 from assay.engine.bundle import Bundle, Calibration, Manifest
 from assay.engine.detectors import Graph
-from assay.engine.detectors.lnp.detector import Parameters, spectra
+from assay.engine.detectors.lnp.detector import spectra
+from assay.engine.errors import SetupError
 from assay.engine.outcome import Refused
 from assay.trainers import dlpack as bridge
 from assay.trainers.data.augment import Pixels, recipe
 from assay.trainers.data.read import read_pixels
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.metrics import Judged
-from assay.trainers.evaluate.score import Scored, score, torch_graph
+from assay.trainers.evaluate.score import Scored, Scorer, score, torch_graph
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.distributed import Rank
-from assay.trainers.fit.loop import BEST, LAST, Fit
+from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
-from assay.trainers.fit.run import Record
-from assay.trainers.kinds.lnp.attention import AttentionForm
-from assay.trainers.kinds.lnp.bundle import Resize, draft, export
-from assay.trainers.kinds.lnp.denoiser.network import Form, Pattern
-from assay.trainers.kinds.lnp.face_cutter import CutSettings, FaceCutter
-from assay.trainers.kinds.lnp.network import LNP, Attended, Classifier
+from assay.trainers.fit.run import BEST, LAST
+from assay.trainers.kinds import Crop
+from assay.trainers.kinds.lnp.bundle import export, manifest_template
+from assay.trainers.kinds.lnp.denoiser.network import Pattern
+from assay.trainers.kinds.lnp.face_cutter import FaceCutter
+from assay.trainers.kinds.lnp.network import LNP
 from assay.trainers.kinds.lnp.patterns import Patterns
+from assay.trainers.kinds.lnp.run import LnpRun
 from assay.trainers.kinds.lnp.source import load_denoiser
 from assay.trainers.kinds.lnp.views import Views, loader, pattern_or_view
-from assay.trainers.kinds.plain.fit import Crop
 
 DENOISER = "denoiser.pt"
 """Its weights lie in the folder of every run, so that a run can be resumed and exported by itself."""
-SCALINGS = {
-    "log": Parameters(),
-    "paper": Parameters(norm="forward", amplitude="linear", centred=False),
-    "published": Parameters(amplitude="power", exponent=0.8, grey=(0.11, 0.59, 0.30)),
-}
-"""How spectra are scaled, by name; `paper` is the face paper, `published` the code of Liu et al."""
 MASKS, PATTERNS = "masks", "patterns"
 """Folders of a run's cache."""
 
 
-class PatternRun(Record):
-    """A run of the kind `lnp`; `weights` are those of the classifier."""
-
-    elsewhere: ClassVar[set[str]] = {"sam", "cache", "size", "spectra"}
-    classifier: Classifier
-    attended: Attended
-    attention: AttentionForm
-    spectra: Parameters
-    """How spectra are scaled, and of how many channels they are."""
-    form: Form
-    """Of patterns."""
-    size: int
-    """Side of a view in pixels."""
-    resize: Resize
-    """Whether views are original pixels or the whole image made smaller."""
-    ways: int
-    """In how many ways each training image is cut and altered."""
-    turn: bool
-    """Whether patterns are turned and mirrored in training."""
-    sam: Path | None
-    """Folder of the model that cuts out faces; without, images stay whole."""
-    cut: CutSettings
-    cache: Path
-    """Folder of masks and patterns; runs with the same denoiser may share it."""
-
-    def network(self) -> LNP:
-        """A classifier of this run's form with random weights."""
-        planes: Literal[2, 6] = 2 if self.spectra.grey else 6
-        return LNP(self.classifier, attended=self.attended, attention=self.attention, planes=planes)
-
-    def manifest(self, min_side: int = 1, crop: Crop = "centre") -> Manifest:
-        return draft(self.size, self.spectra, min_side, self.resize, crop)
-
-    def cutter(self) -> FaceCutter:
-        return FaceCutter(self.sam, self.cut, self.cache / MASKS)
+def network_of(run: LnpRun) -> LNP:
+    """A classifier of the run's form with random weights."""
+    planes: Literal[2, 6] = 2 if run.spectra.grey else 6
+    return LNP(run.classifier, attended=run.attended, attention=run.attention, planes=planes)
 
 
-def make_fit(run: PatternRun, folder: Path, weights: Path | None, denoiser: Path | None, workers: int) -> Fit:
+def manifest_of(run: LnpRun, min_side: int = 1, crop: Crop = "centre") -> Manifest:
+    """A manifest that says how such a network is served."""
+    return manifest_template(run.size, run.spectra, min_side, run.resize, crop)
+
+
+def cache_of(run: LnpRun, folder: Path) -> Path:
+    """The folder of masks and patterns of the run in `folder`."""
+    return run.cache or folder / "cache"
+
+
+def cutter_of(run: LnpRun, folder: Path) -> FaceCutter:
+    return FaceCutter(run.sam, run.cut, cache_of(run, folder) / MASKS)
+
+
+def make_fit(run: LnpRun, folder: Path, weights: Path | None, denoiser: Path | None, workers: int) -> Fit:
     """The fit of a run, ready to start or to resume.
 
     denoiser: as `load_denoiser` takes it; None resumes with that of the run. Raises SetupError about data,
     weights, models or processes.
     """
-    rank = Rank()
-    part = rank.part(run.batch, run.fit.accumulate)
+    rank = Distributed()
+    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
     samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    if denoiser is None and not (folder / DENOISER).exists():
+        raise SetupError("name a --denoiser: a run of `assay train denoiser`, or a file of its weights")
     found = load_denoiser(denoiser or folder / DENOISER)
-    patterns = Patterns(Pattern(found, run.form), run.cache / PATTERNS, rank.device)
-    cutter = run.cutter()
+    patterns = Patterns(Pattern(found, run.form), cache_of(run, folder) / PATTERNS, rank.device)
+    cutter = cutter_of(run, folder)
     torch.manual_seed(run.seed)
-    model = run.network()
+    model = network_of(run)
     if weights is not None:
         model.load_backbone(weights)
     model.to(memory_format=torch.channels_last)
@@ -105,13 +85,13 @@ def make_fit(run: PatternRun, folder: Path, weights: Path | None, denoiser: Path
         checkpoint.save({"model": found.state_dict()}, folder / DENOISER)
     if run.sam is not None:
         cut_out([*train, *held_out][rank.number :: rank.world], cutter)
-    prepare = pattern_or_view(recipe(run.recipe, run.size), run.manifest().view, cutter, patterns.store)
+    prepare = pattern_or_view(recipe(run.recipe, run.size), manifest_of(run).view, cutter, patterns.store)
 
     def batches(epoch: int) -> Iterable[Views]:
         return loader(
             train,
             prepare,
-            batch=part,
+            batch=micro_batch,
             ways=run.ways,
             seed=run.seed,
             epoch=epoch,
@@ -128,7 +108,7 @@ def make_fit(run: PatternRun, folder: Path, weights: Path | None, denoiser: Path
     return Fit(
         model,
         batches=batches,
-        steps=max(1, len(train) // rank.world // part),
+        steps=max(1, len(train) // rank.world // micro_batch),
         loss=loss,
         validate=validator(run, held_out, patterns, cutter),
         settings=run.fit,
@@ -168,10 +148,10 @@ def cut_out(samples: Sequence[Sample], cutter: FaceCutter) -> None:
 
 
 def validator(
-    run: PatternRun, samples: Sequence[Sample], patterns: Graph, cutter: FaceCutter
+    run: LnpRun, samples: Sequence[Sample], patterns: Graph, cutter: FaceCutter
 ) -> Callable[[nn.Module], Mapping[str, float]]:
     """Judges a network on the centre views of `samples`, without augmentation -> `Judged.figures`."""
-    manifest = run.manifest()
+    manifest = manifest_of(run)
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         graphs = {"denoise": patterns, "classify": torch_graph(network)}
@@ -181,10 +161,10 @@ def validator(
     return validate
 
 
-def load_run(folder: Path, best: bool = True) -> tuple[PatternRun, Pattern, LNP]:
+def load_run(folder: Path, best: bool = True) -> tuple[LnpRun, Pattern, LNP]:
     """The run in `folder`, its denoiser and its best or last classifier, in eval mode."""
-    run = PatternRun.read(folder)
-    classifier = run.network()
+    run = LnpRun.read(folder)
+    classifier = network_of(run)
     classifier.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
     return run, Pattern(load_denoiser(folder / DENOISER), run.form).eval(), classifier.eval()
 
@@ -194,14 +174,19 @@ def scored_by(
 ) -> Scored:
     """Scores `samples` by the best network of the run in `folder`, with its cutter and its cache."""
     run, denoiser, classifier = load_run(folder)
-    cutter, device = run.cutter(), Rank().device
-    patterns = Patterns(denoiser, run.cache / PATTERNS, device)
+    cutter, device = cutter_of(run, folder), Distributed().device
+    patterns = Patterns(denoiser, cache_of(run, folder) / PATTERNS, device)
     graphs: dict[str, Graph] = {"denoise": patterns, "classify": torch_graph(classifier.to(device))}
 
     def cut(pixels: Pixels) -> Pixels:
         return cutter.cut(alter(pixels) if alter else pixels)
 
-    return score(samples, run.manifest(), graphs, alter=cut)
+    return score(samples, manifest_of(run), graphs, alter=cut)
+
+
+def scorer_of(folder: Path) -> Scorer:
+    """Scores samples by the best network of the run in `folder`, with its cutter and its cache."""
+    return lambda samples, alter: scored_by(folder, samples, alter)
 
 
 def export_run(
@@ -218,5 +203,5 @@ def export_run(
 ) -> Bundle:
     """Writes the denoiser and the best or the last classifier of a run as a bundle, not yet calibrated."""
     run, denoiser, classifier = load_run(folder, best)
-    manifest = run.manifest(min_side, crop).model_copy(update=run.names(name, version, licence))
-    return export(denoiser, classifier, out, manifest, cutter=run.cutter(), programs=programs)
+    manifest = manifest_of(run, min_side, crop).model_copy(update=run.manifest_fields(name, version, licence))
+    return export(denoiser, classifier, out, manifest, cutter=cutter_of(run, folder), programs=programs)

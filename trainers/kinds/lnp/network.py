@@ -5,7 +5,7 @@ weighed by channel attention, the grey amplitude and phase of its spectrum.
 """
 
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,8 @@ from torchvision.models import get_model
 
 from assay.trainers.fit.checkpoint import load_state
 from assay.trainers.kinds.backbone import fill
-from assay.trainers.kinds.lnp.attention import AttentionForm, ChannelAttention
-
-Classifier: TypeAlias = Literal["mobilenet_v2", "resnet34", "resnet50"]
-Attended: TypeAlias = Literal["spectra", "all", "none"]
+from assay.trainers.kinds.lnp.attention import ChannelAttention
+from assay.trainers.kinds.lnp.run import Attended, AttentionForm, Classifier
 
 
 class LNP(nn.Module):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from assay.engine.errors import SetupError
 from assay.trainers.fit.checkpoint import load_state
-from assay.trainers.fit.loop import BEST
+from assay.trainers.fit.run import BEST
 from assay.trainers.kinds.backbone import fill
 from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Student
 

@@ -15,7 +15,7 @@ from assay.kernels import ViewRule, view
 from assay.trainers.data.augment import Pixels, Step
 from assay.trainers.data.dataset import BalancedSampler, Draw, Prepare, TrainingSet, random_view
 from assay.trainers.data.samples import Sample
-from assay.trainers.fit.distributed import Rank
+from assay.trainers.fit.distributed import Distributed
 from assay.trainers.kinds.lnp.face_cutter import FaceCutter
 from assay.trainers.kinds.lnp.patterns import Plane, Store
 
@@ -87,7 +87,7 @@ def loader(
     seed: int,
     epoch: int,
     workers: int,
-    rank: Rank,
+    rank: Distributed,
 ) -> Iterable[Views]:
     """The balanced batches of an epoch, a process's share. Raises SetupError where a class is missing."""
     if len({sample.label for sample in samples}) < 2:

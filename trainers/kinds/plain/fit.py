@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,24 +13,24 @@ from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.metrics import Judged
-from assay.trainers.evaluate.score import score, torch_graph
+from assay.trainers.evaluate.score import Scorer, score, torch_graph
 from assay.trainers.export.bundle import export_bundle
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.loop import BEST, LAST, Fit
+from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
-from assay.trainers.fit.run import Run
+from assay.trainers.fit.run import BEST, LAST
+from assay.trainers.kinds import Crop
 from assay.trainers.kinds.plain.network import Plain
+from assay.trainers.kinds.plain.run import PlainRun
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
-Crop = Literal["centre"] | tuple[tuple[float, float], ...]
-CROPS: dict[str, Crop] = {
-    "centre": "centre",
-    "five": ((0.0, 0.0), (0.0, 1.0), (0.5, 0.5), (1.0, 0.0), (1.0, 1.0)),
-}
 
 
-def make_fit(run: Run, folder: Path, weights: Path | None, workers: int) -> Fit:
-    """The fit of a run, ready to start or to resume. Raises SetupError about data or weights."""
+def make_fit(run: PlainRun, folder: Path, weights: Path | None, workers: int) -> Fit:
+    """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
+    rank = Distributed()
+    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
     samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
@@ -39,23 +38,33 @@ def make_fit(run: Run, folder: Path, weights: Path | None, workers: int) -> Fit:
     if weights is not None:
         model.load_backbone(weights)
     model.to(memory_format=torch.channels_last)
-    prepare = random_view(recipe(run.recipe, run.crop), native_view(run.crop))
+    prepare = random_view(recipe(run.recipe, run.crop_side), native_view(run.crop_side))
 
     def batches(epoch: int) -> Iterable[Batch]:
-        return loader(train, prepare, batch=run.batch, seed=run.seed, epoch=epoch, workers=workers)
+        return loader(
+            train,
+            prepare,
+            batch=micro_batch,
+            seed=run.seed,
+            epoch=epoch,
+            workers=workers,
+            number=rank.number,
+            world=rank.world,
+        )
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
-        images = batch.images.contiguous(memory_format=torch.channels_last)
-        return binary_cross_entropy(network(images), batch.labels, run.smoothing)
+        images = batch.images.to(rank.device, non_blocking=True, memory_format=torch.channels_last)
+        return binary_cross_entropy(network(images), batch.labels.to(rank.device), run.smoothing)
 
     return Fit(
         model,
         batches=batches,
-        steps=max(1, len(train) // run.batch),
+        steps=max(1, len(train) // rank.world // micro_batch),
         loss=loss,
-        validate=validator(held_out, run.size, VALIDATION if run.altered else ()),
+        validate=validator(held_out, run.size, VALIDATION if run.altered_validation else ()),
         settings=run.fit,
         folder=folder,
+        rank=rank,
     )
 
 
@@ -77,14 +86,25 @@ def export_run(
     programs: bool = False,
 ) -> Bundle:
     """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated."""
-    run = Run.read(folder)
+    run = PlainRun.read(folder)
     model = Plain(run.backbone)
     model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
-    manifest = draft(run.size, crop, min_side).model_copy(update=run.names(name, version, licence))
+    manifest = manifest_template(run.size, crop, min_side).model_copy(
+        update=run.manifest_fields(name, version, licence)
+    )
     return export_bundle({"classify": model}, manifest, out, programs=programs)
 
 
-def draft(size: int, crop: Crop = "centre", min_side: int = 64) -> Manifest:
+def scorer_of(folder: Path) -> Scorer:
+    """Scores samples by the best network of the run in `folder`, as it would be served."""
+    run = PlainRun.read(folder)
+    model = Plain(run.backbone)
+    model.load_state_dict(checkpoint.load_state(folder / BEST))
+    classify = {"classify": torch_graph(model.eval())}
+    return lambda samples, alter: score(samples, manifest_template(run.size), classify, alter=alter)
+
+
+def manifest_template(size: int, crop: Crop = "centre", min_side: int = 64) -> Manifest:
     """A manifest that says how such a network is served, before it has a name, a file and a calibration."""
     return Manifest(
         schema_=SCHEMA,
@@ -110,7 +130,7 @@ def validator(
     samples: Sequence[Sample], size: int, steps: Sequence[Step] = ()
 ) -> Callable[[nn.Module], Mapping[str, float]]:
     """Judges a network on the centre views of `samples`, each altered by `steps` -> `Judged.figures`."""
-    manifest = draft(size)
+    manifest = manifest_template(size)
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         scored = score(samples, manifest, {"classify": torch_graph(network)}, alter=altering(steps))

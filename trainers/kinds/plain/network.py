@@ -1,7 +1,7 @@
 """Detectors that are one network with one logit: the `plain` kind and the Fusing paper's baselines."""
 
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +9,8 @@ from torchvision.models import get_model
 
 from assay.engine.errors import SetupError
 from assay.trainers.fit.checkpoint import load_state
+from assay.trainers.kinds.plain.run import Backbone
 
-Backbone: TypeAlias = Literal["resnet50", "mobilenet_v2", "no_down", "patch_forensics"]
-"""resnet50: CNN_aug (Wang et al. 2020). no_down: ResNet-50 that keeps its first layers' resolution
-(Gragnaniello et al. 2021). patch_forensics: ResNet-18 cut off after its first stage, with a decision at each
-position (Chai et al. 2020)."""
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import read_samples
 from assay.trainers.kinds.apn import ablation
-from assay.trainers.kinds.apn.ablation import WHOLE, Ablated, Form
+from assay.trainers.kinds.apn.ablation import Ablated
 from assay.trainers.kinds.apn.club import Club
-from assay.trainers.kinds.apn.fit import export_run, make_fit, scored_by, trained
+from assay.trainers.kinds.apn.fit import export_run, make_fit, network_of, objective_of, scored_by, trained
 from assay.trainers.kinds.apn.losses import OBJECTIVES, losses
+from assay.trainers.kinds.apn.run import WHOLE, Form
 from assay.trainers.study.contender import contender
 
 FORMS: tuple[Form, ...] = tuple(form for form in get_args(Form) if form not in WHOLE)
@@ -86,9 +87,9 @@ def test_a_split_feature_shares_nothing() -> None:
 def test_without_implicit_purification_only_the_loss_differs(tmp_path: Path) -> None:
     run = small_run(tmp_path, form="no_implicit")
     assert run.served
-    assert run.losses().mi == 0
-    assert not isinstance(run.network(), Ablated)
-    assert small_run(tmp_path, form="whole").losses() == OBJECTIVES["paper"]
+    assert objective_of(run).mi == 0
+    assert not isinstance(network_of(run), Ablated)
+    assert objective_of(small_run(tmp_path, form="whole")) == OBJECTIVES["paper"]
 
 
 def test_an_ablation_is_trained_judged_and_not_exported(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
 from assay.trainers.export.bundle import graphs_of
 from assay.trainers.export.parity import Side, compare
-from assay.trainers.kinds.apn.bundle import draft, export, torch_graphs
+from assay.trainers.kinds.apn.bundle import export, manifest_template, torch_graphs
 from assay.trainers.kinds.apn.network import APN
 
 PROPOSALS, SIZE = 3, 64
@@ -48,7 +48,9 @@ def bundle(network: APN, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         "licence": "Apache-2.0",
         "thresholds": Thresholds(synthetic=0.8, authentic=0.2),
     }
-    return export(network, tmp_path_factory.mktemp("apn"), draft(PROPOSALS, SIZE).model_copy(update=update))
+    return export(
+        network, tmp_path_factory.mktemp("apn"), manifest_template(PROPOSALS, SIZE).model_copy(update=update)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +110,7 @@ def test_the_papers_network(tmp_path: Path) -> None:
     network = APN()
     enliven(network, pictures(2, 224), skip="trunk")
     named = {"name": "paper", "version": "1", "licence": "none"}
-    bundle = export(network, tmp_path, draft(15, 224).model_copy(update=named))
+    bundle = export(network, tmp_path, manifest_template(15, 224).model_copy(update=named))
     files, reference = real_photos.few(6), Side(torch_graphs(network), pillow)
     parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
     assert parity.same_choices >= 0.8  # an end within rounding of a cell's border falls on either side

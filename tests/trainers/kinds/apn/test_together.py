@@ -13,8 +13,9 @@ from support.tables import read_csv
 from torch import Tensor
 
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.loop import LAST, LOG, FitSettings
+from assay.trainers.fit.run import LAST, LOG
 from assay.trainers.kinds.apn.fit import make_fit
+from assay.trainers.kinds.apn.run import ApnFit
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 RATE, EPOCHS = 1e-3, 2
@@ -27,13 +28,13 @@ def fitted(data: Path, folder: Path, parts: int) -> None:
         masks="soft",
         objective="published",
         recipe="cnn_aug",
-        fit=FitSettings(epochs=EPOCHS, rate=RATE, schedule="staircase", accumulate=parts),
+        fit=ApnFit(epochs=EPOCHS, lr=RATE, accumulate=parts),
     )
     folder.mkdir(exist_ok=True)
     with tiny_trunks():
         fit = make_fit(run, folder, {}, workers=0)
         fit.run()
-    assert fit.progressed.step == EPOCHS * 2
+    assert fit.state.step == EPOCHS * 2
     if not fit.rank.first:
         torch.save({**fit.model.state_dict(), **club_of(fit.club.state_dict())}, folder / "second.pt")
 

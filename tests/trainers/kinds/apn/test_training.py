@@ -17,19 +17,20 @@ from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle
 from assay.engine.errors import SetupError
-from assay.trainers.cli import main as cli
+from assay.trainers.cli.export import export
+from assay.trainers.cli.train import train
 from assay.trainers.data.dataset import Batch
 from assay.trainers.fit.checkpoint import load, load_state
-from assay.trainers.fit.loop import FitSettings
 from assay.trainers.fit.schedule import Staircase
 from assay.trainers.kinds.apn.club import Club
-from assay.trainers.kinds.apn.fit import AlternatingFit, PurificationRun
+from assay.trainers.kinds.apn.fit import AlternatingFit
 from assay.trainers.kinds.apn.losses import OBJECTIVES, features, losses
 from assay.trainers.kinds.apn.network import APN
+from assay.trainers.kinds.apn.run import ApnFit, ApnRun
 
 app = Typer(pretty_exceptions_enable=False)
-app.add_typer(cli.train, name="train")
-app.command("export")(cli.export)
+app.add_typer(train, name="train")
+app.command("export")(export)
 SMALL = "--proposals 2 --spatial resnet18 --frequency resnet18 --size 32 --batch 4 --workers 0"
 
 
@@ -83,19 +84,19 @@ def test_a_run_leaves_settings_logs_and_weights(run: Path) -> None:
     assert (first["lr"], basis["lr"]) == (1e-4, pytest.approx(1e-7))
     steps = {int(entry["step"]) for entry in state["optimizer"]["state"].values()}
     club_steps = {int(entry["step"]) for entry in state["club"]["optimizer"]["state"].values()}
-    assert steps == {state["progressed"]["step"]}
-    assert club_steps == {3 * state["progressed"]["step"]}
+    assert steps == {state["state"]["step"]}
+    assert club_steps == {3 * state["state"]["step"]}
 
 
 def test_a_resumed_run_ends_the_same(run: Path, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "parts"
     assay("train", "apn", "--data", data, "--out", out, "--epochs", 1, *SMALL.split())
-    record = PurificationRun.read(out)
-    longer = record.model_copy(update={"fit": PurificationRun.read(run).fit})
+    record = ApnRun.read(out)
+    longer = record.model_copy(update={"fit": ApnRun.read(run).fit})
     longer.write(out)
     assay("train", "apn", "--data", data, "--out", out, "--resume")
     whole, parts = load(run / "last.pt"), load(out / "last.pt")
-    for key in ("network", "optimizer", "club", "rng", "progressed"):
+    for key in ("network", "optimizer", "club", "rng", "state"):
         assert same(whole[key], parts[key]), key
 
 
@@ -119,7 +120,7 @@ def test_classes_are_told_by_name(data: Path) -> None:
 
 def fit_on(images: Tensor, labels: Tensor, folder: Path, **settings: Any) -> AlternatingFit:
     torch.manual_seed(0)
-    chosen = FitSettings(epochs=1, schedule="staircase", **settings)
+    chosen = ApnFit(epochs=1, **settings)
     parts = chosen.accumulate
     split = [Batch(one, some) for one, some in zip(images.chunk(parts), labels.chunk(parts), strict=True)]
     return AlternatingFit(
@@ -172,7 +173,7 @@ def test_the_estimator_learns_from_all_parts_of_a_step(tmp_path: Path) -> None:
     fit.club.loss = lambda x, y: (seen.append(len(x)), club_loss(x, y))[1]  # type: ignore[method-assign]
     fit.run()
     assert seen == [4, 4, 4]
-    assert fit.progressed.step == 1
+    assert fit.state.step == 1
 
 
 def test_rates_fall_by_steps() -> None:
@@ -180,7 +181,7 @@ def test_rates_fall_by_steps() -> None:
     assert [stairs.at(step) for step in (0, 19_999, 20_000, 40_000)] == pytest.approx(
         [1e-4, 1e-4, 1e-5, 1e-6]
     )
-    assert not any(stairs.judge(False) for _ in range(100))
+    assert not any(stairs.step(False) for _ in range(100))
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused(data: Path, tmp_path: Path) -> None:

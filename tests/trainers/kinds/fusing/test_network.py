@@ -17,7 +17,7 @@ from assay.bench import published
 from assay.engine.detectors import KINDS, Stopwatch
 from assay.engine.errors import SetupError
 from assay.trainers.kinds.fusing import patches
-from assay.trainers.kinds.fusing.bundle import draft, torch_graphs
+from assay.trainers.kinds.fusing.bundle import manifest_template, torch_graphs
 from assay.trainers.kinds.fusing.network import Fusing
 
 FEW = SIZES[::2]
@@ -175,7 +175,7 @@ def test_the_served_chain_is_the_forward_pass(network: Fusing) -> None:
     with torch.inference_mode():
         expected = network(originals, views).flatten().tolist()
         from_bytes = network([torch.from_numpy(image) for image in images], views).flatten().tolist()
-    found = KINDS["fusing"].detect(images, torch_graphs(network), draft(), Stopwatch())
+    found = KINDS["fusing"].detect(images, torch_graphs(network), manifest_template(), Stopwatch())
     assert [one.logit for one in found] == pytest.approx(expected, abs=1e-3)
     assert from_bytes == pytest.approx(expected, abs=1e-3)
 

@@ -21,7 +21,7 @@ from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
 from assay.trainers.export.bundle import graphs_of
 from assay.trainers.export.parity import Side, compare
-from assay.trainers.kinds.fusing.bundle import draft, export, torch_graphs
+from assay.trainers.kinds.fusing.bundle import export, manifest_template, torch_graphs
 from assay.trainers.kinds.fusing.network import Fusing
 
 
@@ -51,7 +51,9 @@ def network() -> Fusing:
 def bundle(network: Fusing, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     named = {"name": "lively", "version": "1.0.0", "licence": "Apache-2.0"}
     half = {"thresholds": Thresholds(synthetic=0.8, authentic=0.2)}
-    return export(network, tmp_path_factory.mktemp("fusing"), draft().model_copy(update=named | half))
+    return export(
+        network, tmp_path_factory.mktemp("fusing"), manifest_template().model_copy(update=named | half)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -21,21 +21,23 @@ from assay.engine.errors import SetupError
 from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
 from assay.kernels import view
-from assay.trainers.cli import main as cli
+from assay.trainers.cli.export import export
+from assay.trainers.cli.train import train
 from assay.trainers.data.augment import Blur, recipe
 from assay.trainers.data.dataset import loader
 from assay.trainers.data.samples import of_split, read_samples
 from assay.trainers.fit.checkpoint import load_state
 from assay.trainers.fit.loop import EVENTS
-from assay.trainers.kinds.fusing.bundle import draft
-from assay.trainers.kinds.fusing.fit import FusingRun, validator
+from assay.trainers.kinds.fusing.bundle import manifest_template
+from assay.trainers.kinds.fusing.fit import validator
 from assay.trainers.kinds.fusing.network import Fusing
 from assay.trainers.kinds.fusing.originals import collate, original_and_view
+from assay.trainers.kinds.fusing.run import FusingRun
 
 app = Typer(pretty_exceptions_enable=False)
-app.add_typer(cli.train, name="train")
-app.command("export")(cli.export)
-SMALL = "--backbone resnet18 --batch 4 --workers 0 --rate 0.001"
+app.add_typer(train, name="train")
+app.command("export")(export)
+SMALL = "--backbone resnet18 --batch 4 --workers 0 --lr 0.001"
 
 
 def assay(*arguments: object) -> None:
@@ -102,7 +104,7 @@ def test_a_run_becomes_a_bundle_that_scores_images(run: Path, tmp_path: Path, da
 
 def test_batches_hold_originals_and_the_views_of_just_those_pixels(data: Path) -> None:
     samples = of_split(read_samples(data), "train")
-    rule = draft().view
+    rule = manifest_template().view
     prepare = original_and_view(recipe("cnn_aug", 224), rule)
     seen = set()
     batches = [
@@ -177,7 +179,7 @@ def test_a_backbone_learns_by_its_share_of_the_rate(data: Path, tmp_path: Path) 
     moved = {}
     for share in (0, 0.01):
         options = (
-            f"--weights {tmp_path / 'weights.pth'} --hold-statistics --backbone-share {share} --epochs 1"
+            f"--weights {tmp_path / 'weights.pth'} --hold-statistics --backbone-lr-scale {share} --epochs 1"
         )
         folder = tmp_path / f"run{share}"
         assay("train", "fusing", "--data", data, "--out", folder, *options.split(), *SMALL.split())

@@ -14,13 +14,11 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from assay.engine.errors import SetupError
-from assay.trainers.cli import main as cli
+from assay.trainers.cli.train import train
 from assay.trainers.data.samples import of_split, read_samples
 from assay.trainers.fit.checkpoint import load_state
-from assay.trainers.fit.distributed import Rank
-from assay.trainers.fit.loop import FitSettings
+from assay.trainers.fit.distributed import Distributed
 from assay.trainers.kinds.lnp.denoiser.fit import (
-    DenoiserRun,
     PhotographSampler,
     best_gaussian,
     build,
@@ -30,9 +28,10 @@ from assay.trainers.kinds.lnp.denoiser.fit import (
     validator,
 )
 from assay.trainers.kinds.lnp.denoiser.network import Student
+from assay.trainers.kinds.lnp.denoiser.run import DenoiserFit, DenoiserRun
 
 app = Typer(pretty_exceptions_enable=False)
-app.add_typer(cli.train, name="train")
+app.add_typer(train, name="train")
 SMALL = "--crop 32 --crops 2 --batch 4 --workers 0"
 
 
@@ -113,7 +112,7 @@ def test_figures_are_those_of_the_definitions(data: Path) -> None:
 
 
 def test_processes_share_an_epoch_out() -> None:
-    ranks = [Rank() for _ in range(3)]
+    ranks = [Distributed() for _ in range(3)]
     for number, rank in enumerate(ranks):
         rank.number, rank.world = number, 3
     draws = [draw for rank in ranks for draw in PhotographSampler(5, 6, 0, 1, rank)]
@@ -123,22 +122,7 @@ def test_processes_share_an_epoch_out() -> None:
 
 
 def test_what_cannot_be_trained_is_said(data: Path, tmp_path: Path) -> None:
-    settings = FitSettings(epochs=1, monitor="psnr")
-    run = DenoiserRun(
-        kind="denoiser",
-        weights="",
-        data=data,
-        recipe="none",
-        batch=4,
-        seed=0,
-        fit=settings,
-        network="student",
-        objective="psnr",
-        rrg=4,
-        dab=8,
-        crop=32,
-        crops=1,
-    )
+    run = DenoiserRun(data=data, batch=4, fit=DenoiserFit(epochs=1), crop=32, crops=1)
     with pytest.raises(SetupError, match="cycleisp"):
         make_fit(run, tmp_path, tmp_path / "sidd_rgb.pth", 0)
     with pytest.raises(SetupError, match="a batch of 1"):

@@ -32,7 +32,7 @@ from assay.engine.settings import Settings
 from assay.trainers.evaluate.score import torch_graph
 from assay.trainers.export.bundle import graphs_of
 from assay.trainers.export.parity import Side, compare
-from assay.trainers.kinds.lnp.bundle import draft, export, torch_graphs
+from assay.trainers.kinds.lnp.bundle import export, manifest_template, torch_graphs
 from assay.trainers.kinds.lnp.face_cutter import FaceCutter
 from assay.trainers.kinds.lnp.sam import with_faces
 
@@ -61,7 +61,7 @@ def cutter(sam: Path) -> FaceCutter:
 
 @pytest.fixture(scope="module")
 def manifest(cutter: FaceCutter) -> Manifest:
-    found, _ = with_faces(draft(SIDE, min_side=8).model_copy(update=NAMED), cutter)
+    found, _ = with_faces(manifest_template(SIDE, min_side=8).model_copy(update=NAMED), cutter)
     return found
 
 
@@ -72,14 +72,14 @@ def mean(pattern: Any, spectra: Any) -> Any:
 @pytest.fixture(scope="module")
 def graphs(manifest: Manifest, cutter: FaceCutter) -> dict[str, Graph]:
     """SAM in torch; the pattern is the view less a half, the logit the mean of red and amplitude."""
-    _, modules = with_faces(draft(SIDE), cutter)
+    _, modules = with_faces(manifest_template(SIDE), cutter)
     found = {name: torch_graph(module.eval()) for name, module in modules.items()}
     return {**found, "denoise": lambda image: (image - np.float32(0.5),), "classify": mean}
 
 
 @pytest.fixture(scope="module")
 def bundle(cutter: FaceCutter, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    named = draft(VIEW, min_side=8).model_copy(update=NAMED)
+    named = manifest_template(VIEW, min_side=8).model_copy(update=NAMED)
     return export(*lively(VIEW), tmp_path_factory.mktemp("faces"), named, cutter=cutter)
 
 
@@ -160,7 +160,7 @@ def test_only_the_face_reaches_the_denoiser(
     manifest: Manifest, graphs: dict[str, Graph], cutter: FaceCutter
 ) -> None:
     """The chain on whole photographs is the chain without SAM on photographs that the cutter cut."""
-    watch, without = Stopwatch(), draft(SIDE, min_side=8)
+    watch, without = Stopwatch(), manifest_template(SIDE, min_side=8)
     found = KINDS["lnp"].detect(PHOTOS, graphs, manifest, watch)
     assert list(watch.seconds) == ["cut", "view", "denoise", "spectra", "classify"]
     cuts = [cutter.cut(image) for image in PHOTOS]
@@ -187,7 +187,7 @@ def test_exported_it_gives_the_same(
     files = [tmp_path / f"{number}.jpg" for number in range(len(large))]
     for file, image in zip(files, large, strict=True):
         Image.fromarray(image).save(file, quality=90)
-    _, modules = with_faces(draft(VIEW), cutter)
+    _, modules = with_faces(manifest_template(VIEW), cutter)
     theirs = torch_graphs(*lively(VIEW)) | {name: torch_graph(one.eval()) for name, one in modules.items()}
     ours = graphs_of(bundle)
     for image in PHOTOS:
@@ -233,7 +233,7 @@ def test_the_page_shows_the_face_and_the_view_in_it(
 def test_memory_counts_sam(manifest: Manifest) -> None:
     cells = int(manifest.graphs["sam_encode"].outputs["embedding"][-1])
     measure = KINDS["lnp"].intermediate_bytes
-    assert measure(manifest) - measure(draft(SIDE)) >= cells**4 * 4 + 3 * 64 * 64 * 4
+    assert measure(manifest) - measure(manifest_template(SIDE)) >= cells**4 * 4 + 3 * 64 * 64 * 4
 
 
 def drop_graph(manifest: dict[str, Any]) -> None:
@@ -282,13 +282,13 @@ def test_a_bundle_that_cannot_cut_is_refused(
 
 
 def test_a_cutter_without_a_model_changes_no_bundle() -> None:
-    manifest = draft(SIDE)
+    manifest = manifest_template(SIDE)
     assert with_faces(manifest, FaceCutter(None)) == (manifest, {})
 
 
 def test_every_setting_survives_the_manifest(sam: Path) -> None:
     for choice, outside in product(("best", "largest"), ("grey", "mean")):
         asked = CutSettings(points=POINTS, choice=choice, outside=outside)  # type: ignore[arg-type]
-        found, _ = with_faces(draft(SIDE), FaceCutter(sam, asked))
+        found, _ = with_faces(manifest_template(SIDE), FaceCutter(sam, asked))
         record = json.loads(json.dumps(found.model_dump(mode="json")["parameters"]))
         assert KINDS["lnp"].parameters.model_validate(record).face == asked  # type: ignore[attr-defined]

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from assay.engine.errors import SetupError
-from assay.trainers.kinds.lnp.attention import AttentionForm, ChannelAttention
-from assay.trainers.kinds.lnp.network import LNP, Classifier, inflated
+from assay.trainers.kinds.lnp.attention import ChannelAttention
+from assay.trainers.kinds.lnp.network import LNP, inflated
+from assay.trainers.kinds.lnp.run import AttentionForm, Classifier
 
 
 def spectra_like(side: int) -> Tensor:

@@ -16,7 +16,7 @@ from assay.engine.detectors import KINDS, Stopwatch
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.trainers.export.bundle import export_graph, graphs_of
 from assay.trainers.export.parity import Side, compare
-from assay.trainers.kinds.lnp.bundle import draft, export, torch_graphs
+from assay.trainers.kinds.lnp.bundle import export, manifest_template, torch_graphs
 from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Pattern
 from assay.trainers.kinds.lnp.network import LNP
 
@@ -41,7 +41,9 @@ def bundle(networks: tuple[Pattern, LNP], tmp_path_factory: pytest.TempPathFacto
         "licence": "Apache-2.0",
         "thresholds": Thresholds(synthetic=0.8, authentic=0.2),
     }
-    return export(*networks, tmp_path_factory.mktemp("lnp"), draft(SIZE).model_copy(update=update))
+    return export(
+        *networks, tmp_path_factory.mktemp("lnp"), manifest_template(SIZE).model_copy(update=update)
+    )
 
 
 @pytest.fixture(scope="module")

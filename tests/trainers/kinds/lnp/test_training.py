@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle
 from assay.engine.errors import SetupError
-from assay.trainers.cli import main as cli
+from assay.trainers.cli.export import export
+from assay.trainers.cli.train import train
 from assay.trainers.data.dataset import BalancedSampler, Draw
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.score import score
@@ -31,9 +32,9 @@ from assay.trainers.kinds.lnp.source import load_denoiser
 from assay.trainers.kinds.lnp.views import Views, Ways
 
 app = Typer(pretty_exceptions_enable=False)
-app.add_typer(cli.train, name="train")
-app.command("export")(cli.export)
-SMALL = "--size 32 --batch 4 --workers 0 --recipe cnn_aug --schedule cosine --rate 0.001"
+app.add_typer(train, name="train")
+app.command("export")(export)
+SMALL = "--size 32 --batch 4 --workers 0 --recipe cnn_aug --schedule cosine --lr 0.001"
 CPU = torch.device("cpu")
 
 

@@ -10,7 +10,8 @@ from torchvision.models import get_model
 from assay.engine.errors import SetupError
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.losses import binary_cross_entropy
-from assay.trainers.kinds.plain.network import BACKBONES, Backbone, Plain
+from assay.trainers.kinds.plain.network import BACKBONES, Plain
+from assay.trainers.kinds.plain.run import Backbone
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

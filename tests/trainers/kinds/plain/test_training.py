@@ -30,7 +30,7 @@ from assay.trainers.export import bundle as export
 from assay.trainers.export.bundle import export_graph, graphs_of, with_int8
 from assay.trainers.export.parity import LIMITS
 from assay.trainers.fit import checkpoint
-from assay.trainers.kinds.plain.fit import draft
+from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import Plain
 
 
@@ -58,7 +58,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "plain"
-    options = "--backbone mobilenet_v2 --epochs 10 --batch 8 --size 64 --crop 32 --rate 0.001 --workers 0"
+    options = "--backbone mobilenet_v2 --epochs 10 --batch 8 --size 64 --crop 32 --lr 0.001 --workers 0"
     assay("train", "plain", "--data", data, "--out", folder, *options.split())
     return folder
 
@@ -143,7 +143,7 @@ def test_a_graph_that_differs_is_not_exported(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(OpenVinoGraph, "__call__", lambda self, *arrays: (call(self, *arrays)[0] + 0.1,))
     module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
     with pytest.raises(SetupError, match=r"differs by 0\.1"):
-        export_graph(module, draft(64).graphs["classify"], tmp_path / "classify.onnx")
+        export_graph(module, manifest_template(64).graphs["classify"], tmp_path / "classify.onnx")
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-4])
@@ -161,7 +161,7 @@ def test_small_outputs_are_compared_as_strictly(
 
         monkeypatch.setattr(OpenVinoGraph, "__call__", scaled)
         with nullcontext() if exported else pytest.raises(SetupError, match="differs"):
-            export_graph(module, draft(64).graphs["classify"], tmp_path / "classify.onnx")
+            export_graph(module, manifest_template(64).graphs["classify"], tmp_path / "classify.onnx")
 
 
 @pytest.mark.parametrize(("count", "exported"), [(6, True), (7, False)])

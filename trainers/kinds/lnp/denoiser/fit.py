@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,33 +21,16 @@ from assay.trainers.data.camera_noise import noisy
 from assay.trainers.data.dataset import Draw, Prepare, TrainingSet, random_view
 from assay.trainers.data.read import read_pixels
 from assay.trainers.data.samples import Sample, of_split, read_samples
-from assay.trainers.fit.distributed import Rank
+from assay.trainers.fit.distributed import Distributed
 from assay.trainers.fit.loop import Fit
-from assay.trainers.fit.run import Record
 from assay.trainers.kinds.lnp.bundle import view_rule
 from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Student
+from assay.trainers.kinds.lnp.denoiser.run import DenoiserRun, Network, Objective
 
-Network = Literal["student", "cycleisp"]
-Objective = Literal["psnr", "l1"]
 JUDGED = 64
 """Photographs that a network is judged on after each epoch, at most."""
 SIGMAS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.7)
 """Deviations in pixels of the Gaussian filters that a network is compared with."""
-
-
-class DenoiserRun(Record):
-    """A run of the kind `denoiser`; `weights` are those of the denoiser itself."""
-
-    network: Network
-    objective: Objective
-    rrg: int
-    """Groups of the CycleISP network."""
-    dab: int
-    """Blocks in each of them."""
-    crop: int
-    """Side of a training crop in pixels."""
-    crops: int
-    """How many crops of each photograph make an epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +48,7 @@ class PhotographSampler(Sampler[Draw]):
     Everything follows from `seed` and `epoch`.
     """
 
-    def __init__(self, count: int, crops: int, seed: int, epoch: int, rank: Rank) -> None:
+    def __init__(self, count: int, crops: int, seed: int, epoch: int, rank: Distributed) -> None:
         self.count, self.crops, self.seed, self.epoch, self.rank = count, crops, seed, epoch, rank
 
     def __len__(self) -> int:
@@ -86,7 +68,7 @@ def build(network: Network, rrg: int = 4, dab: int = 8) -> Student | Denoiser:
 
 def make_fit(run: DenoiserRun, folder: Path, weights: Path | None, workers: int) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank = Rank()
+    rank = Distributed()
     if run.batch % rank.world or run.batch // rank.world < 2:
         raise SetupError(
             f"a batch of {run.batch} cannot be shared out, two at least, by {rank.world} processes"
