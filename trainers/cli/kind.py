@@ -143,13 +143,12 @@ def _current_spellings(given: dict[str, Any], renamed: Mapping[str, str]) -> dic
 
 
 def _checked(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """Raises SetupError that names the options at fault."""
+    """Raises SetupError that names the first option at fault."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        faults = "; ".join(
-            f"--{str(next(part for part in fault['loc'][::-1] if isinstance(part, str))).replace('_', '-')}: "
-            f"{fault['msg']}, not {fault['input']!r}"
-            for fault in error.errors()
-        )
-        raise SetupError(faults) from None
+        fault = error.errors()[0]
+        option = next(part for part in fault["loc"][::-1] if isinstance(part, str)).replace("_", "-")
+        said = fault["msg"].removeprefix("Value error, ")
+        value = "" if fault["type"] == "value_error" else f", not {fault['input']!r}"
+        raise SetupError(f"--{option}: {said}{value}") from None

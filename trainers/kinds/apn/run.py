@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from assay.trainers.data.augment import RecipeName
 from assay.trainers.fit.run import Files, RunConfig
@@ -17,6 +17,12 @@ Form: TypeAlias = Literal["whole", "no_implicit", "no_explicit", "frequency", "s
 WHOLE: tuple[Form, ...] = ("whole", "no_implicit")
 """Forms whose network is the whole one; the others differ from it, and no engine serves them."""
 Branch: TypeAlias = Literal["spatial", "frequency"]
+
+
+def _even(side: int) -> int:
+    if side % 2:
+        raise ValueError(f"must be even, not {side}")
+    return side
 
 
 class ApnFit(FitSettings):
@@ -76,7 +82,7 @@ class ApnRun(RunConfig):
     recipe: RecipeName = "none"
     """Augmentation; none is the paper's."""
     altered_validation: Literal[False] = False
-    size: Annotated[int, Field(ge=32, multiple_of=2)] = 224
+    size: Annotated[int, Field(ge=32), AfterValidator(_even)] = 224
     """Side of a view in pixels, even."""
     batch: Annotated[int, Field(ge=2)] = 32
     """Images a step, over all processes."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from assay.engine.detectors.lnp.detector import Parameters
 from assay.engine.detectors.lnp.face import Choice, CutSettings, Outside
@@ -30,14 +30,20 @@ def _point(given: object) -> object:
     """`Y,X` as the command line has it -> numbers."""
     if not isinstance(given, str):
         return given
-    numbers = given.split(",")
-    if len(numbers) != 2:
-        raise ValueError(f"{given!r} is not Y,X, such as 0.5,0.5")
-    return tuple(numbers)
+    try:
+        y, x = map(float, given.split(","))
+    except ValueError:
+        raise ValueError(f"{given!r} is not Y,X, such as 0.5,0.5") from None
+    return y, x
 
 
-Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Point: TypeAlias = Annotated[tuple[Fraction, Fraction], BeforeValidator(_point)]
+def _inside(point: tuple[float, float]) -> tuple[float, float]:
+    if not all(0 <= part <= 1 for part in point):
+        raise ValueError(f"{point} lies outside the image: Y and X are fractions from 0 to 1")
+    return point
+
+
+Point: TypeAlias = Annotated[tuple[float, float], BeforeValidator(_point), AfterValidator(_inside)]
 
 
 class LnpFit(FitSettings):

@@ -84,8 +84,8 @@ def test_a_run_leaves_settings_logs_and_weights(run: Path) -> None:
     assert (first["lr"], basis["lr"]) == (1e-4, pytest.approx(1e-7))
     steps = {int(entry["step"]) for entry in state["optimizer"]["state"].values()}
     club_steps = {int(entry["step"]) for entry in state["club"]["optimizer"]["state"].values()}
-    assert steps == {state["state"]["step"]}
-    assert club_steps == {3 * state["state"]["step"]}
+    assert steps == {state["train_state"]["step"]}
+    assert club_steps == {3 * state["train_state"]["step"]}
 
 
 def test_a_resumed_run_ends_the_same(run: Path, data: Path, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_resumed_run_ends_the_same(run: Path, data: Path, tmp_path: Path) -> N
     longer.write(out)
     assay("train", "apn", "--data", data, "--out", out, "--resume")
     whole, parts = load(run / "last.pt"), load(out / "last.pt")
-    for key in ("network", "optimizer", "club", "rng", "state"):
+    for key in ("network", "optimizer", "club", "rng", "train_state"):
         assert same(whole[key], parts[key]), key
 
 
