@@ -54,7 +54,7 @@ def int8_graphs(bundle: Bundle, images: Iterable[Image], first_fp32: float = 0.0
         }
 
 
-def spaced(bundle: Bundle, files: Sequence[Path]) -> Iterator[Image]:
+def evenly_spaced(bundle: Bundle, files: Sequence[Path]) -> Iterator[Image]:
     """Pixels of images spread evenly over `files`; those that the engine would refuse are left out."""
     for file in files[:: max(1, len(files) // IMAGES)][:IMAGES]:
         try:

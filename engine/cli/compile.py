@@ -20,7 +20,7 @@ from assay.engine.executors import cache
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.tensorrt import library as tensorrt_library
 from assay.engine.executors.tensorrt.build import MAX_BATCH, Builder
-from assay.engine.quantise import int8_graphs, spaced
+from assay.engine.quantise import evenly_spaced, int8_graphs
 
 console = Console(stderr=True)
 
@@ -104,7 +104,7 @@ def quantise(bundle: Bundle, folder: Path) -> None:
     if not folder.is_dir():
         raise SetupError(f"{folder} is not a folder of images")
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    for name, data in int8_graphs(bundle, spaced(bundle, files)).items():
+    for name, data in int8_graphs(bundle, evenly_spaced(bundle, files)).items():
         cache.write(cache.int8_cached(bundle.manifest.graphs[name]), data)
 
 

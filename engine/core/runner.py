@@ -68,7 +68,7 @@ class Owner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
+class InFlightBatch:
     """A batch that a worker holds, and when it was handed over (`time.monotonic()`)."""
 
     tickets: Sequence[Ticket]
@@ -91,18 +91,18 @@ class Runner(threading.Thread):
         """Set once the first worker has passed its self-test, or failed it."""
 
     def run(self) -> None:
-        flights: deque[Flight] = deque()
+        in_flight: deque[InFlightBatch] = deque()
         cause: Exception | None = None
         try:
-            cause = self._keep_alive(flights)
+            cause = self._keep_alive(in_flight)
         except Exception as error:  # a defect of ours: the device is lost, the images are not
             log.exception("%s failed", self.name)
             cause = error
-        self._queue.put_back([ticket for flight in flights for ticket in flight.tickets])
+        self._queue.put_back([ticket for batch in in_flight for ticket in batch.tickets])
         self._owner.ended(self, None if self._aborted else cause)
         self.ready.set()
 
-    def _keep_alive(self, flights: deque[Flight]) -> Exception | None:
+    def _keep_alive(self, in_flight: deque[InFlightBatch]) -> Exception | None:
         """Serve with one worker after the other -> why there is no further one; None: the work is done."""
         cause: Exception | None = None
         while not self._aborted:
@@ -112,16 +112,16 @@ class Runner(threading.Thread):
                 return error
             if cause:
                 telemetry.RESTARTS.inc()
-                self._blame(flights, cause)
+                self._blame(in_flight, cause)
             self.description = self._process.description
             self.ready.set()
             try:
                 with telemetry.WORKERS.track_inprogress():
-                    self._serve(self._process, flights)
+                    self._serve(self._process, in_flight)
                 return None
             except WorkerLost as error:
                 cause = error
-                log.warning("%s; it held %d images", error, sum(len(flight.tickets) for flight in flights))
+                log.warning("%s; it held %d images", error, sum(len(batch.tickets) for batch in in_flight))
             finally:
                 self._process.kill()
         return None
@@ -135,21 +135,21 @@ class Runner(threading.Thread):
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def _serve(self, process: Worker, flights: deque[Flight]) -> None:
+    def _serve(self, process: Worker, in_flight: deque[InFlightBatch]) -> None:
         """Keep `process` supplied until the queue is closed and drained. Raises `WorkerLost`."""
         while True:
-            if len(flights) < SLOTS:
-                taken = self._queue.take(wait=not flights)
-                if not taken and not flights:
+            if len(in_flight) < SLOTS:
+                taken = self._queue.take(wait=not in_flight)
+                if not taken and not in_flight:
                     return
                 if tickets := [ticket for ticket in taken if self._wanted(ticket)]:
                     self._check(process, tickets)
-                    flights.append(Flight(tickets, monotonic()))
+                    in_flight.append(InFlightBatch(tickets, monotonic()))
                     process.send(tickets)
                 if taken:
                     continue
-            self._land(flights[0], process.receive())
-            flights.popleft()
+            self._complete(in_flight[0], process.receive())
+            in_flight.popleft()
 
     def _check(self, process: Worker, tickets: Sequence[Ticket]) -> None:
         """Hand `tickets` back if the worker ended before it got them: that is held against none."""
@@ -169,21 +169,21 @@ class Runner(threading.Thread):
             return False
         return True
 
-    def _land(self, flight: Flight, records: Sequence[Mapping[str, Any]]) -> None:
-        for ticket, record in zip(flight.tickets, records, strict=True):
+    def _complete(self, batch: InFlightBatch, records: Sequence[Mapping[str, Any]]) -> None:
+        for ticket, record in zip(batch.tickets, records, strict=True):
             changed: dict[str, Any] = {"id": ticket.item.id}
             if "seconds" in record:
-                changed["seconds"] = {"queue": flight.departed - ticket.submitted, **record["seconds"]}
+                changed["seconds"] = {"queue": batch.departed - ticket.submitted, **record["seconds"]}
             self._owner.settle(ticket, from_dict(record, **changed))
 
-    def _blame(self, flights: deque[Flight], cause: Exception) -> None:
+    def _blame(self, in_flight: deque[InFlightBatch], cause: Exception) -> None:
         """Hand back what a lost worker held; refuse an image that, alone, has now ended `TRIES` of them.
 
         One that took too long to decode is refused the first time it was alone: its own work was measured.
         """
-        scoring = list(flights.popleft().tickets) if flights else []
-        back = [ticket for flight in flights for ticket in flight.tickets]
-        flights.clear()
+        scoring = list(in_flight.popleft().tickets) if in_flight else []
+        back = [ticket for batch in in_flight for ticket in batch.tickets]
+        in_flight.clear()
         slow = cause if isinstance(cause, WorkerSlow) else None
         if slow:
             scoring.append(scoring.pop(slow.place))  # its neighbours need not wait for it once more

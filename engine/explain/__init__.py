@@ -13,14 +13,14 @@ from assay.engine.bundle import Bundle
 from assay.engine.decode import make_decoder
 from assay.engine.detectors import Graph, Stopwatch
 from assay.engine.explain import apn, fusing, lnp, plain
-from assay.engine.explain.seen import Call, Floats, Seen
+from assay.engine.explain.seen import Call, Floats, Trace
 from assay.engine.explain.sheet import COLOURS, Panel, sheet
 from assay.engine.outcome import Refused, Verdict
 from assay.engine.report.picture import orientation_of
 from assay.engine.settings import Settings
 from assay.engine.worker.scorer import Chain
 
-PANELS: dict[str, Callable[[Seen], list[Panel]]] = {
+PANELS: dict[str, Callable[[Trace], list[Panel]]] = {
     "plain": plain.panels,
     "fusing": fusing.panels,
     "apn": apn.panels,
@@ -45,7 +45,7 @@ def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple
     graphs = _remembering(chain.graphs, calls)
     [detection] = chain.detector([pixels], graphs, bundle.manifest, watch)
     verdict = chain.verdict(detection, watch.seconds)
-    seen = Seen(pixels, orientation_of(data), bundle.manifest, detection, calls)
+    seen = Trace(pixels, orientation_of(data), bundle.manifest, detection, calls)
     limits = bundle.manifest.thresholds
     shown = ", turned for showing as its EXIF says" if seen.orientation != 1 else ""
     file = f"{name}: {header.width} x {header.height} {header.name}{shown}"

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from assay.engine.explain.seen import Floats, Seen, enlarged, stretched
+from assay.engine.explain.seen import Floats, Trace, enlarged, stretched
 from assay.engine.explain.sheet import PAPER, Panel
 from assay.engine.report.picture import turned
 
@@ -13,7 +13,7 @@ SHOWN = 3
 _COLOURS = np.array(((255, 60, 60), (60, 220, 60), (90, 110, 255)), np.float32)
 
 
-def panels(seen: Seen) -> list[Panel]:
+def panels(seen: Trace) -> list[Panel]:
     bands = seen.detection.evidence["bands"]
     moduli = seen.calls["propose"].inputs[0]
     (views, purified), (_, confidence) = seen.calls["classify"].inputs, seen.calls["classify"].outputs

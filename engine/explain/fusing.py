@@ -4,7 +4,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from assay.engine.explain.seen import Seen, enlarged, stretched
+from assay.engine.explain.seen import Trace, enlarged, stretched
 from assay.engine.explain.sheet import TAG, Panel, tag
 from assay.engine.report.picture import turned
 
@@ -12,7 +12,7 @@ PATCH = 170
 _STRONG, _WEAK = (214, 76, 10), (70, 70, 78)
 
 
-def panels(seen: Seen) -> list[Panel]:
+def panels(seen: Trace) -> list[Panel]:
     patches = seen.detection.evidence["patches"]
     weights = [patch["attention"] for patch in patches]
     rest = 1 - sum(weights)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from assay.engine.detectors.lnp.detector import Parameters, ServedParameters
 from assay.engine.detectors.lnp.face import Outside, chosen_mask
 from assay.engine.explain.plain import with_crops
-from assay.engine.explain.seen import Floats, Seen, enlarged, stretched
+from assay.engine.explain.seen import Floats, Trace, enlarged, stretched
 from assay.engine.explain.sheet import Panel
 from assay.engine.report.picture import turned
 
@@ -19,7 +19,7 @@ FACE = (255, 176, 0)
 FILLS: dict[Outside, str] = {"black": "black", "grey": "grey", "mean": "of the face's mean colour"}
 
 
-def panels(seen: Seen) -> list[Panel]:
+def panels(seen: Trace) -> list[Panel]:
     parameters = ServedParameters.model_validate(seen.manifest.parameters)
     (views,), (pattern, spectra) = seen.calls["denoise"].inputs, seen.calls["classify"].inputs
     half = parameters.planes // 2
@@ -48,7 +48,7 @@ def panels(seen: Seen) -> list[Panel]:
     ]
 
 
-def _photo(seen: Seen, parameters: ServedParameters, logits: Sequence[float]) -> Panel:
+def _photo(seen: Trace, parameters: ServedParameters, logits: Sequence[float]) -> Panel:
     """The photograph with its crops; where the face was cut out, all else is dark and a box is around it."""
     if parameters.face is None:
         return Panel("Where the detector looked", with_crops(seen, logits, PHOTO))

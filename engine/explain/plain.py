@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from assay.engine.explain.seen import PHOTO, Seen, enlarged
+from assay.engine.explain.seen import PHOTO, Trace, enlarged
 from assay.engine.explain.sheet import COLOURS, Panel, tag
 from assay.engine.outcome import Label
 
 CROP = 208
 
 
-def panels(seen: Seen) -> list[Panel]:
+def panels(seen: Trace) -> list[Panel]:
     logits = seen.detection.evidence.get("crop_logits", [seen.detection.logit])
     crops = seen.views(seen.calls["classify"].inputs[0])
     return [
@@ -24,7 +24,7 @@ def panels(seen: Seen) -> list[Panel]:
     ]
 
 
-def with_crops(seen: Seen, logits: Sequence[float], side: int) -> Image.Image:
+def with_crops(seen: Trace, logits: Sequence[float], side: int) -> Image.Image:
     """The photograph, `side` pixels at most, with the crops by number in the colours of their logits."""
     shift = seen.manifest.calibration.shift
     colours = [COLOURS[Label.SYNTHETIC if logit > shift else Label.AUTHENTIC] for logit in logits]
@@ -38,7 +38,7 @@ def with_crops(seen: Seen, logits: Sequence[float], side: int) -> Image.Image:
     return photo.image
 
 
-def crop_boxes(seen: Seen) -> list[tuple[float, float, float, float]]:
+def crop_boxes(seen: Trace) -> list[tuple[float, float, float, float]]:
     """Top, left, bottom, right of each crop in stored pixels; what wraps around the image is left out."""
     rule, stored = seen.manifest.view, np.array(seen.pixels.shape[:2])
     scaled = np.array(rule.scaled(*seen.pixels.shape[:2]))

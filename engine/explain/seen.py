@@ -25,7 +25,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Trace:
     """One image and all that its verdict came from.
 
     pixels: (H, W, 3) uint8 RGB as stored; orientation: EXIF's; calls: by the names that the detector uses.

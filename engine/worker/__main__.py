@@ -23,7 +23,7 @@ from assay.engine.ceiling import set_ceiling
 from assay.engine.errors import AssayError
 from assay.engine.settings import Settings
 from assay.engine.worker.channel import Channel
-from assay.engine.worker.pipeline import overlap
+from assay.engine.worker.pipeline import pipelined
 from assay.engine.worker.scorer import Batch, Job, Scorer
 from assay.engine.worker.slots import Slot
 
@@ -71,11 +71,11 @@ def run(channel: Channel, fds: list[int]) -> None:
         return scorer.decode(jobs, slot.take_in_hand)
 
     def answer(message: Message, batch: Batch) -> None:
-        outcomes = scorer.judge(message["bundle"], batch)
+        outcomes = scorer.infer(message["bundle"], batch)
         channel.send({"outcomes": [outcome.to_dict() for outcome in outcomes]})
 
     if settings.devices:
-        overlap(channel.receive, lambda message: len(message["images"]) == 1, decode, answer)
+        pipelined(channel.receive, lambda message: len(message["images"]) == 1, decode, answer)
     while True:  # one core has nothing to overlap
         message = channel.receive()
         answer(message, decode(message))

@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
-class Halving(Generic[Item, Result]):
+class OomSplitter(Generic[Item, Result]):
     """Calls a function on batches; on MemoryError it calls `release`, and goes on with half the size.
 
     The size that fitted is kept for the batches that follow: running out of memory is slow. One item that

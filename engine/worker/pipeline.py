@@ -9,7 +9,7 @@ Batch = TypeVar("Batch")
 Decoded = TypeVar("Decoded")
 
 
-def overlap(
+def pipelined(
     receive: Callable[[], Batch],
     alone: Callable[[Batch], bool],
     decode: Callable[[Batch], Decoded],

@@ -23,7 +23,7 @@ from assay.engine.executors.choose import choose
 from assay.engine.outcome import Outcome, Refused, Verdict
 from assay.engine.settings import Limits, Settings
 from assay.engine.worker.gpu import Gpu, host_threads
-from assay.engine.worker.oom import Halving
+from assay.engine.worker.oom import OomSplitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Scorer:
 
     On the CPU or, where the settings name `devices`, on the first GPU that the process sees.
 
-    `score` is `decode` and then `judge`, which may be called in two threads: one decodes the next batch.
+    `score` is `decode` and then `infer`, which may be called in two threads: one decodes the next batch.
     `confined`: an image may take the memory that was reserved for it, and no more (for a process of its own).
 
     Raises:
@@ -81,7 +81,9 @@ class Scorer:
             self._decoder = make_decoder(settings.decoder, self._gpu is not None, threads)
         if confined:
             self._decoder = ConfinedDecoder(self._decoder)
-        self._halving: Halving[Image, Detection] = Halving(self._gpu.release if self._gpu else lambda: None)
+        self._oom: OomSplitter[Image, Detection] = OomSplitter(
+            self._gpu.release if self._gpu else lambda: None
+        )
         self._chains = {bundle.name: Chain(bundle, settings) for bundle in bundles}
 
     @property
@@ -95,7 +97,7 @@ class Scorer:
 
         Raises whatever a detector raises: that is a fault of the engine, never of one image's data.
         """
-        return self.judge(bundle, self.decode(jobs))
+        return self.infer(bundle, self.decode(jobs))
 
     def decode(self, jobs: Sequence[Job], note: Note = lambda place: None) -> Batch:
         """The pixels of a batch. On a GPU they are being decoded when this returns."""
@@ -106,14 +108,14 @@ class Scorer:
         note(None)
         return Batch(results, watch.seconds["decode"], self._gpu.decoded() if self._gpu else None)
 
-    def judge(self, bundle: str, batch: Batch) -> list[Outcome]:
+    def infer(self, bundle: str, batch: Batch) -> list[Outcome]:
         """One outcome for each image of a decoded batch, in order; see `score`."""
         chain = self._chains[bundle]
         watch = Stopwatch()
         images = [result for result in batch.results if not isinstance(result, Refused)]
         start = perf_counter()
         with self._gpu.computing(batch.ready) if self._gpu else nullcontext():
-            detections = iter(self._halving(lambda part: chain.detect(part, watch), images))
+            detections = iter(self._oom(lambda part: chain.detect(part, watch), images))
         seconds = {"decode": batch.seconds, **watch.seconds}
         if self._gpu:  # stages are what it took to give the work to the device, and this is the rest
             seconds["device"] = perf_counter() - start - sum(watch.seconds.values())

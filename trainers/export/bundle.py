@@ -15,7 +15,7 @@ from assay.engine.detectors import Graph, make_graphs
 from assay.engine.errors import SetupError
 from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
 from assay.engine.executors.torch_export import TorchExportGraph
-from assay.engine.quantise import int8_graphs, spaced
+from assay.engine.quantise import evenly_spaced, int8_graphs
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.score import Scored, score, torch_graph
 from assay.trainers.export.calibrate import fit_calibration, fit_thresholds
@@ -168,7 +168,7 @@ def with_int8(bundle: Bundle, images: Sequence[Path], first_fp32: float = 0.0) -
     first_fp32: as of `int8_graphs`.
     """
     specs = dict(bundle.manifest.graphs)
-    for name, data in int8_graphs(bundle, spaced(bundle, images), first_fp32).items():
+    for name, data in int8_graphs(bundle, evenly_spaced(bundle, images), first_fp32).items():
         named = File(file=specs[name].file, sha256=hashlib.sha256(data).hexdigest())
         if named.sha256 != specs[name].sha256:  # else there was nothing to quantise
             named = named.model_copy(update={"file": INT8.format(Path(named.file).stem)})

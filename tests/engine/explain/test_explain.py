@@ -21,7 +21,7 @@ from assay.engine.errors import SetupError
 from assay.engine.explain import PANELS, explain
 from assay.engine.explain.apn import overlaid
 from assay.engine.explain.plain import crop_boxes
-from assay.engine.explain.seen import Seen
+from assay.engine.explain.seen import Trace
 from assay.engine.explain.sheet import COLOURS, WIDTH, Panel, font, sheet, wrapped
 from assay.engine.outcome import Label, Refused, Verdict
 from assay.engine.report.picture import ORIENTATION
@@ -106,7 +106,7 @@ def test_plain_crops_are_the_pixels_that_their_boxes_name(tmp_path: Path) -> Non
     manifest = Bundle.load(plain_bundle(tmp_path, view=rule)).manifest
     for height, width in ((90, 130), (32, 33), (20, 200)):
         pixels = photograph(height, width)
-        seen = Seen(pixels, 1, manifest, Detection(0.0), {})
+        seen = Trace(pixels, 1, manifest, Detection(0.0), {})
         views = view([pixels], manifest.view)
         for box, crop in zip(crop_boxes(seen), views, strict=True):
             top, left, bottom, right = (round(edge) for edge in box)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine.worker.oom import Halving
+from assay.engine.worker.oom import OomSplitter
 
 
 class Device:
@@ -30,7 +30,7 @@ class Device:
 @given(room=st.integers(1, 20), sizes=st.lists(st.integers(0, 40), max_size=4))
 def test_every_item_is_answered_once_and_in_order(room: int, sizes: list[int]) -> None:
     device = Device(room)
-    halving: Halving[int, int] = Halving(device.release)
+    halving: OomSplitter[int, int] = OomSplitter(device.release)
     for size in sizes:
         assert halving(device, range(size)) == [10 * item for item in range(size)]
     failed = sum(size > room for size in device.tried)
@@ -40,7 +40,7 @@ def test_every_item_is_answered_once_and_in_order(room: int, sizes: list[int]) -
 
 def test_the_size_that_fitted_is_kept() -> None:
     device = Device(3)
-    halving: Halving[int, int] = Halving()
+    halving: OomSplitter[int, int] = OomSplitter()
     halving(device, range(8))
     halving(device, range(5))
     assert device.tried == [8, 4, 2, 2, 2, 2, 2, 2, 1]
@@ -48,7 +48,7 @@ def test_the_size_that_fitted_is_kept() -> None:
 
 def test_one_item_without_room_raises() -> None:
     with pytest.raises(MemoryError, match="no room"):
-        Halving[int, int]()(Device(0), range(4))
+        OomSplitter[int, int]()(Device(0), range(4))
 
 
 def test_other_errors_pass() -> None:
@@ -56,7 +56,7 @@ def test_other_errors_pass() -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        Halving[int, int]()(broken, range(4))
+        OomSplitter[int, int]()(broken, range(4))
 
 
 def test_the_arrays_of_a_failed_call_are_gone_when_memory_is_released() -> None:
@@ -73,4 +73,4 @@ def test_the_arrays_of_a_failed_call_are_gone_when_memory_is_released() -> None:
         assert alive
         assert all(reference() is None for reference in alive)
 
-    assert Halving[int, int](release)(full, range(4)) == [0, 1, 2, 3]
+    assert OomSplitter[int, int](release)(full, range(4)) == [0, 1, 2, 3]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from assay.engine.worker.pipeline import overlap
+from assay.engine.worker.pipeline import pipelined
 
 
 class Front:
@@ -35,7 +35,7 @@ class Front:
         self.log.append(("answered", batch))
 
     def run(self) -> None:
-        overlap(self.receive, lambda batch: batch in self.lone, self.decode, self.answer)
+        pipelined(self.receive, lambda batch: batch in self.lone, self.decode, self.answer)
 
     def when(self, what: str, batch: int) -> int:
         return self.log.index((what, batch))

@@ -108,7 +108,7 @@ def test_computing_waits_for_the_batch_that_it_computes(gpu: StubGpu, bundle: Bu
     scorer = Scorer([bundle], Settings(devices=(0,)))
     data = encode(photograph())
     first, second = scorer.decode([job(data)]), scorer.decode([job(data)])
-    [one], [two] = scorer.judge(bundle.name, first), scorer.judge(bundle.name, second)
+    [one], [two] = scorer.infer(bundle.name, first), scorer.infer(bundle.name, second)
     assert gpu.waited == [1, 2]
     assert isinstance(one, Verdict)
     assert isinstance(two, Verdict)

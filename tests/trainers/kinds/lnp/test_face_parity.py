@@ -25,7 +25,7 @@ from assay.engine.engine import Engine
 from assay.engine.errors import BundleError
 from assay.engine.explain import _remembering, explain
 from assay.engine.explain.lnp import FACE, panels
-from assay.engine.explain.seen import Call, Seen
+from assay.engine.explain.seen import Call, Trace
 from assay.engine.explain.sheet import COLOURS
 from assay.engine.outcome import Label, Verdict
 from assay.engine.settings import Settings
@@ -223,7 +223,7 @@ def test_the_page_shows_the_face_and_the_view_in_it(
     calls: dict[str, Call] = {}
     [detection] = KINDS["lnp"].detect(PHOTOS[:1], _remembering(graphs, calls), served, Stopwatch())
     assert 0 < detection.evidence["face"]["share"] < 1
-    panel, *_ = panels(Seen(PHOTOS[0], 1, served, detection, calls))
+    panel, *_ = panels(Trace(PHOTOS[0], 1, served, detection, calls))
     assert words in panel.notes[0]
     colours = {colour for _, colour in panel.image.getcolors(1 << 20) or []}
     assert FACE in colours
