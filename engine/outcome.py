@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Label(StrEnum):
-    """What a bundle's thresholds make of a probability."""
+    """What a bundle's thresholds make of a probability; see also the setting `provenance`."""
 
     AUTHENTIC = "authentic"
     SYNTHETIC = "synthetic"
@@ -40,7 +40,7 @@ class Verdict:
 
     `probability` is the calibrated probability that the image is synthetic, `scores` each detector's own
     score before calibration (a logit), `evidence` what the detector looked at, in pixels of the stored
-    image, `seconds` the time of each stage.
+    image, and what the file says of its origin, `seconds` the time of each stage.
     """
 
     id: str

@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     """`auto` takes the fastest that the bundle offers and the device computes in, else fp32."""
     allow_unmeasured: bool = False
     """Serve a precision that the bundle's manifest does not list as measured."""
+    provenance: Literal["off", "report", "act"] = "report"
+    """What an image's metadata say of its origin: not looked at, part of the evidence, or, with `act`, also
+    what makes the label `synthetic` where they declare a generator. Scores and probability never change."""
+    trust_list: Path | None = None
+    """A PEM file of certificates: whose signatures under C2PA manifests are trusted."""
     worker_timeout: float = Field(
         default_factory=lambda data: 60.0 if data.get("devices") else 5.0, gt=0, le=DAY
     )

@@ -16,6 +16,7 @@ from assay.engine.explain import apn, fusing, lnp, plain
 from assay.engine.explain.seen import Call, Floats, Trace
 from assay.engine.explain.sheet import COLOURS, Panel, sheet
 from assay.engine.outcome import Refused, Verdict
+from assay.engine.provenance import Checker, claims, in_words
 from assay.engine.report.picture import orientation_of
 from assay.engine.settings import Settings
 from assay.engine.worker.scorer import Chain
@@ -44,7 +45,9 @@ def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple
     calls: dict[str, Call] = {}
     graphs = _remembering(chain.graphs, calls)
     [detection] = chain.detector([pixels], graphs, bundle.manifest, watch)
-    verdict = chain.verdict(detection, watch.seconds)
+    checker = Checker(settings.trust_list) if settings.provenance != "off" else None
+    provenance = claims(data, header, checker) if checker else None
+    verdict = chain.verdict(detection, watch.seconds, provenance)
     seen = Trace(pixels, orientation_of(data), bundle.manifest, detection, calls)
     limits = bundle.manifest.thresholds
     shown = ", turned for showing as its EXIF says" if seen.orientation != 1 else ""
@@ -54,7 +57,8 @@ def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple
         f"{limits.synthetic:.3f}, authentic up to {limits.authentic:.3f}"
     )
     headline = f"{verdict.label.value}, probability of synthetic {verdict.probability:.3f}"
-    return verdict, sheet(headline, COLOURS[verdict.label], [file, rule], PANELS[bundle.kind](seen))
+    words = [file, rule, in_words(verdict.evidence)]
+    return verdict, sheet(headline, COLOURS[verdict.label], words, PANELS[bundle.kind](seen))
 
 
 def _remembering(graphs: Mapping[str, Graph], calls: dict[str, Call]) -> dict[str, Graph]:

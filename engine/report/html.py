@@ -22,6 +22,7 @@ from assay.engine.admission import Header, admit
 from assay.engine.decode import make_decoder
 from assay.engine.outcome import Label, Outcome, Refused, Verdict
 from assay.engine.printable import printable
+from assay.engine.provenance import in_words
 from assay.engine.report.picture import Picture, orientation_of, small_and_turned
 from assay.engine.settings import Limits
 
@@ -181,11 +182,13 @@ def _verdict(path: Path, verdict: Verdict, picture: bytes | None) -> str:
     )
     scores = ", ".join(f"{name} {score:+.3f}" for name, score in verdict.scores.items())
     evidence = _text(json.dumps(verdict.evidence))
+    provenance = in_words(verdict.evidence)
+    said = f"<div><small>{_text(provenance)}</small></div>" if provenance else ""
     return (
         f'<article class="{verdict.label.value}">{shown}'
         f"<b>{verdict.label.value}</b> {verdict.probability:.3f}"
         f'<div class="bar"><i style="width: {100 * verdict.probability:.1f}%"></i></div>'
-        f'<div class="path">{_text(path)}</div>'
+        f'<div class="path">{_text(path)}</div>{said}'
         f"<details><summary>evidence</summary><pre>{_text(scores)}\n{evidence}</pre></details></article>\n"
     )
 

@@ -20,7 +20,8 @@ from assay.engine.decode.confined import ConfinedDecoder
 from assay.engine.detectors import Detection, Graph, Image, Stopwatch, detector_of, make_graphs
 from assay.engine.errors import EngineFault
 from assay.engine.executors.choose import choose
-from assay.engine.outcome import Outcome, Refused, Verdict
+from assay.engine.outcome import Label, Outcome, Refused, Verdict
+from assay.engine.provenance import Checker, Provenance, Source, claims
 from assay.engine.settings import Limits, Settings
 from assay.engine.worker.gpu import Gpu, host_threads
 from assay.engine.worker.oom import OomSplitter
@@ -53,11 +54,15 @@ class Followed(list[Encoded]):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Decoded images, or why not; the seconds that took; on a GPU the event after which pixels are there."""
+    """Decoded images, or why not; the seconds that took; on a GPU the event after which pixels are there.
+
+    `provenance`: of each image what its metadata say, None where that is nothing.
+    """
 
     results: Sequence[Decoded]
     seconds: float
     ready: Any
+    provenance: Sequence[Provenance | None]
 
 
 class Scorer:
@@ -70,7 +75,7 @@ class Scorer:
 
     Raises:
         BundleError: a bundle's kind, graph or precision cannot be served.
-        SetupError: a library that the settings need is not installed.
+        SetupError: a library that the settings need is not installed, or the trust list cannot be read.
         EngineFault: the GPU cannot be used.
     """
 
@@ -81,6 +86,7 @@ class Scorer:
             self._decoder = make_decoder(settings.decoder, self._gpu is not None, threads)
         if confined:
             self._decoder = ConfinedDecoder(self._decoder)
+        self._manifests = Checker(settings.trust_list) if settings.provenance != "off" else None
         self._oom: OomSplitter[Image, Detection] = OomSplitter(
             self._gpu.release if self._gpu else lambda: None
         )
@@ -105,8 +111,20 @@ class Scorer:
         watch = Stopwatch()
         with watch.stage("decode"), self._gpu.decoding() if self._gpu else nullcontext():
             results = self._decoder.decode(images)
-        note(None)
-        return Batch(results, watch.seconds["decode"], self._gpu.decoded() if self._gpu else None)
+            note(None)
+            provenance = self._provenance(jobs, results)
+        ready = self._gpu.decoded() if self._gpu else None
+        return Batch(results, watch.seconds["decode"], ready, provenance)
+
+    def _provenance(self, jobs: Sequence[Job], results: Sequence[Decoded]) -> list[Provenance | None]:
+        """What the metadata of each image say; of one without pixels nobody asks."""
+        checker = self._manifests
+        if checker is None:
+            return [None] * len(jobs)
+        return [
+            None if isinstance(result, Refused) else claims(job.data, job.header, checker)
+            for job, result in zip(jobs, results, strict=True)
+        ]
 
     def infer(self, bundle: str, batch: Batch) -> list[Outcome]:
         """One outcome for each image of a decoded batch, in order; see `score`."""
@@ -121,8 +139,10 @@ class Scorer:
             seconds["device"] = perf_counter() - start - sum(watch.seconds.values())
         share = {stage: taken / len(batch.results) for stage, taken in seconds.items()}
         return [
-            result.rejection("") if isinstance(result, Refused) else chain.verdict(next(detections), share)
-            for result in batch.results
+            result.rejection("")
+            if isinstance(result, Refused)
+            else chain.verdict(next(detections), share, provenance)
+            for result, provenance in zip(batch.results, batch.provenance, strict=True)
         ]
 
     def self_test(self) -> float:
@@ -152,6 +172,7 @@ class Chain:
     def __init__(self, bundle: Bundle, settings: Settings) -> None:
         self.bundle = bundle
         self.detector = detector_of(bundle)
+        self._acts = settings.provenance == "act"
         runtime = choose(bundle, settings)
         self.graphs: Mapping[str, Graph] = make_graphs(
             bundle, lambda name: runtime.precision(bundle, name, settings), runtime.make
@@ -163,19 +184,30 @@ class Chain:
     def detect(self, images: Sequence[Image], watch: Stopwatch) -> list[Detection]:
         return self.detector(images, self.graphs, self.bundle.manifest, watch)
 
-    def verdict(self, detection: Detection, seconds: Mapping[str, float]) -> Verdict:
+    def verdict(
+        self, detection: Detection, seconds: Mapping[str, float], provenance: Provenance | None = None
+    ) -> Verdict:
+        """The verdict of a detection; the label is that of the probability, unless provenance may set it."""
         if not math.isfinite(detection.logit):
             raise EngineFault(f"bundle {self.bundle.name}: the logit is {detection.logit}")
         manifest = self.bundle.manifest
         probability = manifest.calibration.probability(detection.logit)
+        label = manifest.thresholds.label(probability)
+        evidence = dict(detection.evidence)
+        if provenance:
+            evidence["provenance"] = said = provenance.to_dict()
+            declared = provenance.declared
+            if self._acts and declared and declared[0] is Source.SYNTHETIC:
+                said["label"] = {"was": label.value, "because": declared[1]}
+                label = Label.SYNTHETIC
         return Verdict(
             id="",
-            label=manifest.thresholds.label(probability),
+            label=label,
             probability=probability,
             scores={manifest.kind: detection.logit},
             bundle=manifest.name,
             version=manifest.version,
-            evidence=detection.evidence,
+            evidence=evidence,
             seconds=seconds,
         )
 
