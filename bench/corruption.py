@@ -29,7 +29,7 @@ from assay.engine.settings import Limits
 
 Pixels = NDArray[np.uint8]
 Damage = Callable[[bytes, int, np.random.Generator], bytes]
-"""A damaged form of a file, of which the first so many bytes are headers."""
+"""A damaged form of a file, of which the first N bytes are headers."""
 
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "JPEG 4:2:0, quality 85": ("JPEG", {"quality": 85}),

@@ -36,7 +36,7 @@ def rounds(forms: Forms, count: int) -> Runs:
 
 
 def by_procedure(score: Callable[[Path, Stopwatch], object], files: Sequence[Path]) -> Seconds:
-    """One file after the other by `score`, which tells the stopwatch its stages."""
+    """One file after the other by `score`, which gives the stopwatch its stages."""
     score(files[0], Stopwatch())  # warm
     watch, start = Stopwatch(), perf_counter()
     for file in files:

@@ -232,7 +232,7 @@ class _Feed(Iterator[pb.ScoreStreamRequest]):
         return self._outstanding - self._sent.total()
 
     def _pull(self) -> tuple[pb.Image, int] | None:
-        """The next image and the bytes of its data, whose length a message tells only by copying them."""
+        """The next image and the bytes of its data, whose length a message gives only by copying them."""
         try:
             pair = next(self._images, None)
             return None if pair is None else (self._to_image(*pair), len(pair[1]))
@@ -247,7 +247,7 @@ def _too_large(id: str, size: int) -> Rejection:
 
 
 def _rejection(error: grpc.RpcError, id: str) -> Rejection | None:
-    """The rejection that a status stands for: `assay-reason` tells a full engine from other exhaustion."""
+    """The rejection that a status stands for: `assay-reason` sets a full engine apart."""
     named = {each.key: each.value for each in error.trailing_metadata() or ()}.get("assay-reason")
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Rejection(id, Reason.DEADLINE, error.details() or "")

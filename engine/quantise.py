@@ -3,7 +3,7 @@
 NNCF makes it; OpenVINO alone runs it. Weights are stored as int8, so the file is a quarter of the graph's. It
 is a file of the bundle where its parity was measured and passed, else one of the cache. The last linear layer
 and the logits of attention are left in fp32, and so is a graph without convolutions, which is small, and one
-that no image needed. The first layers may be: what betrays a synthesised image is small beside its pixels,
+that no image needed. The first layers may be: what betrays a synthetic image is small beside its pixels,
 and eight bits round it away. Ranges are the extremes seen, not their mean over images, which would clip.
 """
 

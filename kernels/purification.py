@@ -17,7 +17,7 @@ from assay.kernels.arrays import Array, cupy, expect, on_gpu, refuse_nan
 from assay.kernels.launch import launch
 from assay.kernels.spectra import expect_width, fft_library
 
-# On a CPU a cross of so many rows and columns together costs as much as outer products as it does as a
+# On a CPU a cross of this many rows and columns together costs as much as outer products as it does as a
 # transform. Both grow with the area of the image, so the figure hardly depends on its size (bench/purify.py).
 THIN = 56
 BLOCK = 256  # threads; a block works within one plane

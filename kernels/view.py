@@ -91,7 +91,7 @@ def _scale(pixels: Array, rule: ViewRule, corner: tuple[int, int], affine: Affin
 
 
 def _window(pixels: Array, top: int, left: int, side: int) -> npt.NDArray[np.uint8]:
-    """side x side pixels; beyond the right and bottom edges the image begins anew."""
+    """side x side pixels; beyond the right and bottom edges the image begins again."""
     height, width = pixels.shape[:2]
     if top + side > height:
         pixels, top = pixels[np.arange(top, top + side) % height], 0

@@ -16,7 +16,7 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Upload:
-    """One record: `kind` is what it really is ("photograph", "synthesised", "no image")."""
+    """One record: `kind` is what it really is ("photograph", "synthetic", "no image")."""
 
     name: str
     kind: str
@@ -28,7 +28,7 @@ def uploads() -> list[Upload]:
     random = np.random.default_rng(SEED)
     made = [*_bad()]
     for file in sorted(IMAGES.glob("*.jpg")):
-        kind = "photograph" if file.name.startswith("real-") else "synthesised"
+        kind = "photograph" if file.name.startswith("real-") else "synthetic"
         made.append(Upload(file.name, kind, file.read_bytes()))
         with Image.open(file) as image:
             made += [Upload(f"{file.stem}/{name}", kind, data) for name, data in _variants(image, random)]

@@ -122,7 +122,7 @@ def _belonging(primary: int, references: list[items.Reference]) -> list[int]:
 
 
 def _held(data: bytes | memoryview, shown: list[Item], pixels: int) -> int:
-    """Bytes that the coded pictures of an image of so many pixels take."""
+    """Bytes that the coded pictures of an image of that many pixels take."""
     units = Units()
     held, grids = 0, 0
     for item in shown:

@@ -327,7 +327,7 @@ _elsewhere("calibrate", "assay.trainers.cli.calibrate:calibrate", "train", "Fit 
 _elsewhere(
     "evaluate", "assay.trainers.cli.evaluate:evaluate", "train", "Measure a bundle on labelled images."
 )
-_elsewhere("study", "assay.trainers.cli.study:app", "train", "Make the papers' tables and figures anew.")
+_elsewhere("study", "assay.trainers.cli.study:app", "train", "Make the papers' tables and figures.")
 _elsewhere("export", "assay.trainers.cli.export:export", "train", "Write a trained network as a bundle.")
 _elsewhere("data", "assay.trainers.cli.data:build", "data,train", "Build the small benchmark from packages.")
 

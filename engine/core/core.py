@@ -245,7 +245,7 @@ class Core:
             last = self._living == 0
         if cause and runner.ready.is_set():
             log.error("%s was given up: %s", runner.name, cause)
-        elif cause:  # `_start` tells: one sentence if none gets ready
+        elif cause:  # `_start` reports it: one sentence if none gets ready
             self._never_ready.append((runner.name, cause))
         if last and cause:
             self._fail(EngineFault(f"no worker is left: {cause}"), cause)

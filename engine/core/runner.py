@@ -60,7 +60,7 @@ class Worker(Protocol):
 
 
 class Owner(Protocol):
-    """What a runner tells the core."""
+    """What a runner reports to the core."""
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None: ...
     def drop(self, ticket: Ticket) -> None: ...

@@ -9,13 +9,13 @@ A decoder yields uint8 RGB of shape (height, width, 3) at the stored size and or
 - of an animation or a file of several pages the first frame is taken;
 - what is no image (texts, profiles, comments) is skipped before anything is unpacked.
 
-docs/formats.md has the table of what of each format is read.
+docs/formats.md has the table of what is read of each format.
 
 Data that decode to something while libjpeg warns of their coded data are refused, never scored: `truncated`
-where they end too early (even if only the end marker is missing), `undecodable` else. The one exception are
-extraneous bytes directly before a JPEG's end marker: the image is complete by then, and it is accepted,
-unless they are so many that its header must be wrong. What libjpeg warns of in headers, and decoders ignore,
-is accepted (`docs/inputs.md` has the list), and hides no damage behind it.
+where they end too early (even if only the end marker is missing), `undecodable` otherwise. The one exception
+are extraneous bytes directly before a JPEG's end marker: the image is complete by then, and it is accepted,
+unless there are enough of them that its header must be wrong. What libjpeg warns of in headers, and decoders
+ignore, is accepted (`docs/inputs.md` has the list), and hides no damage behind it.
 
 JPEG, lossy WebP, AVIF and HEIC carry no checksum: damage that still is a valid sequence of codes changes
 pixels, and no decoder can notice it. libheif applies the cropping and rotation that are part of a HEIC.

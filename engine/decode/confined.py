@@ -14,7 +14,7 @@ from assay.engine.outcome import Reason, Refused
 MARGIN = 16 << 20
 """Bytes that a decoder may take beside the reserved ones: tables, and pieces that the allocator keeps."""
 _SHARE = 8
-"""One part in so many of the reservation comes on top: it is a measured figure, not a bound."""
+"""One part in this many of the reservation comes on top: it is a measured figure, not a bound."""
 
 _OUT_OF_MEMORY = re.compile(
     r"MemoryError|(out of|insufficient|not enough|no) memory|(not|unable to|failed to) allocate|malloc",

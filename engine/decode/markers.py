@@ -64,7 +64,7 @@ def plain(data: bytes | memoryview) -> list[Piece] | None:
 
     Left out are application data, comments and stray bytes before the first scan; JFIF's revision, Adobe's
     colour transform and the scan parameters of sequential frames become what decoders take them for. Tables
-    and entropy-coded data stay as they are. None: so many bytes are stray that they may have been a segment
+    and entropy-coded data stay as they are. None: enough bytes are stray that they may have been a segment
     that decides pixels, and what is left does not show that none is missing.
     """
     kept: list[Piece] = []

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 THUMBNAILS, SIDE = 2000, 240
 """How many files get a thumbnail, so that a browser can still show the page; its longer side in pixels."""
 LIMITS = Limits(max_pixels=64_000_000)
-"""Larger images get no thumbnail: each is decoded anew, one at a time, in this process."""
+"""Larger images get no thumbnail: each is decoded again, one at a time, in this process."""
 BOX = (255, 176, 0)
 
 _HEAD = """<!doctype html>

@@ -17,7 +17,7 @@ MAX_MESSAGE = 32 << 20
 
 Kind = TypeVar("Kind", bound=Message)
 
-# Of a message above so many bytes the fields of an image are counted. There are four; one of them that is
+# Of a message above this many bytes the fields of an image are counted. There are four; one of them that is
 # sent a million times would be parsed a million times.
 LARGE = 1 << 20
 MOST_FIELDS = 64

@@ -114,5 +114,5 @@ class Gpu:
 
 
 def host_threads(devices: int) -> int:
-    """Threads of the host that each of so many GPUs may use."""
+    """Threads of the host that each of `devices` GPUs may use."""
     return max(1, len(os.sched_getaffinity(0)) // max(1, devices))

@@ -16,7 +16,7 @@ from assay.engine.ticket import Ticket
 SECONDS_PER_BYTE = 20e-9
 """On top for each byte that an image reserves: several times what the slowest decoder takes."""
 PACES = 10
-"""So many times what the built-in image took are on top for each image: machines and detectors differ."""
+"""This many times what the built-in image took is added for each image: machines and detectors differ."""
 CLOCK = 12
 """Seconds by the clock for each of processor time."""
 LOOK = 0.25
@@ -56,8 +56,8 @@ class Over(Enum):
 def wait(ready: Callable[[float], bool], used: Callable[[], float], most: Patience) -> Over | None:
     """Wait until the worker has answered, or has taken more than it may.
 
-    `ready` waits so many seconds at most for the answer and says whether it is there; `used` is the processor
-    time that the batch has taken so far. The seconds by the clock are those that were waited here: while the
+    `ready` waits that many seconds at most for the answer and says whether it is there; `used` is the
+    processor time that the batch has taken so far. The seconds by the clock are those that were waited here: while the
     machine is suspended, or this process does not run, none pass.
     """
     waited = 0.0

@@ -40,7 +40,7 @@ Note = Callable[[int | None], None]
 
 
 class Followed(list[Encoded]):
-    """A batch that tells how far a decoder is that takes one image after the other."""
+    """A batch that shows how far a decoder is that takes one image after the other."""
 
     def __init__(self, images: Sequence[Encoded], note: Note) -> None:
         super().__init__(images)

@@ -25,7 +25,7 @@ def test_the_uploads_are_what_they_are_said_to_be() -> None:
         except Refused as refusal:
             refused[upload.name] = refusal.reason
     assert refused == {"notes.txt": Reason.UNSUPPORTED_FORMAT}
-    assert {upload.kind for upload in sent} == {"photograph", "synthesised", "drawing", "no image"}
+    assert {upload.kind for upload in sent} == {"photograph", "synthetic", "drawing", "no image"}
 
 
 def test_a_lost_or_doubled_outcome_is_an_error() -> None:

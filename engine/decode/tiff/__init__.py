@@ -1,4 +1,4 @@
-"""TIFF and BigTIFF: the first image, or a sentence that says what of it is not read.
+"""TIFF and BigTIFF: the first image, or a sentence that says which part of it is not read.
 
 Pillow reads some layouts with wrong colours (16 bits with white as zero, signed samples), so that only the
 unpacking of bytes is left to libraries; what the samples mean is decided here. JPEG data are read strictly.

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Connection:
-    """`ready` is what `/readyz` tells; `answered` is called after each answer."""
+    """`ready` is what `/readyz` reports; `answered` is called after each answer."""
 
     def __init__(self, peer: socket.socket, ready: Callable[[], bool], answered: Callable[[], None]) -> None:
         self._peer = peer

@@ -1,4 +1,4 @@
-"""The partitions that this member of the group owns now, and what of them is to be committed.
+"""The partitions that this member of the group owns now, and which of their offsets are to be committed.
 
 Partitions come and go in the consumer's I/O thread while the thread that owns the consumer waits in `poll` or
 `close`; other threads read.

@@ -168,7 +168,7 @@ class KafkaDoor:
         while not self._stopping.is_set() and not self._drained():
             self._regulate(consumer)
             # kafka-python forgets a join that is done between two polls, or while one has no time to wait
-            # for it, and joins anew; so as long as the group is rebalancing, wait in `poll` alone.
+            # for it, and joins again; so as long as the group is rebalancing, wait in `poll` alone.
             joining = consumer._coordinator.need_rejoin()
             waiting = 0 if self._full() and not joining else POLL_SECONDS
             self._hold(consumer.poll(timeout_ms=int(waiting * 1000)))
