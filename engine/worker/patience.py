@@ -57,8 +57,8 @@ def wait(ready: Callable[[float], bool], used: Callable[[], float], most: Patien
     """Wait until the worker has answered, or has taken more than it may.
 
     `ready` waits that many seconds at most for the answer and says whether it is there; `used` is the
-    processor time that the batch has taken so far. The seconds by the clock are those that were waited here: while the
-    machine is suspended, or this process does not run, none pass.
+    processor time that the batch has taken so far. The seconds by the clock are those that were waited
+    here: while the machine is suspended, or this process does not run, none pass.
     """
     waited = 0.0
     while not ready(LOOK):
