@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine import cli
 from assay.engine import server as serve
+from assay.engine.cli import app as cli
 from assay.engine.config import Config, environment, load, read_config, unknown_variables
 from assay.engine.core import Core
 from assay.engine.doors.grpc import GrpcSettings

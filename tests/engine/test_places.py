@@ -12,7 +12,7 @@ import pytest
 from support.bundles import plain_bundle
 from support.images import encode, photograph
 
-from assay.engine import cli
+from assay.engine.cli import app as cli
 from assay.engine.doors.files import find_files, one_file, read_file
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Reason, Refused
