@@ -1,8 +1,8 @@
-"""What tells photographs from synthesised images without looking at pixels: format, size, JPEG quality.
+"""What tells photographs from synthetic images without looking at pixels: format, size, JPEG quality.
 
 A network that is trained where one of them separates the classes learns the file, not the image. GenImage's
-photographs are JPEGs of many sizes, its synthesised images mostly uncompressed and of one size a generator
-("Fake or JPEG?", 2024); DiffusionForensics has JPEG photographs and PNG synthesised images.
+photographs are JPEGs of many sizes, its synthetic images mostly uncompressed and of one size a generator
+("Fake or JPEG?", 2024); DiffusionForensics has JPEG photographs and PNG synthetic images.
 """
 
 import io
@@ -41,8 +41,8 @@ class File:
 class Rule:
     """The best way to tell the classes of some files by one feature.
 
-    accuracy: mean of the share of photographs and the share of synthesised images that it tells, 0.5 to 1.
-    text: when the rule says synthesised, such as `format is PNG`; empty where the feature tells nothing.
+    accuracy: mean of the share of photographs and the share of synthetic images that it tells, 0.5 to 1.
+    text: when the rule says synthetic, such as `format is PNG`; empty where the feature tells nothing.
     """
 
     feature: str
@@ -83,8 +83,27 @@ def audit(samples: Sequence[Sample], advance: Callable[[], None] = lambda: None)
         pools = {file.sample.pool for file in fakes}
         photos = [file for file in files if not file.sample.label]
         groups[name] = fakes + ([file for file in photos if file.sample.pool in pools] or photos)
-    rules = {name: [best_rule(group, feature) for feature in FEATURES] for name, group in groups.items()}
-    return Audit(tuple(files), tuple(corrupt), rules)
+    return Audit(tuple(files), tuple(corrupt), {name: rules_of(group) for name, group in groups.items()})
+
+
+def rules_of(files: Sequence[File]) -> list[Rule]:
+    """The best rule of each feature on these files."""
+    return [best_rule(files, feature) for feature in FEATURES]
+
+
+def strongest(rules: Sequence[Rule]) -> Rule:
+    """The most accurate of them, of equal ones the first."""
+    return max(rules, key=lambda rule: rule.accuracy)
+
+
+def told(rule: Rule) -> str:
+    """One sentence on what files give away without their pixels, from the `strongest` of their rules."""
+    if not rule.text:
+        return "No single rule on format, size or JPEG quality tells the classes of these files apart."
+    return (
+        f"Without a look at a pixel, calling an image synthetic if {rule.text} has a balanced accuracy of "
+        f"{rule.accuracy:.1%} on exactly these files."
+    )
 
 
 def look_at(sample: Sample) -> File:

@@ -1,5 +1,6 @@
 """A data set written once more with all files alike, so that only pixels can tell the classes apart."""
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,17 @@ from assay.trainers.data.samples import Sample
 
 @dataclass(frozen=True)
 class Alike:
-    """How every file is written: as JPEG of one `quality` with 4:2:0 chroma, and, unless `size` is 0, the
-    central square of so many pixels. Nothing is resized: that would wipe out what generators leave."""
+    """How every file is written: as JPEG of one `quality` with 4:2:0 chroma.
+
+    size: unless 0, of the central square of so many pixels; it is not resized, which would wipe out what
+    generators leave.
+    longest: unless 0, what has a longer side than so many pixels is reduced to it, as sites that share
+    images do; what is smaller stays as it is.
+    """
 
     quality: int
     size: int = 0
+    longest: int = 0
 
     def cut(self, pixels: Pixels) -> Pixels | None:
         """The part that is kept, or None where the image is smaller than that."""
@@ -31,6 +38,20 @@ class Alike:
             return pixels
         top, left = (height - self.size) // 2, (width - self.size) // 2
         return pixels[top : top + self.size, left : left + self.size]
+
+    def scaled(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height after the reduction to `longest`."""
+        factor = min(1.0, (self.longest or max(width, height)) / max(width, height))
+        return max(1, round(width * factor)), max(1, round(height * factor))
+
+    def encode(self, pixels: Pixels) -> bytes:
+        """The file that is written of what `cut` has kept."""
+        image = Image.fromarray(pixels)
+        if (size := self.scaled(*image.size)) != image.size:
+            image = image.resize(size, Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=self.quality, subsampling="4:2:0")
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -71,9 +92,9 @@ def reencode(
                 small.append(sample.path)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels).save(target, quality=alike.quality, subsampling="4:2:0")
+                target.write_bytes(alike.encode(pixels))
                 names[relative.as_posix()] = target.relative_to(out).as_posix()
-                sizes[relative.as_posix()] = (pixels.shape[1], pixels.shape[0])
+                sizes[relative.as_posix()] = alike.scaled(pixels.shape[1], pixels.shape[0])
         advance()
     if (root / manifest.FILE_NAME).is_file() and names:
         records = [record for record in manifest.read(root) if record.path in names]

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from assay.engine.errors import SetupError
+from assay.trainers.audit.audit import strongest, told
 from assay.trainers.data.samples import read_samples
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def audit(
         int, typer.Option(min=0, help="Cut the central square of so many pixels in --re-encode; 0: no cut.")
     ] = 0,
 ) -> None:
-    """Report how photographs and synthesised images differ in format, size and JPEG quality.
+    """Report how photographs and synthetic images differ in format, size and JPEG quality.
 
     Warns where one of these alone separates the classes: a network trained there may learn nothing else.
     Every file is decoded; corrupt ones are listed. --re-encode leaves them out, and images below --size.
@@ -61,6 +62,7 @@ def audit(
 
 def _record(found: Audit, written: Written | None) -> dict[str, Any]:
     record: dict[str, Any] = {
+        "told": told(strongest(found.rules["all"])),
         "classes": {name: _traits(files) for name, files in _classes(found).items()},
         "rules": {
             name: [
@@ -82,6 +84,7 @@ def _record(found: Audit, written: Written | None) -> dict[str, Any]:
 
 
 def _show(found: Audit, written: Written | None, console: Console) -> None:
+    console.print(told(strongest(found.rules["all"])), highlight=False)
     table = Table("", "files", "formats", "commonest sizes", "sizes", "JPEG qualities")
     for name, files in _classes(found).items():
         traits = _traits(files)
@@ -114,7 +117,7 @@ def _show(found: Audit, written: Written | None, console: Console) -> None:
 
 
 def _classes(found: Audit) -> dict[str, list[File]]:
-    names = ("photographs", "synthesised")
+    names = ("photographs", "synthetic")
     return {
         name: [file for file in found.files if file.sample.label == label] for label, name in enumerate(names)
     }
@@ -136,7 +139,7 @@ def _commonest(counts: dict[str, int], most: int) -> str:
 
 def _warnings(found: Audit) -> list[str]:
     return [
-        f"{name}: calling an image synthesised if {rule.text} is right for {rule.accuracy:.1%}"
+        f"{name}: calling an image synthetic if {rule.text} is right for {rule.accuracy:.1%}"
         for name, rules in found.rules.items()
         for rule in rules
         if rule.separates

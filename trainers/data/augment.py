@@ -64,8 +64,7 @@ class Rescale:
     probability: float
     factor: tuple[float, float]
     floor: int
-
-    FILTERS = (
+    filters: tuple[Image.Resampling, ...] = (
         Image.Resampling.BILINEAR,
         Image.Resampling.BICUBIC,
         Image.Resampling.LANCZOS,
@@ -78,7 +77,7 @@ class Rescale:
         height, width = pixels.shape[:2]
         factor = max(rng.uniform(*self.factor), min(1.0, self.floor / min(height, width)))
         size = round(width * factor), round(height * factor)
-        resampling = self.FILTERS[rng.integers(len(self.FILTERS))]
+        resampling = self.filters[rng.integers(len(self.filters))]
         return np.asarray(Image.fromarray(pixels).resize(size, resampling))
 
 

@@ -11,7 +11,11 @@ from assay.trainers.data.augment import Pixels
 
 def read_pixels(path: Path) -> Pixels:
     """The (H, W, 3) uint8 RGB pixels of a file. Raises OSError, or Refused where the engine would refuse."""
-    data = path.read_bytes()
+    return pixels_of(path.read_bytes())
+
+
+def pixels_of(data: bytes) -> Pixels:
+    """The (H, W, 3) uint8 RGB pixels of an encoded image. Raises Refused where the engine would refuse it."""
     image = decode_one((data, admit(data, Limits(), min_side=1)))
     if isinstance(image, Refused):
         raise image

@@ -151,12 +151,17 @@ def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     root = broken(tmp_path / "data")
     assert run("audit", root, "--json", "--re-encode", tmp_path / "alike") == 0
     record = json.loads(capfd.readouterr().out)
-    assert record["classes"]["synthesised"]["formats"] == {"PNG": 10}
-    assert "all: calling an image synthesised if format is not JPEG is right for 100.0%" in record["warnings"]
+    assert record["classes"]["synthetic"]["formats"] == {"PNG": 10}
+    assert "all: calling an image synthetic if format is not JPEG is right for 100.0%" in record["warnings"]
+    assert record["told"] == (
+        "Without a look at a pixel, calling an image synthetic if format is not JPEG has a balanced accuracy "
+        "of 100.0% on exactly these files."
+    )
     assert len(record["corrupt"]) == record["written"]["corrupt"] == 2
     assert run("audit", tmp_path / "alike") == 0
     shown = capfd.readouterr().out
     assert "0 corrupt files" in shown
+    assert shown.startswith("Without a look at a pixel, calling an image synthetic if width is")
     assert "format is" not in shown  # what is left to tell them is size, which was not cut
     assert run("audit", tmp_path / "nowhere") == 2
     assert run("audit", root, "--size", 64) == 2
