@@ -7,6 +7,6 @@ from assay.engine.errors import SetupError
 
 def need_torch() -> None:
     """Raises SetupError, saying what to install, where a library for training is missing."""
-    for module in ("torch", "torchvision", "sklearn", "tensorboard", "onnx"):
+    for module in ("torch", "torchvision", "sklearn", "tensorboard", "matplotlib", "onnx"):
         if find_spec(module) is None:
             raise SetupError(f"training needs {module}, which is not installed: pip install 'assay[train]'")

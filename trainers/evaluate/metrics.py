@@ -1,7 +1,8 @@
-"""How well a detector tells synthesised images from photographs.
+"""How well a detector tells synthetic images from photographs.
 
-Accuracy is taken at probability 0.5 (strictly above means synthetic) on photographs and synthesised images
-apart, as the literature does; what users see is the share of each label at a bundle's thresholds.
+Two accuracies stand side by side: at probability 0.5 (strictly above means synthetic) on photographs and
+synthetic images apart, as the literature has it, and at the bundle's own threshold, with the share of each
+label there, as users see it.
 """
 
 import math
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from assay.engine.bundle import Calibration, Thresholds
+from assay.engine.outcome import Label
 from assay.trainers.evaluate.score import Scored
 
 SIDES = (0, 64, 112, 224, 320, 512, 1024, 1 << 31)
@@ -27,30 +29,33 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Figures of some photographs and synthesised images; NaN where a figure has nothing to be taken of.
+    """Figures of some photographs and synthetic images; NaN where a figure has nothing to be taken of.
 
     `average_precision` and `auc` (area under the ROC curve) are of all these images together.
     `mean_average_precision` is the mean over their generators, each against the photographs of its pool among
     them; rows of a generator or a source have none.
 
-    Accuracies and label shares are fractions of the photographs and of the synthesised images apart:
-    `photos_synthetic` is the share of false alarms.
+    `accuracy`: the share on its side of the bundle's threshold of synthetic, the mean of the classes present.
+    `photograph_accuracy` and `synthetic_accuracy` are taken at probability 0.5.
+    `false_alarms`: photographs labelled synthetic, of the photographs; `caught`, `synthetic_uncertain` and
+    `called_authentic`: the labels of the synthetic images, of these.
     """
 
     pool: str
     name: str
-    photos: int
-    fakes: int
+    photographs: int
+    synthetic: int
     mean_average_precision: float
     average_precision: float
     auc: float
-    photo_accuracy: float
-    fake_accuracy: float
-    photos_synthetic: float
-    photos_uncertain: float
-    fakes_synthetic: float
-    fakes_uncertain: float
-    fakes_authentic: float
+    accuracy: float
+    photograph_accuracy: float
+    synthetic_accuracy: float
+    false_alarms: float
+    photographs_uncertain: float
+    caught: float
+    synthetic_uncertain: float
+    called_authentic: float
 
 
 class Judged:
@@ -59,11 +64,18 @@ class Judged:
     def __init__(self, scored: Scored, calibration: Calibration, thresholds: Thresholds) -> None:
         self.scored = scored
         self.probabilities = np.array([calibration.probability(logit) for logit in scored.logits])
-        self._synthetic = self.probabilities >= thresholds.synthetic
-        self._authentic = self.probabilities <= thresholds.authentic
+        self.synthetic = self.probabilities >= thresholds.synthetic
+        self.authentic = self.probabilities <= thresholds.authentic
         self._labels = scored.labels
         self._pools = np.array([sample.pool for sample in scored.samples])
         self._groups = np.array([sample.group for sample in scored.samples])
+
+    def labels(self) -> list[Label]:
+        """What each image was called."""
+        names = np.where(
+            self.synthetic, Label.SYNTHETIC, np.where(self.authentic, Label.AUTHENTIC, Label.UNCERTAIN)
+        )
+        return [Label(name) for name in names.tolist()]
 
     def by_generator(self) -> list[Row]:
         """Each generator of each pool against the photographs of that pool, or all where it has none.
@@ -111,7 +123,7 @@ class Judged:
     def figures(self) -> dict[str, float]:
         """What an epoch is judged by.
 
-        `val_loss` (cross-entropy, photographs and synthesised images weighing the same), `map` (mean of the
+        `val_loss` (cross-entropy, photographs and synthetic images weighing the same), `map` (mean of the
         generators' average precision), `accuracy` (mean of the two that follow), `photo_accuracy`,
         `fake_accuracy`.
         """
@@ -120,9 +132,9 @@ class Judged:
         return {
             "val_loss": float(np.mean([losses[labels == label].mean() for label in (0, 1)])),
             "map": overall.mean_average_precision,
-            "accuracy": (overall.photo_accuracy + overall.fake_accuracy) / 2,
-            "photo_accuracy": overall.photo_accuracy,
-            "fake_accuracy": overall.fake_accuracy,
+            "accuracy": (overall.photograph_accuracy + overall.synthetic_accuracy) / 2,
+            "photo_accuracy": overall.photograph_accuracy,
+            "fake_accuracy": overall.synthetic_accuracy,
         }
 
     def _groups_of(self, among: Mask) -> Iterator[tuple[str, str, Mask]]:
@@ -154,7 +166,8 @@ class Judged:
     def _row(self, pool: str, name: str, photos: Mask, fakes: Mask, mean: float = math.nan) -> Row:
         both, probabilities = photos | fakes, self.probabilities
         labels, logits = self._labels[both], self.scored.logits[both]
-        unsure = ~self._synthetic & ~self._authentic
+        unsure = ~self.synthetic & ~self.authentic
+        right = [_share(~self.synthetic, photos), _share(self.synthetic, fakes)]
         return Row(
             pool,
             name,
@@ -163,13 +176,14 @@ class Judged:
             mean,
             average_precision(labels, logits),
             auc(labels, logits),
+            float(np.nanmean(right)) if both.any() else math.nan,
             _share(probabilities <= 0.5, photos),
             _share(probabilities > 0.5, fakes),
-            _share(self._synthetic, photos),
+            _share(self.synthetic, photos),
             _share(unsure, photos),
-            _share(self._synthetic, fakes),
+            _share(self.synthetic, fakes),
             _share(unsure, fakes),
-            _share(self._authentic, fakes),
+            _share(self.authentic, fakes),
         )
 
 

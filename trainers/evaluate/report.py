@@ -1,78 +1,56 @@
-"""Evaluation as people read it: Markdown tables, the same tables as CSV, and every image's score."""
+"""Where a report goes: report.md, .html and .json, plots as PNG, tables as CSV, and every image's score."""
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from assay.engine.errors import SetupError
+from assay.trainers.evaluate.content import sections
+from assay.trainers.evaluate.judge import Case
+from assay.trainers.evaluate.markdown import markdown
 from assay.trainers.evaluate.metrics import Judged, Row
+from assay.trainers.evaluate.page import page
+from assay.trainers.evaluate.plots import plots
+from assay.trainers.evaluate.result import AtLevel, Report
 
-_TITLES = {
-    "photos": "photographs",
-    "fakes": "synthesised",
-    "mean_average_precision": "mean AP",
-    "average_precision": "AP",
-    "auc": "AUC",
-    "photo_accuracy": "photo acc.",
-    "fake_accuracy": "synth. acc.",
-    "photos_synthetic": "false alarms",
-    "photos_uncertain": "photos uncertain",
-    "fakes_synthetic": "caught",
-    "fakes_uncertain": "synth. uncertain",
-    "fakes_authentic": "missed",
-}
+TABLES = {"pools": "pools", "generators": "by_generator", "sources": "by_source", "sizes": "sizes"}
+"""CSV tables of rows, and the field of a result that holds them."""
 
 
-def tables(judged: Judged) -> dict[str, list[Row]]:
-    """The tables of an evaluation by name."""
-    return {
-        "pools": [*judged.by_pool(), judged.overall()],
-        "generators": judged.by_generator(),
-        "sources": judged.by_source(),
-        "sizes": judged.by_size(),
-    }
+def open_folder(folder: Path) -> None:
+    """Makes the folder of a report. Raises SetupError where it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.md").touch()
+    except OSError as error:
+        raise SetupError(f"--out {folder} cannot be written to: {error.strerror or error}") from None
 
 
-def markdown(judged: Judged) -> str:
-    """All tables, with how the columns are to be read."""
-    unreadable = len(judged.scored.unreadable)
-    text = (
-        "AP: average precision, AUC: area under the ROC curve, of all images of a row together; mean AP: the "
-        "mean over its generators, each against the photographs of its pool. Accuracies at probability 0.5. "
-        "False alarms: photographs labelled synthetic; caught: synthesised images labelled synthetic; "
-        "missed: labelled authentic; all as shares.\n"
-    )
-    for name, rows in tables(judged).items():
-        text += f"\n### {name}\n\n{_table(rows)}"
-    return text + (f"\n{unreadable} files were refused and left out.\n" if unreadable else "")
-
-
-def write_report(judged: Judged, folder: Path) -> None:
-    """Writes report.md, one CSV a table, scores.csv, and refused.txt where files were refused."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text(markdown(judged), "utf-8")
+def write_report(report: Report, cases: Sequence[Case], folder: Path) -> None:
+    """Writes all of it; refused.txt only where files were refused. CSV begins with bundle and treatment."""
+    pictures = dict(plots(report))
+    content = sections(report)
+    (folder / "report.md").write_text(markdown(content), "utf-8")
+    (folder / "report.html").write_text(page(content, pictures), "utf-8")
+    (folder / "report.json").write_text(report.model_dump_json(by_alias=True, indent=1) + "\n", "utf-8")
+    for name, data in pictures.items():
+        (folder / f"{name}.png").write_bytes(data)
     names = [field.name for field in fields(Row)]
-    for name, rows in tables(judged).items():
-        _write_csv(folder / f"{name}.csv", names, [[getattr(row, key) for key in names] for row in rows])
-    scored = judged.scored
-    _write_csv(
-        folder / "scores.csv",
-        ["path", "pool", "group", "label", "side", "logit", "probability"],
-        [
-            [sample.path, sample.pool, sample.group, sample.label, side, logit, probability]
-            for sample, side, logit, probability in zip(
-                scored.samples,
-                scored.sides.tolist(),
-                scored.logits.tolist(),
-                judged.probabilities.tolist(),
-                strict=True,
-            )
-        ],
-    )
-    if scored.unreadable:
-        (folder / "refused.txt").write_text("".join(f"{path}\n" for path in scored.unreadable), "utf-8")
+    for name, field in TABLES.items():
+        rows = (
+            [one.bundle, one.treatment, *(getattr(row, key) for key in names)]
+            for one in report.results
+            for row in getattr(one, field)
+        )
+        _write_csv(folder / f"{name}.csv", ["bundle", "treatment", *names], rows)
+    _write_sweeps(report, folder)
+    _write_scores(cases, folder)
+    lines = dict.fromkeys(path for case in cases for path in case.judged.scored.unreadable)
+    if lines:
+        (folder / "refused.txt").write_text("".join(f"{path}\n" for path in lines), "utf-8")
 
 
 def figures(judged: Judged) -> dict[str, Any]:
@@ -80,38 +58,64 @@ def figures(judged: Judged) -> dict[str, Any]:
 
     The average precision of a pool is the mean over its generators, that of `all` is of all images together.
     """
-    keys = ("photos", "fakes", "average_precision", "photos_synthetic", "fakes_synthetic")
+    keys = {
+        "photos": "photographs",
+        "fakes": "synthetic",
+        "average_precision": "average_precision",
+        "photos_synthetic": "false_alarms",
+        "fakes_synthetic": "caught",
+    }
     pools = [replace(row, average_precision=row.mean_average_precision) for row in judged.by_pool()]
     return {
-        row.pool: {key: _rounded(getattr(row, key)) for key in keys} for row in [*pools, judged.overall()]
+        row.pool: {key: _rounded(getattr(row, field)) for key, field in keys.items()}
+        for row in [*pools, judged.overall()]
     }
 
 
-def _table(rows: Sequence[Row]) -> str:
-    shown = [
-        field.name
-        for field in fields(Row)
-        if not all(isinstance(value := getattr(row, field.name), float) and math.isnan(value) for row in rows)
+def _write_sweeps(report: Report, folder: Path) -> None:
+    keys = list(AtLevel.model_fields)
+    rows = [
+        [one.bundle, one.treatment, *(getattr(at, key) for key in keys)]
+        for one in report.results
+        for at in one.sweeps
     ]
-    lines = [
-        [_TITLES.get(name, name) for name in shown],
-        ["---"] * 2 + ["--:"] * (len(shown) - 2),
-        *([_cell(getattr(row, name)) for name in shown] for row in rows),
-    ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    if rows:
+        _write_csv(folder / "sweeps.csv", ["bundle", "treatment", *keys], rows)
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.3f}"
-    return str(value)
+def _write_scores(cases: Sequence[Case], folder: Path) -> None:
+    header = [
+        "bundle",
+        "treatment",
+        "path",
+        "pool",
+        "group",
+        "label",
+        "side",
+        "logit",
+        "probability",
+        "verdict",
+    ]
+    rows = (
+        [case.name, case.treatment.name, sample.path, sample.pool, sample.group, sample.label, *values]
+        for case in cases
+        for sample, *values in zip(
+            case.judged.scored.samples,
+            case.judged.scored.sides.tolist(),
+            case.judged.scored.logits.tolist(),
+            case.judged.probabilities.tolist(),
+            case.judged.labels(),
+            strict=True,
+        )
+    )
+    _write_csv(folder / "scores.csv", header, rows)
 
 
 def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 4)
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)

@@ -55,7 +55,8 @@ def score(
 ) -> Scored:
     """Scores `samples` by `detect`, else by the detector of the manifest's kind.
 
-    `advance` is told after each batch how many files it took; `alter` is applied to decoded pixels.
+    `advance` is told after each batch how many files it took; `alter` is applied to decoded pixels, and what
+    it leaves too small for the bundle is refused as it would be served.
     """
     detect = detect or KINDS[manifest.kind].detect
     kept: list[Sample] = []
@@ -76,13 +77,14 @@ def score(
     for sample in samples:
         try:
             image = read_pixels(sample.path)
+            image = alter(image) if alter else image
         except (OSError, Refused):
             image = None
         if image is None or min(image.shape[:2]) < manifest.min_side:
             unreadable.append(sample.path)
             advance(1)
             continue
-        batch.append((sample, alter(image) if alter else image))
+        batch.append((sample, image))
         if len(batch) == _BATCH or sum(image.size for _, image in batch) > 3 * _BATCH_PIXELS:
             flush()
     flush()

@@ -46,7 +46,7 @@ def plot(
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside right upper")  # beside the axes, where it covers nothing
     figure.savefig(file, dpi=150)
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from assay.trainers.data.augment import Blur, Compress, Pixels
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.score import Alter
+from assay.trainers.evaluate.sweep import blurred, compressed
 from assay.trainers.study.contender import Contender
 from assay.trainers.study.table import line
+
+__all__ = ["BLURS", "QUALITIES", "Curves", "blurred", "compressed", "curves"]
 
 BLURS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """Standard deviations in pixels."""
@@ -17,20 +17,6 @@ QUALITIES = (100, 90, 80, 70, 60, 50, 40, 30)
 
 Curves = dict[str, list[tuple[float, float]]]
 """By method, (strength, Total mAP in percent)."""
-
-
-def blurred(sigma: float) -> Alter:
-    step = Blur(1.0, (sigma, sigma))
-    return lambda pixels: step(pixels, np.random.default_rng(0)) if sigma else pixels
-
-
-def compressed(quality: int) -> Alter:
-    step = Compress(1.0, (quality, quality))
-
-    def alter(pixels: Pixels) -> Pixels:
-        return step(pixels, np.random.default_rng(0))
-
-    return alter
 
 
 def curves(

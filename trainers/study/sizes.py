@@ -22,5 +22,5 @@ def records(methods: Iterable[tuple[str, Scored]]) -> list[list[object]]:
         for row in [*judged.by_size(), judged.overall()]:
             figures = (row.mean_average_precision, row.average_precision, row.auc)
             percent = ("" if math.isnan(figure) else 100 * figure for figure in figures)
-            rows.append([method, row.name, row.photos, row.fakes, *percent])
+            rows.append([method, row.name, row.photographs, row.synthetic, *percent])
     return rows

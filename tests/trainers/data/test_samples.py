@@ -176,7 +176,9 @@ def test_every_generator_is_judged_against_the_shared_photographs(tmp_path: Path
     bedroom = tuple(one for one in samples if one.pool == "lsun_bedroom")
     scored = Scored(bedroom, np.array([2.0 * one.label - 1 for one in bedroom]), np.zeros(len(bedroom), int))
     rows = Judged(scored, Calibration(), Thresholds(synthetic=0.5, authentic=0.4)).by_generator()
-    assert [(row.name, row.photos, row.fakes) for row in rows] == [(name, 2, 2) for name in DF_GENERATORS]
+    assert [(row.name, row.photographs, row.synthetic) for row in rows] == [
+        (name, 2, 2) for name in DF_GENERATORS
+    ]
     assert {row.average_precision for row in rows} == {1.0}
 
 

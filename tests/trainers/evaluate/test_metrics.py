@@ -1,4 +1,4 @@
-"""Metrics, calibration and thresholds against their definitions, written out."""
+"""Metrics against their definitions, written out."""
 
 import math
 from pathlib import Path
@@ -8,15 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support.tables import read_csv
 
 from assay.engine.bundle import Calibration, Thresholds
-from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Judged, Row, auc, average_precision
-from assay.trainers.evaluate.report import figures, markdown, write_report
+from assay.trainers.evaluate.report import figures
 from assay.trainers.evaluate.score import Scored
-from assay.trainers.export.calibrate import fit_calibration, fit_thresholds
 
 
 def scored(rows: list[tuple[int, str, str, float, int]]) -> Scored:
@@ -75,33 +72,36 @@ def test_rows_by_hand() -> None:
         ("a", "gan"), ("a", "flow"), ("b", "gan"), ("lonely", "gan"), ("all", "gan"),
     }  # fmt: skip
     gan = generators["a", "gan"]
-    assert (gan.photos, gan.fakes) == (2, 2)
+    assert (gan.photographs, gan.synthetic) == (2, 2)
     assert gan.average_precision == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     assert gan.auc == 0.75
     assert math.isnan(gan.mean_average_precision)
-    assert (gan.photo_accuracy, gan.fake_accuracy) == (0.5, 1.0)
-    assert (gan.fakes_synthetic, gan.fakes_uncertain) == (0.5, 0.5)  # sigmoid(2) = 0.88, sigmoid(0.5) = 0.62
-    assert generators["a", "flow"].fakes_authentic == 1.0  # sigmoid(-1) = 0.27
+    assert (gan.photograph_accuracy, gan.synthetic_accuracy) == (0.5, 1.0)
+    assert gan.accuracy == 0.75  # no photograph is at 0.8 or above it, and one of two fakes is
+    assert (gan.caught, gan.synthetic_uncertain) == (0.5, 0.5)  # sigmoid(2) = 0.88, sigmoid(0.5) = 0.62
+    assert generators["a", "flow"].called_authentic == 1.0  # sigmoid(-1) = 0.27
     assert generators["a", "flow"].average_precision == pytest.approx(0.5)
     # A pool without photographs is compared with all of them; 0 is at probability 0.5, which is not above it.
     lonely = generators["lonely", "gan"]
-    assert (lonely.photos, lonely.fake_accuracy) == (3, 0.0)
+    assert (lonely.photographs, lonely.synthetic_accuracy) == (3, 0.0)
 
     sources = {(row.pool, row.name): row for row in judged.by_source()}
-    assert sources["a", "phone"].photos_synthetic == 0.0
-    assert sources["a", "phone"].photos_uncertain == 1.0  # sigmoid(1) = 0.73
-    assert math.isnan(sources["a", "phone"].fakes_synthetic)
+    assert sources["a", "phone"].false_alarms == 0.0
+    assert sources["a", "phone"].photographs_uncertain == 1.0  # sigmoid(1) = 0.73
+    assert math.isnan(sources["a", "phone"].caught)
+    assert sources["a", "phone"].accuracy == 1.0
+    assert "".join(label[0] for label in judged.labels()) == "ausuaasu"
 
     pools = {row.pool: row for row in judged.by_pool()}
     assert pools["a"].mean_average_precision == pytest.approx((5 / 6 + 1 / 2) / 2)
     assert pools["a"].average_precision == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
     assert pools["a"].auc == pytest.approx(4 / 6)
-    assert [(row.name, row.photos, row.fakes) for row in judged.by_size()] == [
+    assert [(row.name, row.photographs, row.synthetic) for row in judged.by_size()] == [
         ("64 to 111 px", 1, 2),
         ("224 to 319 px", 1, 2),
         ("1024 px and more", 1, 1),
     ]
-    assert (judged.overall().photos, judged.overall().fakes) == (3, 5)
+    assert (judged.overall().photographs, judged.overall().synthetic) == (3, 5)
 
 
 IMAGES = st.tuples(
@@ -138,12 +138,15 @@ def test_every_row_has_the_figures_of_its_images(rows: list[tuple[int, str, str,
     photos = [row for row in rows if not row[0]]
 
     def check(row: Row, images: list[tuple[int, str, str, float, int]], mean: float) -> None:
-        assert (row.photos, row.fakes) == (sum(1 - image[0] for image in images), sum(i[0] for i in images))
+        assert (row.photographs, row.synthetic) == (
+            sum(1 - image[0] for image in images),
+            sum(i[0] for i in images),
+        )
         found = (row.mean_average_precision, row.average_precision, row.auc)
         assert found == pytest.approx((mean, *figures_of(images)), nan_ok=True)
         logits = [image[3] for image in images if image[0]]
         missed = sum(logit <= math.log(0.3 / 0.7) for logit in logits) / len(logits) if logits else math.nan
-        assert row.fakes_authentic == pytest.approx(missed, nan_ok=True)
+        assert row.called_authentic == pytest.approx(missed, nan_ok=True)
 
     check(judged.overall(), rows, mean_of(rows))
     for row in judged.by_pool():
@@ -153,7 +156,7 @@ def test_every_row_has_the_figures_of_its_images(rows: list[tuple[int, str, str,
         check(row, images, mean_of(images))
     edges = {"0 to 63 px": (0, 63), "64 to 111 px": (64, 111), "1024 px and more": (1024, math.inf)}
     sizes = judged.by_size()
-    assert sum(row.photos + row.fakes for row in sizes) == len(rows)
+    assert sum(row.photographs + row.synthetic for row in sizes) == len(rows)
     for row in sizes:
         if row.name in edges:
             low, high = edges[row.name]
@@ -172,28 +175,9 @@ def test_every_row_has_the_figures_of_its_images(rows: list[tuple[int, str, str,
         check(row, own + fakes, math.nan)
     for row in judged.by_source():
         own = [image for image in photos if row.pool in ("all", image[1]) and image[2] == row.name]
-        assert (row.photos, row.fakes) == (len(own), 0)
+        assert (row.photographs, row.synthetic) == (len(own), 0)
         alarms = sum(image[3] >= math.log(0.8 / 0.2) for image in own) / len(own)
-        assert row.photos_synthetic == pytest.approx(alarms)
-
-
-def test_report_files(tmp_path: Path) -> None:
-    judged = Judged(scored(ROWS), Calibration(), Thresholds(synthetic=0.8, authentic=0.3))
-    write_report(judged, tmp_path)
-    assert (tmp_path / "report.md").read_text() == markdown(judged)
-    assert "nan" not in markdown(judged)
-    assert len((tmp_path / "scores.csv").read_text().splitlines()) == len(ROWS) + 1
-    pools = read_csv(tmp_path / "pools.csv")
-    assert [row["pool"] for row in pools] == ["a", "b", "lonely", "all"]
-    assert float(pools[0]["auc"]) == pytest.approx(4 / 6)
-    titles = {part.split("\n", 1)[0]: part.split("\n")[2] for part in markdown(judged).split("### ")[1:]}
-    for table, row in titles.items():
-        columns = row.strip("| ").split(" | ")
-        assert ("mean AP" in columns) == (table in ("pools", "sizes"))
-        assert ("AUC" in columns) == ("AP" in columns) == (table != "sources")
-    assert {path.stem for path in tmp_path.glob("*.csv")} == {
-        "pools", "generators", "sources", "sizes", "scores",
-    }  # fmt: skip
+        assert row.false_alarms == pytest.approx(alarms)
 
 
 def test_a_manifest_records_the_mean_of_each_pool_and_all_images_together() -> None:
@@ -211,64 +195,3 @@ def test_a_manifest_records_the_mean_of_each_pool_and_all_images_together() -> N
     assert found["photos"]["average_precision"] is None
     labels, logits = np.array([row[0] for row in rows]), np.array([row[3] for row in rows])
     assert found["all"]["average_precision"] == pytest.approx(stepwise(labels, logits), abs=1e-4)
-
-
-@pytest.mark.parametrize(("temperature", "shift"), [(2.0, 1.0), (0.5, -2.0), (5.0, 0.0)])
-def test_calibration_is_recovered(temperature: float, shift: float) -> None:
-    """Labels drawn with the probabilities of a known calibration give that calibration back."""
-    rng = np.random.default_rng(0)
-    logits = rng.normal(shift, 3 * temperature, 40_000)
-    chance = 1 / (1 + np.exp(-(logits - shift) / temperature))
-    labels = (rng.random(40_000) < chance).astype(int)
-    found = fit_calibration(
-        scored([(int(label), "", "", logit, 1) for label, logit in zip(labels, logits, strict=True)])
-    )
-    assert found.temperature == pytest.approx(temperature, rel=0.05)
-    assert found.shift == pytest.approx(shift, abs=0.05 * temperature)
-
-
-def test_calibration_does_not_depend_on_the_share_of_classes() -> None:
-    rows = [
-        (label, "", "", 2.0 * label - 1 + offset, 1) for label in (0, 1) for offset in np.linspace(-2, 2, 50)
-    ]
-    once, lopsided = fit_calibration(scored(rows)), fit_calibration(scored(rows + rows[50:] * 9))
-    assert lopsided.temperature == pytest.approx(once.temperature, rel=1e-3)
-    assert lopsided.shift == pytest.approx(once.shift, abs=1e-3)
-
-
-def test_separable_data_stay_finite() -> None:
-    found = fit_calibration(scored([(0, "", "", -1.0, 1), (0, "", "", -2.0, 1), (1, "", "", 3.0, 1)]))
-    assert found.temperature > 1e-3
-    with pytest.raises(SetupError, match="one of them is missing"):
-        fit_calibration(scored([(0, "", "", -1.0, 1)]))
-
-
-@settings(deadline=None)
-@given(
-    st.integers(0, 2**32 - 1),
-    st.sampled_from([0.0, 0.01, 0.05, 0.2, 1.0]),
-    st.sampled_from([0.0, 0.05, 0.3]),
-    st.floats(-3, 3),
-)
-def test_thresholds_hold_what_they_promise(seed: int, alarms: float, misses: float, apart: float) -> None:
-    """Also with tied scores, with hopeless detectors and with perfect ones."""
-    rng = np.random.default_rng(seed)
-    rows = [
-        (
-            label,
-            "",
-            f"source{group}" if not label else "gan",
-            round(rng.normal(apart * label + group / 3, 1), 1),
-            1,
-        )
-        for label in (0, 1)
-        for group in range(3)
-        for _ in range(int(rng.integers(20, 40)))
-    ]
-    made = fit_thresholds(scored(rows), Calibration(), false_alarms=alarms, misses=misses)
-    assert made.authentic < 0.5 <= made.synthetic
-    judged = Judged(scored(rows), Calibration(), made)
-    for row in judged.by_source():
-        assert row.photos_synthetic <= alarms
-    overall = judged.overall()
-    assert 1 - overall.fakes_synthetic - overall.fakes_uncertain <= misses + 1e-12
