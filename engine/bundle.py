@@ -8,15 +8,18 @@ start-up and never a wrong verdict.
 import hashlib
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
@@ -32,12 +35,20 @@ SCHEMA = 1
 SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT = "plain-mobilenet"
 
+Probability = Annotated[float, Field(ge=0, le=1)]
 Shape = tuple[int | str, ...]
 """The shape of a tensor, images first; a name (`N`, `K`) stands for a dimension that varies."""
 
 
 class _Record(BaseModel):
+    """What a manifest is made of; a field that is None is not written."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        record: dict[str, Any] = write(self)
+        return {name: value for name, value in record.items() if value is not None}
 
 
 class File(_Record):
@@ -66,21 +77,37 @@ class GraphSpec(File):
     int8: File | None = None
     """The same graph with quantisers, where int8 was measured and is offered."""
 
-    @model_serializer(mode="wrap")
-    def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        record: dict[str, Any] = write(self)
-        return {name: value for name, value in record.items() if value is not None}
-
 
 class Calibration(_Record):
-    """probability = sigmoid((logit - shift) / temperature)."""
+    """How a logit becomes a probability.
 
-    method: Literal["temperature"] = "temperature"
+    `temperature`: sigmoid((logit - shift) / temperature). `isotonic`: linear between `points`, (logit,
+    probability) both rising, and constant beyond the first and the last one; `shift` is then the logit at
+    which it passes 0.5, and `temperature` has no meaning.
+    """
+
+    method: Literal["temperature", "isotonic"] = "temperature"
     temperature: float = Field(1.0, gt=0)
     shift: float = 0.0
+    points: tuple[tuple[FiniteFloat, Probability], ...] | None = None
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if (self.method == "isotonic") != bool(self.points):
+            raise ValueError("method isotonic needs points, and no other method has any")
+        for (left, low), (right, high) in pairwise(self.points or ()):
+            if left >= right or low > high:
+                raise ValueError("the logits of points must rise, and their probabilities must not fall")
+        return self
 
     def probability(self, logit: float) -> float:
         """The calibrated probability of synthetic for one logit, without overflow at either end."""
+        if self.points:
+            place = bisect_right(self.points, logit, key=lambda point: point[0])
+            if place in (0, len(self.points)):
+                return self.points[min(place, len(self.points) - 1)][1]
+            (left, low), (right, high) = self.points[place - 1 : place + 1]
+            return min(high, low + (high - low) * ((logit - left) / (right - left)))
         z = (logit - self.shift) / self.temperature
         return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
 

@@ -1,7 +1,7 @@
 """`assay calibrate`: calibration, thresholds and precisions of a bundle."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,8 +22,15 @@ def calibrate(
         float, typer.Option(min=0, max=1, help="Share of the photographs of any one source called synthetic.")
     ] = 0.05,
     misses: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the synthesised images called authentic.")
+        float, typer.Option(min=0, max=1, help="Share of the synthetic images called authentic.")
     ] = 0.05,
+    method: Annotated[
+        Literal["temperature", "isotonic"] | None,
+        typer.Option(
+            help="How logits become probabilities. [default: what does better on held-out sources]",
+            show_default=False,
+        ),
+    ] = None,
     int8: Annotated[
         bool,
         typer.Option(
@@ -41,19 +48,32 @@ def calibrate(
     samples = read_samples(data, min_side)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("scoring", total=None)
-        written, differences = calibrated(
+        done = calibrated(
             Bundle.load(bundle),
             of_split(samples, *(split or ["val"])),
             false_alarms=false_alarms,
             misses=misses,
+            method=method,
             scale_on=of_split(samples, "train") if int8 else (),
             advance=lambda count: progress.advance(task, count),
         )
-    fitted, limits = written.manifest.calibration, written.manifest.thresholds
+    fitted, limits = done.choice.calibration, done.bundle.manifest.thresholds
+    form = f"{len(fitted.points)} points" if fitted.points else f"temperature {fitted.temperature:.4g}"
     console.print(
-        f"temperature {fitted.temperature:.4g}, shift {fitted.shift:.4g}; "
+        f"{fitted.method}: {form}, shift {fitted.shift:.4g}; "
         f"synthetic from {limits.synthetic:.4f}, authentic up to {limits.authentic:.4f}"
     )
-    for precision, difference in differences.items():
+    if done.choice.losses:
+        losses = ", ".join(f"{name} {loss:.4f}" for name, loss in done.choice.losses.items())
+        console.print(f"cross-entropy on held-out {done.choice.folds}: {losses}")
+        console.print(
+            f"expected calibration error: {done.error_before:.4f} before, "
+            f"{done.choice.error:.4f} on held-out {done.choice.folds}"
+        )
+    else:
+        console.print(
+            f"expected calibration error: {done.error_before:.4f} before; too few images to hold out"
+        )
+    for precision, difference in done.differences.items():
         offered = "offered" if difference <= LIMITS[precision] else "not offered"
         console.print(f"{precision}: largest difference {difference:.4f}, {offered}")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
 from assay.engine.executors.torch_export import TorchExportGraph
 from assay.engine.quantise import evenly_spaced, int8_graphs
 from assay.trainers.data.samples import Sample
+from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.reliability import calibration_error, reliability
 from assay.trainers.evaluate.score import Scored, score, torch_graph
-from assay.trainers.export.calibrate import fit_calibration, fit_thresholds
+from assay.trainers.export.calibrate import Choice, Method, choose_calibration, fit_thresholds
 from assay.trainers.export.parity import LIMITS
 
 INT8 = "{}.int8.onnx"
@@ -112,25 +115,42 @@ def write_manifest(manifest: Manifest, folder: Path) -> Bundle:
     return Bundle.load(folder)
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """The bundle as written, with what was measured.
+
+    differences: the largest one of each precision to fp32, also of those not offered. choice: how
+    calibrations compare. error_before: the expected calibration error (ECE) of the one that the bundle had.
+    """
+
+    bundle: Bundle
+    differences: Mapping[str, float]
+    choice: Choice
+    error_before: float
+
+
 def calibrated(
     bundle: Bundle,
     samples: Sequence[Sample],
     *,
     false_alarms: float,
     misses: float,
+    method: Method | None = None,
     scale_on: Sequence[Sample] = (),
     advance: Callable[[int], None] = lambda count: None,
-) -> tuple[Bundle, dict[str, float]]:
+) -> Calibrated:
     """The bundle with calibration, thresholds and offered precisions fitted on `samples`, written in place.
 
-    A precision is offered where no sample's probability differs by more than its limit from fp32; the largest
-    differences, also of those not offered, are returned with it. int8 forms are made, scaled on the images of
+    `method` is that of `choose_calibration`. A precision is offered where no sample's probability differs by
+    more than its limit from fp32. int8 forms are made, scaled on the images of
     `scale_on`, where there are any, with as few first layers in fp32 as it takes to pass; they stay in the
     bundle if int8 is offered.
     """
     manifest = bundle.manifest
     reference = score(samples, manifest, graphs_of(bundle), advance)
-    calibration = fit_calibration(reference)
+    before = Judged(reference, manifest.calibration, manifest.thresholds).probabilities
+    choice = choose_calibration(reference, method)
+    calibration = choice.calibration
     differences = {"fp32": 0.0}
     if computes_bf16():
         other = score(samples, manifest, graphs_of(bundle, "bf16"), advance)
@@ -159,7 +179,9 @@ def calibrated(
             file.unlink()
     thresholds = fit_thresholds(reference, calibration, false_alarms=false_alarms, misses=misses)
     update = {"calibration": calibration, "thresholds": thresholds, "graphs": specs}
-    return write_manifest(manifest.model_copy(update=update), bundle.path), differences
+    written = write_manifest(manifest.model_copy(update=update), bundle.path)
+    error = calibration_error(reliability(reference.labels, before))
+    return Calibrated(written, differences, choice, error)
 
 
 def with_int8(bundle: Bundle, images: Sequence[Path], first_fp32: float = 0.0) -> Manifest:
