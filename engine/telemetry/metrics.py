@@ -5,6 +5,12 @@ from prometheus_client import Counter, Gauge, Histogram
 from assay.engine.outcome import Label, Outcome, Verdict
 
 OUTCOMES = Counter("assay_outcomes_total", "Outcomes by label or reason of rejection", ["bundle", "outcome"])
+PROBABILITIES = Histogram(
+    "assay_verdict_probability",
+    "Calibrated probability of synthetic of each verdict: how it is spread shows when images change",
+    ["bundle"],
+    buckets=(0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0),
+)
 STAGES = Histogram(
     "assay_stage_seconds",
     "Seconds that an image spent in a stage",
@@ -39,9 +45,10 @@ def verdicts() -> float:
 
 
 def count(outcome: Outcome, bundle: str) -> None:
-    """Record one outcome and its stage times."""
+    """Record one outcome, its probability and its stage times."""
     if isinstance(outcome, Verdict):
         OUTCOMES.labels(bundle, outcome.label.value).inc()
+        PROBABILITIES.labels(bundle).observe(outcome.probability)
         for stage, seconds in outcome.seconds.items():
             STAGES.labels(stage).observe(seconds)
     else:

@@ -2,6 +2,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,3 +106,42 @@ def test_thresholds_include_their_ends(probability: float) -> None:
     assert thresholds.label(probability) is expected
     assert thresholds.label(0.8) is Label.SYNTHETIC
     assert thresholds.label(0.2) is Label.AUTHENTIC
+
+
+POINTS = ((-2.0, 0.1), (0.0, 0.1), (1.0, 0.6), (3.0, 0.9))
+
+
+@given(st.floats(-1e6, 1e6))
+def test_an_isotonic_calibration_is_linear_between_its_points(logit: float) -> None:
+    calibration = Calibration(method="isotonic", points=POINTS)
+    expected = np.interp(logit, [point[0] for point in POINTS], [point[1] for point in POINTS])
+    assert calibration.probability(logit) == pytest.approx(float(expected))
+    assert calibration.probability(math.nextafter(logit, math.inf)) >= calibration.probability(logit)
+    assert Calibration(method="isotonic", points=((0, 0.4),)).probability(logit) == 0.4
+
+
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        {"method": "isotonic"},
+        {"method": "isotonic", "points": []},
+        {"method": "temperature", "points": POINTS},
+        {"method": "isotonic", "points": POINTS[::-1]},
+        {"method": "isotonic", "points": [[0, 0.5], [0, 0.6]]},
+        {"method": "isotonic", "points": [[0, 0.5], [1, 0.4]]},
+        {"method": "isotonic", "points": [[0, 0.5], [1, 1.1]]},
+        {"method": "isotonic", "points": [[0, 0.5], ["NaN", 0.6]]},
+        {"method": "isotonic", "points": [[0, 0.5, 1]]},
+    ],
+)
+def test_a_calibration_that_does_not_rise_is_refused(
+    bundle_folder: Path, calibration: dict[str, object]
+) -> None:
+    change(bundle_folder, calibration=calibration)
+    with pytest.raises(BundleError, match="calibration"):
+        Bundle.load(bundle_folder)
+
+
+def test_what_is_none_is_not_written() -> None:
+    assert "points" not in Calibration().model_dump(mode="json")
+    assert Calibration(method="isotonic", points=POINTS).model_dump()["points"] == POINTS
