@@ -41,7 +41,7 @@ def sections(report: Report) -> list[Section]:
         *(
             Section(title, text, _rows(report, rows))
             for title, text, rows in (
-                ("Pools", "", lambda one: one.pools),
+                *([("Pools", "", _pools)] if any(map(_shared, report.results)) else []),
                 (
                     "Generators",
                     "Each against the photographs of its pool, or all where it has none.",
@@ -56,6 +56,15 @@ def sections(report: Report) -> list[Section]:
         Section("Reliability", "On the diagonal a probability means what it says.", picture="reliability"),
         Section("Risk and coverage", "The dots are what is not labelled uncertain.", picture="risk_coverage"),
     ]
+
+
+def _shared(one: Result) -> bool:
+    """Whether pools are more than the generators and the sources, each by itself."""
+    return len(one.pools) - 1 < len(one.by_generator) + len(one.by_source)
+
+
+def _pools(one: Result) -> Sequence[Row]:
+    return one.pools
 
 
 def _generators(one: Result) -> Sequence[Row]:
