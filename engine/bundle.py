@@ -33,7 +33,7 @@ from assay.kernels import ViewRule
 
 SCHEMA = 1
 SHIPPED = Path(__file__).parent / "bundles"
-DEFAULT = "plain-mobilenet"
+DEFAULT = "stages-mobilenet"
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Shape = tuple[int | str, ...]

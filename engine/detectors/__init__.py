@@ -51,7 +51,13 @@ class Kind:
 
 
 KINDS = {
-    "plain": Kind(plain.detect, frozenset({"classify"}), plain.Parameters, plain.intermediate_bytes),
+    "plain": Kind(
+        plain.detect,
+        frozenset({"classify"}),
+        plain.Parameters,
+        plain.intermediate_bytes,
+        check=plain.check,
+    ),
     "fusing": Kind(
         fusing.detect,
         frozenset({"backbone", "fuse"}),

@@ -1,7 +1,8 @@
 """`plain`: any image classifier. Views in, one logit out, averaged over the crops of an image.
 
 Graph `classify`: image (N, 3, S, S) -> logit (N, 1). Someone else's ONNX is served by naming in
-`parameters` the `output` to read, its `activation` and the `synthetic_index` in its last axis.
+`parameters` the `output` to read, its `activation` and the `synthetic_index` in its last axis. `more_views`
+adds crops by further rules, such as the whole image made smaller beside crops of its own pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.engine.bundle import Manifest
 from assay.engine.detectors.detector import Detection, Graph, Image, Stopwatch
-from assay.kernels import view
+from assay.kernels import ViewRule, view
 from assay.kernels.arrays import Array, on_host
 
 
@@ -28,12 +29,30 @@ class Parameters(BaseModel):
     """What the graph has already applied to its scores (or, for `none` with several classes, has not)."""
     synthetic_index: int = 0
     """Where in the last axis `synthetic` stands."""
+    more_views: tuple[ViewRule, ...] = ()
+    """Rules beside the manifest's `view`, which differ from it in how they resize and crop alone."""
+
+
+def rules(manifest: Manifest) -> tuple[ViewRule, ...]:
+    """All rules by which an image is cut, the manifest's `view` first."""
+    return (manifest.view, *Parameters.model_validate(manifest.parameters).more_views)
+
+
+def check(manifest: Manifest) -> None:
+    """Raises ValueError where a further rule gives other tensors than the first."""
+    first = manifest.view
+    for number, rule in enumerate(rules(manifest)[1:]):
+        for name in ("size", "channels", "mean", "std"):
+            if getattr(rule, name) != getattr(first, name):
+                raise ValueError(
+                    f"parameters.more_views.{number}.{name} must be that of view, {getattr(first, name)!r}, "
+                    f"not {getattr(rule, name)!r}"
+                )
 
 
 def intermediate_bytes(manifest: Manifest) -> int:
     """Bytes of float32 input that one image puts into the graphs, counted generously (twice)."""
-    rule = manifest.view
-    return 2 * rule.crops * 3 * rule.size * rule.size * 4
+    return 2 * sum(rule.crops * 3 * rule.size * rule.size * 4 for rule in rules(manifest))
 
 
 def detect(
@@ -41,13 +60,22 @@ def detect(
 ) -> list[Detection]:
     parameters = Parameters.model_validate(manifest.parameters)
     with watch.stage("view"):
-        views = view(images, manifest.view)
+        views = _views(images, rules(manifest))
     with watch.stage("classify"):
         outputs = graphs["classify"](views)
     names = list(manifest.graphs["classify"].outputs)
     scores = outputs[names.index(parameters.output) if parameters.output else 0]
     logits = _logits(scores, parameters).reshape(len(images), -1)
     return [Detection(float(row.mean()), _evidence(row)) for row in logits]
+
+
+def _views(images: Sequence[Image], rules: Sequence[ViewRule]) -> Array:
+    """(B*C, 3, S, S): the C views of an image by all rules side by side, in the order of the rules."""
+    cut = [view(images, rule) for rule in rules]
+    if len(cut) == 1:
+        return cut[0]
+    of_image = [views.reshape(len(images), -1, *views.shape[1:]) for views in cut]
+    return np.concatenate(of_image, axis=1).reshape(-1, *cut[0].shape[1:])  # CuPy's, where they are CuPy's
 
 
 def _evidence(logits: NDArray[np.float64]) -> dict[str, Any]:

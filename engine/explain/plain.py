@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from assay.engine.detectors.plain import rules
 from assay.engine.explain.seen import PHOTO, Trace, enlarged
 from assay.engine.explain.sheet import COLOURS, Panel, tag
 from assay.engine.outcome import Label
+from assay.kernels import ViewRule
 
 CROP = 208
 
@@ -40,7 +42,13 @@ def with_crops(seen: Trace, logits: Sequence[float], side: int) -> Image.Image:
 
 def crop_boxes(seen: Trace) -> list[tuple[float, float, float, float]]:
     """Top, left, bottom, right of each crop in stored pixels; what wraps around the image is left out."""
-    rule, stored = seen.manifest.view, np.array(seen.pixels.shape[:2])
+    manifest = seen.manifest
+    chosen = rules(manifest) if manifest.kind == "plain" else (manifest.view,)
+    return [box for rule in chosen for box in _boxes(seen, rule)]
+
+
+def _boxes(seen: Trace, rule: ViewRule) -> list[tuple[float, float, float, float]]:
+    stored = np.array(seen.pixels.shape[:2])
     scaled = np.array(rule.scaled(*seen.pixels.shape[:2]))
     free = np.array(rule.room(*seen.pixels.shape[:2])) - rule.size
     found = []

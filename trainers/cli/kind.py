@@ -62,7 +62,7 @@ def command(name: str, kind: Kind) -> Callable[..., None]:
             lambda: _checked(
                 kind.run,
                 {field: given[field] for field in run_fields if field in given}
-                | {"weights": files.names()}
+                | files.names()
                 | {"fit": {field: given[field] for field in fit.model_fields if field in given}},
             ),
         )

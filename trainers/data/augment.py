@@ -11,12 +11,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy.ndimage import gaussian_filter
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Step: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
-RecipeName: TypeAlias = Literal["cnn_aug", "shipped", "none"]
+RecipeName: TypeAlias = Literal["cnn_aug", "shipped", "shared", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,14 @@ class Compress:
         return np.asarray(Image.open(buffer).convert("RGB"))
 
 
+FILTERS = (
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+    Image.Resampling.BOX,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Rescale:
     """Resizing by a factor drawn evenly from a range, but never to a side below `floor` pixels."""
@@ -64,12 +72,7 @@ class Rescale:
     probability: float
     factor: tuple[float, float]
     floor: int
-    filters: tuple[Image.Resampling, ...] = (
-        Image.Resampling.BILINEAR,
-        Image.Resampling.BICUBIC,
-        Image.Resampling.LANCZOS,
-        Image.Resampling.BOX,
-    )
+    filters: tuple[Image.Resampling, ...] = FILTERS
 
     def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
         if rng.random() >= self.probability:
@@ -79,6 +82,67 @@ class Rescale:
         size = round(width * factor), round(height * factor)
         resampling = self.filters[rng.integers(len(self.filters))]
         return np.asarray(Image.fromarray(pixels).resize(size, resampling))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A part at a random place: sides of a share of the shorter side, the longer one up to 1.4 times that.
+
+    Neither side falls below `floor` pixels, or below the image's own where it has fewer.
+    """
+
+    probability: float
+    share: tuple[float, float]
+    floor: int
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        if rng.random() >= self.probability:
+            return pixels
+        shorter = max(rng.uniform(*self.share) * min(pixels.shape[:2]), self.floor)
+        height, width = (min(whole, int(shorter * rng.uniform(1.0, 1.4))) for whole in pixels.shape[:2])
+        top, left = rng.integers(0, (pixels.shape[0] - height, pixels.shape[1] - width), endpoint=True)
+        return pixels[top : top + height, left : left + width]
+
+
+@dataclass(frozen=True, slots=True)
+class Longest:
+    """Resizing to a longest side drawn evenly on a logarithmic scale, so that both classes get like sizes.
+
+    An image is not enlarged by more than `enlarge`, and its shorter side not made less than `floor`. One with
+    a longest side above the range's end is resized whatever is drawn.
+    """
+
+    probability: float
+    side: tuple[int, int]
+    floor: int
+    enlarge: float = 1.15
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        height, width = pixels.shape[:2]
+        low, high = self.side
+        if rng.random() >= self.probability and max(height, width) <= high:
+            return pixels
+        most = min(high, self.enlarge * max(height, width))
+        side = np.exp(rng.uniform(np.log(min(low, most)), np.log(most)))
+        factor = max(side / max(height, width), min(1.0, self.floor / min(height, width)))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        resampling = FILTERS[rng.integers(len(FILTERS))]
+        return np.asarray(Image.fromarray(pixels).resize(size, resampling))
+
+
+@dataclass(frozen=True, slots=True)
+class Sharpen:
+    """An unsharp mask, its radius in pixels and its strength in percent each drawn evenly from a range."""
+
+    probability: float
+    radius: tuple[float, float]
+    percent: tuple[int, int]
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        if rng.random() >= self.probability:
+            return pixels
+        radius, percent = rng.uniform(*self.radius), int(rng.integers(*self.percent, endpoint=True))
+        return np.asarray(Image.fromarray(pixels).filter(ImageFilter.UnsharpMask(radius, percent, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +211,27 @@ def recipe(name: RecipeName, size: int) -> tuple[Step, ...]:
 
     `cnn_aug`: as published with CNNDetection (Wang et al. 2020) and used by the Fusing paper: blur with sigma
     from 0 to 3 and JPEG of quality 30 to 100, each on one image in ten, and flips.
-    `shipped`: what the bundle that comes with Assay was trained with.
+    `shipped`: what the bundles that come with Assay were trained with on the benchmark of `assay data`.
+    `shared`: what happens to images on their way through the web: cut, resized to all sizes, sharpened or
+    blurred, compressed once or twice. The same draws for both classes leave neither size nor format nor
+    sharpness to tell them apart, so it is for images of many sources that are not stored alike.
     """
     if name == "none":
         return ()
     if name == "cnn_aug":
         return (Blur(0.1), Compress(0.1), Flip())
+    if name == "shared":
+        return (
+            Flip(),
+            Cut(0.35, (0.55, 1.0), floor=size + size // 4),
+            Longest(0.75, (256, 1024), floor=160),
+            Blur(0.08, (0.3, 1.2)),
+            Sharpen(0.06, (0.5, 1.5), (30, 120)),
+            Noise(0.1, (0.5, 5.0)),
+            Compress(0.9, (40, 97), ("JPEG",) * 4 + ("WEBP",), ("4:2:0", "4:2:0", "4:4:4")),
+            Rescale(0.15, (0.7, 1.1), floor=160),
+            Compress(0.1, (55, 95), ("JPEG",) * 4 + ("WEBP",), ("4:2:0", "4:2:0", "4:4:4")),
+        )
     return (
         Flip(),
         Turn(),

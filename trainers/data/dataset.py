@@ -16,7 +16,7 @@ from assay.engine.outcome import Refused
 from assay.kernels import ViewRule, view
 from assay.trainers.data.augment import Pixels, Step
 from assay.trainers.data.read import read_pixels
-from assay.trainers.data.samples import Sample
+from assay.trainers.data.samples import Balance, Sample
 
 Prepare: TypeAlias = Callable[[Pixels, np.random.Generator], Any]
 """Augments an image and makes of it what the network of a kind sees."""
@@ -62,12 +62,23 @@ class BalancedSampler(Sampler[Draw]):
     with the photograph that it was made of, if the data say which: both get the same seed, so the same crop
     and augmentation, and nothing but the generator's work tells them apart. Else photographs take turns too.
     Everything follows from `seed` and `epoch`. Of `world` processes, each gets every world-th couple.
+
+    balance: `generators` is the above. With `sources` generators and sources of photographs alike are drawn
+        at random, each as often as the square root of its number of images: a source of two images is neither
+        lost nor learnt by heart, and one of a thousand does not decide alone.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], seed: int, epoch: int, number: int = 0, world: int = 1
+        self,
+        samples: Sequence[Sample],
+        seed: int,
+        epoch: int,
+        number: int = 0,
+        world: int = 1,
+        balance: Balance = "generators",
     ) -> None:
         self.samples = samples
+        self.balance = balance
         self.seed = seed
         self.epoch = epoch
         self.number, self.world = number, world
@@ -79,8 +90,10 @@ class BalancedSampler(Sampler[Draw]):
         rng = np.random.default_rng((self.seed, self.epoch))
         photos = [index for index, sample in enumerate(self.samples) if not sample.label]
         of_pair = {self.samples[index].pair: index for index in photos if self.samples[index].pair}
-        others = _endless(np.array(photos), rng)
-        fakes = self._fakes(rng)
+        if self.balance == "sources":
+            others, fakes = self._by_root(0, rng), self._by_root(1, rng)
+        else:
+            others, fakes = _endless(np.array(photos), rng), self._fakes(rng)
         for position in range(len(self) // 2 * self.world):
             fake, seed = next(fakes), (self.seed, self.epoch, position)
             photo = of_pair.get(self.samples[fake].pair)
@@ -90,14 +103,25 @@ class BalancedSampler(Sampler[Draw]):
                 yield Draw(fake, seed)
 
     def _fakes(self, rng: np.random.Generator) -> Iterator[int]:
-        groups: dict[str, list[int]] = {}
-        for index, sample in enumerate(self.samples):
-            if sample.label:
-                groups.setdefault(sample.group, []).append(index)
-        turns = [_endless(np.array(indices), rng) for indices in groups.values()]
+        turns = [_endless(np.array(indices), rng) for indices in self._groups(1)]
         while True:
             for turn in turns:
                 yield next(turn)
+
+    def _by_root(self, label: int, rng: np.random.Generator) -> Iterator[int]:
+        groups = self._groups(label)
+        shares = np.sqrt([len(indices) for indices in groups])
+        turns = [_endless(np.array(indices), rng) for indices in groups]
+        while True:
+            yield next(turns[rng.choice(len(turns), p=shares / shares.sum())])
+
+    def _groups(self, label: int) -> list[list[int]]:
+        """Indices of the images with this label, by generator or source."""
+        groups: dict[str, list[int]] = {}
+        for index, sample in enumerate(self.samples):
+            if sample.label == label:
+                groups.setdefault(sample.group, []).append(index)
+        return list(groups.values())
 
 
 def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
@@ -106,15 +130,17 @@ def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[i
             yield int(index)
 
 
-def random_view(steps: Sequence[Step], rule: ViewRule) -> Prepare:
-    """Augments an image, then cuts one view of `rule.size` at a random place, as the rule says otherwise.
+def random_view(steps: Sequence[Step], *rules: ViewRule, whole: bool = False) -> Prepare:
+    """Augments an image, then cuts one view at a random place by one of `rules`, drawn evenly.
 
-    Of an image larger than twice the view a part of that size is taken first: every step is local, and a
-    photograph of 12 megapixels then costs no more than a small one.
+    Of an image larger than twice the view a part of that size is taken first, unless `whole`: most steps are
+    local, and a photograph of 12 megapixels then costs no more than a small one.
     """
 
     def prepare(pixels: Pixels, rng: np.random.Generator) -> NDArray[np.float32]:
-        pixels = _part(pixels, 2 * rule.size, rng)
+        rule = rules[rng.integers(len(rules))] if len(rules) > 1 else rules[0]
+        if not whole:
+            pixels = _part(pixels, 2 * rule.size, rng)
         for step in steps:
             pixels = step(pixels, rng)
         height, width = rule.room(*pixels.shape[:2])
@@ -142,6 +168,7 @@ def loader(
     number: int = 0,
     world: int = 1,
     collate: Callable[[Sequence[tuple[Any, int] | Path]], Any] | None = None,
+    balance: Balance = "generators",
 ) -> "DataLoader[Any]":
     """The balanced batches of one epoch, made by `workers` processes (0: by this one).
 
@@ -151,7 +178,7 @@ def loader(
     """
     if len({sample.label for sample in samples}) < 2:
         raise SetupError("training needs photographs and synthesised images; one of them is missing")
-    sampler = BalancedSampler(samples, seed, epoch, number, world)
+    sampler = BalancedSampler(samples, seed, epoch, number, world, balance)
     return DataLoader(
         TrainingSet(samples, prepare),
         batch_size=batch,

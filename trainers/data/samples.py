@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from PIL import Image
 
@@ -21,7 +22,10 @@ from assay.trainers.data.scenes import find_scenes, images_of
 REAL_FOLDERS = frozenset({"0_real", "real", "nature"})
 FAKE_FOLDERS = frozenset({"1_fake", "fake", "ai"})
 _CLASS_FOLDERS = REAL_FOLDERS | FAKE_FOLDERS
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "dev": "val", "test": "test"}
+
+
+Balance: TypeAlias = Literal["generators", "sources"]
 
 
 @dataclass(frozen=True, slots=True)

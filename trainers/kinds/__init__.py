@@ -14,7 +14,7 @@ from assay.trainers.kinds.apn.run import ApnFiles, ApnRun
 from assay.trainers.kinds.fusing.run import FusingRun
 from assay.trainers.kinds.lnp.denoiser.run import DenoiserFiles, DenoiserRun
 from assay.trainers.kinds.lnp.run import LnpFiles, LnpRun
-from assay.trainers.kinds.plain.run import PlainRun
+from assay.trainers.kinds.plain.run import PlainFiles, PlainRun
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ CROPS: dict[str, Crop] = {
 }
 """What a bundle looks at of a large image, by the name that `assay export` has for it."""
 KINDS: dict[str, Kind] = {
-    "plain": Kind(PlainRun, Files, "assay.trainers.kinds.plain.fit", several_crops=True),
+    "plain": Kind(PlainRun, PlainFiles, "assay.trainers.kinds.plain.fit", several_crops=True),
     "fusing": Kind(FusingRun, Files, "assay.trainers.kinds.fusing.fit"),
     "apn": Kind(ApnRun, ApnFiles, "assay.trainers.kinds.apn.fit"),
     "denoiser": Kind(DenoiserRun, DenoiserFiles, "assay.trainers.kinds.lnp.denoiser.fit", "{:.2f} dB"),

@@ -116,6 +116,18 @@ def test_plain_crops_are_the_pixels_that_their_boxes_name(tmp_path: Path) -> Non
             assert np.allclose(crop[:, : bottom - top, : right - left], named, atol=1e-6)
 
 
+def test_crops_of_further_rules_have_boxes_of_their_own(tmp_path: Path) -> None:
+    """The image is 4 times as wide as high: of the reduced one two crops show the left and the right end."""
+    rule = {"size": 32, "small": "wrap", "mean": [0] * 3, "std": [1] * 3}
+    stored = {"resize": "none", "crop": [[1, 1]], **rule}
+    reduced = {"resize": "short_side", "crop": [[0, 0], [0, 1]], **rule}
+    folder = plain_bundle(tmp_path, view=stored, parameters={"more_views": [reduced]})
+    seen = Trace(photograph(64, 256), 1, Bundle.load(folder).manifest, Detection(0.0), {})
+    assert crop_boxes(seen) == [(32, 224, 64, 256), (0, 0, 64, 64), (0, 192, 64, 256)]
+    verdict, _ = explain("photo.png", encode(seen.pixels, "PNG"), Bundle.load(folder), SETTINGS)
+    assert len(verdict.evidence["crop_logits"]) == 3
+
+
 def test_bands_are_tinted_where_they_hold_the_half_spectrum() -> None:
     """Rows 8 to 15 and column 0 for red, row 0 and columns 20 to 32 for blue, row and column 0 for green."""
     crosses = np.array([[8, 15, 0, 0], [0, 0, 0, 0], [0, 0, 20, 32]]) / 64

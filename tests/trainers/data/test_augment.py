@@ -11,11 +11,14 @@ from assay.trainers.data.augment import (
     Blur,
     Colour,
     Compress,
+    Cut,
     Flip,
     Grey,
+    Longest,
     Noise,
     Pixels,
     Rescale,
+    Sharpen,
     Step,
     Turn,
     altering,
@@ -35,7 +38,10 @@ def spread(values: Pixels) -> float:
 
 @pytest.mark.parametrize(
     "step",
-    [Blur(0.1), Compress(0.1), Rescale(0.1, (0.5, 0.9), 8), Noise(0.1, (3, 9)), Colour(0.1, 0.3), Grey(0.1)],
+    [
+        *(Blur(0.1), Compress(0.1), Rescale(0.1, (0.5, 0.9), 8), Noise(0.1, (3, 9)), Colour(0.1, 0.3)),
+        *(Grey(0.1), Cut(0.1, (0.4, 0.8), 8), Longest(0.1, (20, 90), 8), Sharpen(0.1, (1, 2), (80, 120))),
+    ],
     ids=lambda step: type(step).__name__,
 )
 def test_one_image_in_ten(step: Step, pixels: Pixels) -> None:
@@ -115,3 +121,42 @@ def test_a_recipe_keeps_the_form_and_follows_its_seed(seed: int, height: int, wi
         results.append(made)
     assert np.array_equal(*results)
     assert np.array_equal(pixels, before)
+
+
+@given(
+    height=st.integers(1, 400),
+    width=st.integers(1, 400),
+    floor=st.integers(1, 300),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=60, deadline=None)
+def test_cuts_and_sizes_stay_within_what_they_promise(height: int, width: int, floor: int, seed: int) -> None:
+    pixels = np.zeros((height, width, 3), np.uint8)
+    cut = Cut(1.0, (0.3, 1.0), floor)(pixels, np.random.default_rng(seed))
+    assert all(
+        min(whole, floor) <= side <= whole for side, whole in zip(cut.shape, (height, width), strict=False)
+    )
+    sized = Longest(1.0, (60, 200), floor)(pixels, np.random.default_rng(seed)).shape[:2]
+    shorter, longer = sorted((height, width))
+    kept = longer * min(1.0, floor / shorter)  # what the floor for the shorter side asks of the longer one
+    assert max(sized) <= max(min(200, 1.15 * longer), kept) + 1
+    assert min(sized) >= min(floor, shorter) - 1
+
+
+def test_sizes_of_both_classes_become_alike() -> None:
+    """Large and small images end with the same spread of longest sides, where neither has to be enlarged."""
+    step = Longest(1.0, (64, 256), 16)
+    found = [
+        sorted(
+            max(step(np.zeros((side, side, 3), np.uint8), np.random.default_rng(seed)).shape)
+            for seed in range(200)
+        )
+        for side in (256, 1024)
+    ]
+    assert np.abs(np.subtract(*found)).mean() < 20
+
+
+def test_what_is_larger_than_the_range_is_always_reduced() -> None:
+    pixels = np.zeros((300, 500, 3), np.uint8)
+    for seed in range(40):
+        assert max(Longest(0.0, (64, 256), 16)(pixels, np.random.default_rng(seed)).shape) <= 256

@@ -38,6 +38,30 @@ def test_halves_and_turns() -> None:
     assert len({draw.seed for draw in draws}) == len(draws)
 
 
+def test_sources_by_the_root_of_their_size() -> None:
+    """900, 100 and 4 images are drawn as 30 to 10 to 2, of both classes; a rare source's images alike."""
+    sizes = {"large": 900, "middle": 100, "small": 4}
+    data = [
+        Sample(Path(f"{group}{label}{number}"), label, "train", f"{group}{label}", "")
+        for group, count in sizes.items()
+        for label in (0, 1)
+        for number in range(count)
+    ]
+    draws = [
+        draw for epoch in range(3) for draw in BalancedSampler(data, seed=2, epoch=epoch, balance="sources")
+    ]
+    for label in (0, 1):
+        groups = Counter(data[draw.index].group for draw in draws if data[draw.index].label == label)
+        assert sum(groups.values()) == len(draws) // 2
+        shares = [groups[f"{group}{label}"] / sum(groups.values()) for group in sizes]
+        assert shares == pytest.approx([30 / 42, 10 / 42, 2 / 42], abs=0.03)
+    rare = Counter(draw.index for draw in draws if data[draw.index].group == "small1")
+    assert len(rare) == 4
+    assert max(rare.values()) - min(rare.values()) <= 3
+    again = BalancedSampler(data, seed=2, epoch=0, balance="sources")
+    assert list(again) == draws[: len(again)]
+
+
 def test_pairs_stay_together() -> None:
     """A fake comes with its own photograph and the same seed; one without a pair with some photograph."""
     data = [
@@ -145,3 +169,15 @@ def test_random_views_reach_every_edge() -> None:
         lefts += bool(cut[:, 0].any())
         rights += bool(cut[:, -1].any())
     assert min(tops, bottoms, lefts, rights) > 0
+
+
+def test_a_view_is_cut_by_either_rule_and_of_the_whole_image() -> None:
+    """The image's halves differ: what is reduced shows both, a cut of stored pixels only one."""
+    pixels = np.zeros((400, 400, 3), np.uint8)
+    pixels[:, 200:] = 255
+    reduced = ViewRule(resize="short_side", size=32, crop="centre", mean=(0.5,) * 3, std=(0.25,) * 3)
+    prepare = random_view((), RULE, reduced, whole=True)
+    shown = [np.unique(prepare(pixels, np.random.default_rng(seed))).size > 1 for seed in range(200)]
+    assert 80 <= sum(shown) <= 135  # half are reduced; a stored view lies on the edge in 31 of 369
+    part = random_view((), reduced)
+    assert not all(np.unique(part(pixels, np.random.default_rng(seed))).size > 1 for seed in range(20))

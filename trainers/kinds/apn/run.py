@@ -54,8 +54,8 @@ class ApnFiles(Files):
         }
         return {branch: file for branch, file in given.items() if file is not None}
 
-    def names(self) -> str:
-        return ", ".join(f"{branch}: {file.name}" for branch, file in self.by_branch().items())
+    def names(self) -> dict[str, str]:
+        return {"weights": ", ".join(f"{branch}: {file.name}" for branch, file in self.by_branch().items())}
 
     def arguments(self) -> tuple[Any, ...]:
         return (self.by_branch(),)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -22,23 +23,31 @@ from assay.trainers.fit.losses import binary_cross_entropy
 from assay.trainers.fit.run import BEST, LAST
 from assay.trainers.kinds import Crop
 from assay.trainers.kinds.plain.network import Plain
-from assay.trainers.kinds.plain.run import PlainRun
+from assay.trainers.kinds.plain.run import PlainRun, Views
+from assay.trainers.kinds.plain.stages import Stages
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
-def make_fit(run: PlainRun, folder: Path, weights: Path | None, workers: int) -> Fit:
+def make_fit(run: PlainRun, folder: Path, weights: Path | None, traces: Path | None, workers: int) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
     rank = Distributed()
     micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
     samples = read_samples(run.data, run.min_side)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
-    model = Plain(run.backbone)
+    model = Plain(run.backbone, bool(run.traces))
     if weights is not None:
         model.load_backbone(weights)
+    if traces is not None:
+        assert isinstance(model.network, Stages)
+        model.network.load_traces(traces)
     model.to(memory_format=torch.channels_last)
-    prepare = random_view(recipe(run.recipe, run.crop_side), native_view(run.crop_side))
+    rules = {"stored": native_view(run.crop_side), "reduced": reduced_view(run.crop_side)}
+    chosen = rules.values() if run.views == "both" else [rules[run.views]]
+    # The shared recipe sizes images itself; of others a part is enough, unless all of it is reduced.
+    whole = run.recipe == "shared" or run.views != "stored"
+    prepare = random_view(recipe(run.recipe, run.crop_side), *chosen, whole=whole)
 
     def batches(epoch: int) -> Iterable[Batch]:
         return loader(
@@ -50,6 +59,7 @@ def make_fit(run: PlainRun, folder: Path, weights: Path | None, workers: int) ->
             workers=workers,
             number=rank.number,
             world=rank.world,
+            balance=run.balance,
         )
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -61,7 +71,7 @@ def make_fit(run: PlainRun, folder: Path, weights: Path | None, workers: int) ->
         batches=batches,
         steps=max(1, len(train) // rank.world // micro_batch),
         loss=loss,
-        validate=validator(held_out, run.size, VALIDATION if run.altered_validation else ()),
+        validate=validator(held_out, template_of(run), VALIDATION if run.altered_validation else ()),
         settings=run.fit,
         folder=folder,
         rank=rank,
@@ -71,6 +81,11 @@ def make_fit(run: PlainRun, folder: Path, weights: Path | None, workers: int) ->
 def native_view(size: int, crop: Crop = "centre") -> ViewRule:
     """Views of original pixels: no resizing, because resizing wipes out what generators leave behind."""
     return ViewRule(resize="none", size=size, crop=crop, small="wrap", mean=MEAN, std=STD)
+
+
+def reduced_view(size: int, crop: Crop = "centre") -> ViewRule:
+    """Views of the whole image, its shorter side made the view's: what is shown, not how it was stored."""
+    return ViewRule(resize="short_side", size=size, crop=crop, mean=MEAN, std=STD)
 
 
 def export_run(
@@ -87,33 +102,43 @@ def export_run(
 ) -> Bundle:
     """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated."""
     run = PlainRun.read(folder)
-    model = Plain(run.backbone)
+    model = Plain(run.backbone, bool(run.traces))
     model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
-    manifest = manifest_template(run.size, crop, min_side).model_copy(
-        update=run.manifest_fields(name, version, licence)
-    )
+    manifest = template_of(run, crop, min_side).model_copy(update=run.manifest_fields(name, version, licence))
     return export_bundle({"classify": model}, manifest, out, programs=programs)
 
 
 def scorer_of(folder: Path) -> Scorer:
     """Scores samples by the best network of the run in `folder`, as it would be served."""
     run = PlainRun.read(folder)
-    model = Plain(run.backbone)
+    model = Plain(run.backbone, bool(run.traces))
     model.load_state_dict(checkpoint.load_state(folder / BEST))
     classify = {"classify": torch_graph(model.eval())}
-    return lambda samples, alter: score(samples, manifest_template(run.size), classify, alter=alter)
+    return lambda samples, alter: score(samples, template_of(run), classify, alter=alter)
 
 
-def manifest_template(size: int, crop: Crop = "centre", min_side: int = 64) -> Manifest:
-    """A manifest that says how such a network is served, before it has a name, a file and a calibration."""
+def template_of(run: PlainRun, crop: Crop = "centre", min_side: int = 64) -> Manifest:
+    """How the network of a run is served."""
+    return manifest_template(run.size, crop, min_side, run.views)
+
+
+def manifest_template(
+    size: int, crop: Crop = "centre", min_side: int = 64, views: Views = "stored"
+) -> Manifest:
+    """A manifest that says how such a network is served, before it has a name, a file and a calibration.
+
+    Of both views, the crops of stored pixels come first and one of the reduced image last.
+    """
+    more = {"more_views": [asdict(reduced_view(size))]} if views == "both" else {}
     return Manifest(
         schema_=SCHEMA,
         kind="plain",
         name="draft",
         version="0",
         licence="",
-        view=native_view(size, crop),
+        view=reduced_view(size, crop) if views == "reduced" else native_view(size, crop),
         min_side=min_side,
+        parameters=more,
         graphs={
             "classify": GraphSpec(
                 file="classify.onnx",
@@ -127,10 +152,9 @@ def manifest_template(size: int, crop: Crop = "centre", min_side: int = 64) -> M
 
 
 def validator(
-    samples: Sequence[Sample], size: int, steps: Sequence[Step] = ()
+    samples: Sequence[Sample], manifest: Manifest, steps: Sequence[Step] = ()
 ) -> Callable[[nn.Module], Mapping[str, float]]:
-    """Judges a network on the centre views of `samples`, each altered by `steps` -> `Judged.figures`."""
-    manifest = manifest_template(size)
+    """Judges a network on `samples` as `manifest` cuts them, altered by `steps` -> `Judged.figures`."""
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         scored = score(samples, manifest, {"classify": torch_graph(network)}, alter=altering(steps))

@@ -10,6 +10,7 @@ from torchvision.models import get_model
 from assay.engine.errors import SetupError
 from assay.trainers.fit.checkpoint import load_state
 from assay.trainers.kinds.plain.run import Backbone
+from assay.trainers.kinds.plain.stages import Stages
 
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 
@@ -21,14 +22,19 @@ class Plain(nn.Module):
     `load_backbone` reads pretrained ones from a file.
     """
 
-    def __init__(self, backbone: Backbone = "resnet50") -> None:
+    def __init__(self, backbone: Backbone = "resnet50", traces: bool = False) -> None:
+        """`traces`: `stages` alone has a second network beside it."""
         super().__init__()
         if backbone not in BACKBONES:
             raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, not {backbone!r}")
         self._head = "classifier.1." if backbone == "mobilenet_v2" else "fc."
         self._cut_off: tuple[str, ...] = ()
+        if backbone == "stages":
+            self.network: nn.Module = Stages(traces=traces)
+            self._head, self._cut_off = "head.4.", ("head.", "normalise.", "classifier.", "traces.")
+            return
         if backbone == "patch_forensics":
-            self.network: nn.Module = Patches()
+            self.network = Patches()
             self._cut_off = ("layer2.", "layer3.", "layer4.")
         else:
             name = "mobilenet_v2" if backbone == "mobilenet_v2" else "resnet50"

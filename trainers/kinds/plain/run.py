@@ -1,16 +1,19 @@
 """What a run of the kind `plain` is: its options, its record. Needs no torch."""
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from assay.trainers.fit.run import RunConfig
+from assay.trainers.data.samples import Balance
+from assay.trainers.fit.run import Files, RunConfig
 from assay.trainers.fit.settings import Epochs, FitSettings
 
-Backbone: TypeAlias = Literal["resnet50", "mobilenet_v2", "no_down", "patch_forensics"]
+Backbone: TypeAlias = Literal["resnet50", "mobilenet_v2", "no_down", "patch_forensics", "stages"]
 """resnet50: CNN_aug (Wang et al. 2020). no_down: ResNet-50 that keeps its first layers' resolution
 (Gragnaniello et al. 2021). patch_forensics: ResNet-18 cut off after its first stage, with a decision at each
-position (Chai et al. 2020)."""
+position (Chai et al. 2020). stages: MobileNetV2 as it is, and a head on all of its stages."""
+Views: TypeAlias = Literal["stored", "reduced", "both"]
 
 
 class PlainFit(FitSettings):
@@ -18,6 +21,17 @@ class PlainFit(FitSettings):
     """At most this many epochs."""
     monitor: Literal["accuracy", "map"] = "accuracy"
     """Validated figure that picks the best epoch."""
+
+
+class PlainFiles(Files):
+    traces: Path | None = None
+    """For stages: a second network beside the first, the classify.onnx of a MobileNetV2 bundle."""
+
+    def names(self) -> dict[str, str]:
+        return {**super().names(), "traces": self.traces.name if self.traces else ""}
+
+    def arguments(self) -> tuple[Any, ...]:
+        return self.weights, self.traces
 
 
 class PlainRun(RunConfig):
@@ -30,14 +44,28 @@ class PlainRun(RunConfig):
     kind: Literal["plain"] = "plain"
     backbone: Backbone = "resnet50"
     """Network. resnet50: CNN_aug. no_down: ResNet-50 without its first two reductions. patch_forensics: the
-    start of ResNet-18, with a decision at each position."""
+    start of ResNet-18, with a decision at each position. stages: MobileNetV2 left as it is, and a head on all
+    of its stages."""
+    traces: str = ""
+    """File name of the graph of a second network; empty where there is none."""
     size: Annotated[int, Field(ge=32)] = 224
     """Side of the served view in pixels."""
     crop: Annotated[int, Field(ge=32)] | None = None
     """Side of training crops in pixels; smaller ones train faster. [default: size]"""
+    balance: Balance = "generators"
+    """What takes equal turns. generators: photographs by number. sources: photographs, too, by source; both
+    by the square root of their images."""
+    views: Views = "stored"
+    """What is looked at: crops of stored pixels, the image made smaller, or both."""
     smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Label smoothing."""
     fit: PlainFit = PlainFit()
+
+    @model_validator(mode="after")
+    def _has_traces_beside_stages_alone(self) -> Self:
+        if self.traces and self.backbone != "stages":
+            raise ValueError(f"--traces stands beside --backbone stages, not {self.backbone}")
+        return self
 
     @property
     def crop_side(self) -> int:

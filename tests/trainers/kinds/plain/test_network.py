@@ -8,13 +8,16 @@ from torch import nn
 from torchvision.models import get_model
 
 from assay.engine.errors import SetupError
+from assay.trainers.export.bundle import export_graph
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.losses import binary_cross_entropy
+from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import BACKBONES, Plain
 from assay.trainers.kinds.plain.run import Backbone
+from assay.trainers.kinds.plain.stages import GAIN, STAGES, SURE, Stages
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "stages"])
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_torchvision_file_becomes_the_backbone(tmp_path: Path, backbone: Backbone, wrapped: bool) -> None:
     torch.manual_seed(1)
@@ -126,3 +129,74 @@ def test_a_dictionary_of_other_things_is_no_state_dict(tmp_path: Path) -> None:
         torch.save(content, tmp_path / "weights.pth")
         with pytest.raises(SetupError, match=r"weights\.pth holds no"):
             checkpoint.load_state(tmp_path / "weights.pth")
+
+
+def test_stages_are_those_of_the_file_and_stay_as_they_are(tmp_path: Path) -> None:
+    """After steps of training with every parameter offered, only head and normalisation have changed."""
+    torch.manual_seed(0)
+    donor = get_model("mobilenet_v2", weights=None)
+    torch.save(donor.state_dict(), tmp_path / "weights.pth")
+    model = Plain("stages")
+    model.load_backbone(tmp_path / "weights.pth")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0.1)
+    for _ in range(3):
+        images, labels = torch.randn(8, 3, 64, 64), torch.arange(8) % 2
+        optimizer.zero_grad()
+        binary_cross_entropy(model.train()(images), labels.float()).backward()
+        optimizer.step()
+    for name, value in model.state_dict().items():
+        own = name.startswith(("network.head.", "network.normalise."))
+        assert torch.equal(value, before[name]) != own, name
+        assert own or torch.equal(value, donor.state_dict()[name.removeprefix("network.")])
+
+
+def test_stages_see_means_and_deviations() -> None:
+    """Of the first stage, computed by hand; a flat image has next to no deviation in its middle."""
+    network = Stages().eval()
+    images = torch.randn(2, 3, 64, 64)
+    first = network.features[:2](images)
+    seen = network.seen(images)
+    assert torch.allclose(seen[:, :16], first.mean((2, 3)), atol=1e-6)
+    assert torch.allclose(seen[:, 16:32], first.flatten(2).std(2, unbiased=False), atol=1e-3)
+    assert seen.shape[1] == 2 * sum(network.features[: n + 1](images).shape[1] for n in STAGES)
+
+
+def test_a_second_network_counts_where_it_is_sure(tmp_path: Path) -> None:
+    """It comes out of an exported bundle's graph; the logit is the larger of the two, softly."""
+    torch.manual_seed(3)
+    second = Plain("mobilenet_v2").eval()
+    for layer in second.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.bias, std=0.3)
+    head = second.network.get_submodule("classifier.1")
+    nn.init.normal_(head.weight, std=3.0)  # type: ignore[arg-type]
+    nn.init.constant_(head.bias, 0.5)  # type: ignore[arg-type]
+    export_graph(second, manifest_template(64).graphs["classify"], tmp_path / "classify.onnx")
+    model = Plain("stages", traces=True)
+    assert isinstance(model.network, Stages)
+    model.network.load_traces(tmp_path / "classify.onnx")
+    images = torch.randn(6, 3, 64, 64)
+    with torch.no_grad():
+        sure = GAIN * (second(images) - SURE)
+        served = model.eval()(images)
+        head = model.network.head(model.network.normalise(model.network.seen(images)).clamp(-8, 8))
+    assert torch.allclose(served, torch.logaddexp(head, sure), rtol=1e-3, atol=1e-2)
+    assert not torch.allclose(served, head, atol=0.1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()(images).sum().backward()
+    assert all(
+        torch.equal(value, before[name]) for name, value in model.state_dict().items() if "traces" in name
+    )
+    assert all(one.grad is None for one in model.network.traces.parameters())  # type: ignore[union-attr]
+
+
+def test_a_second_network_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "none.onnx").write_bytes(b"no graph")
+    model = Plain("stages", traces=True).network
+    assert isinstance(model, Stages)
+    with pytest.raises(SetupError, match="not an ONNX graph"):
+        model.load_traces(tmp_path / "none.onnx")
+    export_graph(Plain("patch_forensics"), manifest_template(64).graphs["classify"], tmp_path / "other.onnx")
+    with pytest.raises(SetupError, match=r"no features\.0\.0\.weight"):
+        model.load_traces(tmp_path / "other.onnx")

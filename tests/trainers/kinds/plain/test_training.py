@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from support.photos import write_tree
 from support.tables import read_csv
 from torch import nn
@@ -86,6 +87,31 @@ def test_a_run_says_what_it_did(run: Path, data: Path) -> None:
     rows = read_csv(run / "log.csv")
     assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(1, 11)]
     assert json.loads((run / "run.json").read_text())["recipe"] == "cnn_aug"
+
+
+def test_a_head_on_stages_is_trained_and_served_with_both_views(
+    data: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    """With all that goes with it: a second network, the shared recipe, draws by source, resumption."""
+    torch.manual_seed(0)
+    torch.save(Plain("mobilenet_v2").network.state_dict(), tmp_path / "weights.pth")
+    options = (
+        "--backbone stages --recipe shared --balance sources --views both --batch 8 --size 64 --workers 0"
+    )
+    given = ("--data", data, "--out", tmp_path / "run", "--weights", tmp_path / "weights.pth")
+    second = ("--traces", bundle.path / "classify.onnx")
+    assay("train", "plain", *given, *second, *options.split(), "--epochs", 1)
+    assay("train", "plain", "--data", data, "--out", tmp_path / "run", "--resume")
+    assay("export", tmp_path / "run", tmp_path / "bundle", "--name", "heads")
+    assay("calibrate", tmp_path / "bundle", "--data", data)
+    made = Bundle.load(tmp_path / "bundle")
+    assert [rule["resize"] for rule in made.manifest.parameters["more_views"]] == ["short_side"]
+    assert made.manifest.trained_on["traces"] == "classify.onnx"
+    printed = assay("evaluate", made.path, "--data", data, "--split", "test", "--alike")
+    assert "gan" in printed
+    assert printed != assay("evaluate", made.path, "--data", data, "--split", "test")
+    with pytest.raises(SetupError, match="--traces stands beside --backbone stages"):
+        assay("train", "plain", "--data", data, "--out", tmp_path / "other", *second)
 
 
 def test_a_run_is_not_overwritten_and_resumes_with_its_own_settings(run: Path, data: Path) -> None:
