@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS_demo := demo
 EXTRAS_dev := demo,data,train,faces,gpu,int8,dev
 
-.PHONY: help demo test test-full lint format bench gpu proto clean
+.PHONY: help demo quick test test-full lint format bench gpu proto reference clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,10 @@ gpu: $(VENV)/.dev ## On a machine with an NVIDIA GPU: its tests, parity and spee
 	@$(BIN)/python -P -m assay.bench.gpu --check
 	$(BIN)/pytest -m gpu tests/gpu
 	$(BIN)/python -P -m assay.bench.gpu
+
+reference: $(VENV)/.dev ## Rebuild docs/reference.md from the settings and commands
+	$(BIN)/python -P -m assay.engine.cli.reference > docs/reference.new
+	mv docs/reference.new docs/reference.md
 
 proto: $(VENV)/.dev ## Rebuild the generated gRPC code from proto/
 	$(BIN)/python -P -m assay.engine.wire.generate
