@@ -4,7 +4,8 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from enum import EnumType
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
@@ -170,8 +171,8 @@ def _type(annotation: Any, info: OptionInfo | ArgumentInfo | None = None) -> str
         return ", ".join(f"`{value}`" for value in inner)
     if origin in (list, tuple):
         return f"{_type(inner[0], info)}, several"
-    if isinstance(annotation, type) and hasattr(annotation, "__members__"):
-        return ", ".join(f"`{member.value}`" for member in annotation)
+    if isinstance(annotation, EnumType):
+        return ", ".join(f"`{member.value}`" for member in annotation.__members__.values())
     words = {
         Path: "path",
         str: "text",
@@ -185,7 +186,7 @@ def _type(annotation: Any, info: OptionInfo | ArgumentInfo | None = None) -> str
     return " ".join([word, *bounds])
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     if not rows:
         return ""
     lines = [head, ("---",) * len(head), *rows]
