@@ -27,8 +27,8 @@ def network() -> bytes:
     edges[:, :] = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]]) / 3
     weights = {
         "edges": edges,
-        "slopes": np.array([[-60.0, 60.0]], np.float32),  # little detail: synthetic; much: authentic
-        "offsets": np.array([1.5, -1.5], np.float32),
+        "slopes": np.array([[-120.0, 120.0]], np.float32),  # little detail: synthetic; much: authentic
+        "offsets": np.array([1.2, -1.2], np.float32),
     }
     nodes = [
         helper.make_node("Conv", ["image", "edges"], ["detail"]),
