@@ -89,10 +89,10 @@ def test_your_own_classifier_scans_files(tmp_path: Path, folder: Path) -> None:
 
 
 @pytest.mark.full
-def test_a_detector_is_trained_on_made_images_and_finds_them(tmp_path: Path) -> None:
-    printed = run(EXAMPLES / "train.py", tmp_path, "--images", 48, "--epochs", 6)
-    scanned = [line.split() for line in printed.splitlines() if line.endswith(".png")]
-    assert len(scanned) == 40
-    right = sum(label == ("authentic" if "0_real" in path else "synthetic") for label, *_, path in scanned)
-    assert right >= 30
+def test_a_detector_is_trained_exported_and_scans_files(tmp_path: Path) -> None:
+    run(EXAMPLES / "train.py", tmp_path, "--images", 24, "--epochs", 1)
     assert (tmp_path / "report.html").is_file()
+    scanned = run(ASSAY, "scan", tmp_path / "data" / "val", "--bundle", tmp_path / "bundle", "--workers", 0)
+    labels = {line.split()[0] for line in scanned.splitlines()}
+    assert len(scanned.splitlines()) == 40
+    assert labels <= {"authentic", "synthetic", "uncertain"}
