@@ -11,6 +11,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "examples" / "README.md"])
 OTHERS = ("reference.md", "CHANGELOG.md")
 """Pages whose commands are not of today, or are what the others are compared with."""
+BENCHMARKS = {"--bundle", "--photos"}
+"""Options of `python -m assay.bench...`, which the reference does not have."""
 CODE = "\n".join(
     path.read_text("utf-8") for folder in ("engine", "trainers") for path in (ROOT / folder).rglob("*.py")
 )
@@ -64,6 +66,21 @@ def test_commands_and_options_exist(page: Path) -> None:
                 if names and names[0] in ("assay train", "assay study"):
                     known = set().union(*options.values())
                 assert word.split("=")[0].rstrip(",.") in known, (words, word)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in OTHERS], ids=ids)
+def test_options_between_backticks_exist(page: Path) -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    for code in re.findall(r"`([^`\n]+)`", page.read_text("utf-8")):
+        if not re.match(r"(pip|make|torchrun|python|ruff|mypy) ", code):
+            for option in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", code)) - BENCHMARKS:
+                assert re.search(rf"`[^`]*{option}[,`]", reference), option
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "README.md" or f"({page.name})" in index, page.name
 
 
 def test_sentences_of_troubleshooting_are_said() -> None:

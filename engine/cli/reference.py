@@ -172,7 +172,8 @@ def _type(annotation: Any, info: OptionInfo | ArgumentInfo | None = None) -> str
     if origin in (list, tuple):
         return f"{_type(inner[0], info)}, several"
     if isinstance(annotation, EnumType):
-        return ", ".join(f"`{member.value}`" for member in annotation.__members__.values())
+        members: list[Any] = [*annotation.__members__.values()]
+        return ", ".join(f"`{member.value}`" for member in members)
     words = {
         Path: "path",
         str: "text",
