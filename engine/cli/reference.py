@@ -42,7 +42,8 @@ COMMANDS = """
 ## Commands
 
 `-h` or `--help` behind any of them prints the same. Exit codes: 0 done; 2 a wrong option, path, bundle,
-address or broker, with one sentence on standard error; 1 the engine lost its last worker.
+address or broker, with one sentence on standard error; 1 the engine lost its last worker, or
+nobody reads its output on.
 """
 TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("", "ASSAY_", Settings),
