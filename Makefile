@@ -11,7 +11,8 @@ EXTRAS_dev := demo,data,train,faces,gpu,int8,dev
 # Fast and without worker processes, a broker, a GPU or torch.
 QUICK := tests/kernels tests/test_docs.py $(addprefix tests/engine/, admission decode detectors report wire \
   core/test_budget.py core/test_queue.py cli/test_reference.py test_bundle.py test_outcome.py)
-SLOW := $(addprefix --ignore tests/engine/, decode/test_fuzz.py detectors/test_on_device.py)
+SLOW := $(addprefix --ignore tests/engine/, decode/test_fuzz.py decode/test_raster_matrix.py decode/test_tiff_matrix.py \
+  decode/test_confined.py detectors/test_on_device.py)
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
