@@ -6,13 +6,22 @@ BIN := $(VENV)/bin
 EXTRAS_demo := demo
 EXTRAS_dev := demo,data,train,faces,gpu,int8,dev
 
-.PHONY: help demo test test-full lint format bench gpu proto clean
+.PHONY: help demo quick test test-full lint format bench gpu proto reference clean
+
+# Fast and without worker processes, a broker, a GPU or torch.
+QUICK := tests/kernels tests/test_docs.py $(addprefix tests/engine/, admission decode detectors report wire \
+  core/test_budget.py core/test_queue.py cli/test_reference.py test_bundle.py test_outcome.py)
+SLOW := $(addprefix --ignore tests/engine/, decode/test_fuzz.py decode/test_raster_matrix.py decode/test_tiff_matrix.py \
+  decode/test_confined.py detectors/test_on_device.py)
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(VENV)/.demo ## Stream images through a Kafka broker and the shipped detector (no torch needed)
 	$(BIN)/python -P -m assay.bench.demo
+
+quick: $(VENV)/.dev ## Run the tests that matter while editing (under a minute on 2 cores)
+	$(BIN)/pytest -q -x $(QUICK) $(SLOW)
 
 # The trainers' tests have a process of their own: torch, DALI and OpenVINO each bring an OpenMP runtime.
 test: $(VENV)/.dev ## Run the tests (at most 15 minutes on 2 cores)
@@ -39,6 +48,10 @@ gpu: $(VENV)/.dev ## On a machine with an NVIDIA GPU: its tests, parity and spee
 	@$(BIN)/python -P -m assay.bench.gpu --check
 	$(BIN)/pytest -m gpu tests/gpu
 	$(BIN)/python -P -m assay.bench.gpu
+
+reference: $(VENV)/.dev ## Rebuild docs/reference.md from the settings and commands
+	$(BIN)/python -P -m assay.engine.cli.reference > docs/reference.new
+	mv docs/reference.new docs/reference.md
 
 proto: $(VENV)/.dev ## Rebuild the generated gRPC code from proto/
 	$(BIN)/python -P -m assay.engine.wire.generate

@@ -37,6 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+LAZY: dict[str, str] = {}
+"""Commands whose module is loaded when they are called: MODULE:ATTRIBUTE, by name."""
 OPENING = {"grpc": "ASSAY_GRPC_ADDRESS", "http": "ASSAY_HTTP_ADDRESS", "kafka": "ASSAY_KAFKA_BROKERS"}
 """The variable that opens a door without an option or a table of the settings file."""
 
@@ -290,6 +292,7 @@ def start_log(level: int) -> None:
 
 def _elsewhere(name: str, module: str, extra: str, help: str) -> None:
     """A command whose module is loaded when it is called; it may stand where the engine must not import."""
+    LAZY[name] = module
 
     @app.command(
         name,

@@ -1,0 +1,203 @@
+"""`python -m assay.engine.cli.reference`: docs/reference.md, from the settings and commands themselves."""
+
+import ast
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from enum import EnumType
+from importlib import import_module
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+from typer.models import ArgumentInfo, OptionInfo
+
+from assay.engine.cli.app import LAZY, app
+from assay.engine.doors.grpc import GrpcSettings
+from assay.engine.doors.http import HttpSettings
+from assay.engine.doors.kafka import KafkaSettings
+from assay.engine.server import ServeSettings
+from assay.engine.settings import Limits, Settings
+
+INTRODUCTION = """\
+# Reference
+
+<!-- written by `make reference` from docstrings, options and defaults; edit those -->
+
+Every setting, and every command with its options. What a command is for stands in the
+[README](../README.md) and the pages of the [index](README.md).
+"""
+SETTINGS = """
+## Settings
+
+A setting is given as an option of the command, as an environment variable, or in the TOML file that
+`--config` names; the first of these that has it counts. A default that depends on the machine or on other
+settings is described.
+"""
+COMMANDS = """
+## Commands
+
+`-h` or `--help` behind any of them prints the same. Exit codes: 0 done; 2 a wrong option, path, bundle,
+address or broker, with one sentence on standard error; 1 the engine lost its last worker, or
+nobody reads its output on.
+"""
+TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
+    ("", "ASSAY_", Settings),
+    ("limits", "ASSAY_LIMITS__", Limits),
+    ("grpc", "ASSAY_GRPC_", GrpcSettings),
+    ("http", "ASSAY_HTTP_", HttpSettings),
+    ("kafka", "ASSAY_KAFKA_", KafkaSettings),
+    ("serve", "ASSAY_SERVE_", ServeSettings),
+)
+"""Tables of the settings file, with what their variables begin with."""
+
+
+def reference() -> str:
+    """The page, as Markdown."""
+    return "".join([INTRODUCTION, SETTINGS, *map(_settings, TABLES), COMMANDS, *_commands()])
+
+
+def _settings(table: tuple[str, str, type[BaseModel]]) -> str:
+    name, prefix, model = table
+    texts = _docstrings(model)
+    rows = [
+        (f"`{field}`", f"`{prefix}{field.upper()}`", _type(info.annotation), _default(info), texts[field])
+        for field, info in model.model_fields.items()
+        if not (inspect.isclass(info.annotation) and issubclass(info.annotation, BaseModel))
+    ]
+    title = f"\n### Table `[{name}]`\n" if name else "\n### The engine: top level of the file\n"
+    intro = _line(inspect.getdoc(model))
+    return f"{title}\n{intro}\n\n" + _table(("setting", "variable", "type", "default", "what it is"), rows)
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """The string that stands below each field of a model, on one line; empty where there is none."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    texts = dict.fromkeys(model.model_fields, "")
+    for field, text in zip(body.body, body.body[1:], strict=False):
+        if not (isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)):
+            continue
+        if isinstance(text.value, ast.Constant):
+            texts[ast.unparse(field.target)] = _line(str(text.value.value))
+    return texts
+
+
+def _default(info: Any) -> str:
+    if info.is_required():
+        return "required"
+    if info.default is PydanticUndefined:
+        return "depends"
+    if isinstance(info.default, bool):
+        return f"`{str(info.default).lower()}`"
+    return "" if info.default in (None, (), "") else f"`{info.default}`"
+
+
+def _commands() -> Iterator[str]:
+    if app.registered_callback and (before := app.registered_callback.callback):
+        yield _command("", before)
+    for command in app.registered_commands:
+        assert command.name
+        assert command.callback
+        if command.name not in LAZY:
+            yield _command(command.name, command.callback)
+            continue
+        module, attribute = LAZY[command.name].split(":")
+        found = getattr(import_module(module), attribute)
+        if not isinstance(found, typer.Typer):
+            yield _command(command.name, found)
+            continue
+        yield f"\n### assay {command.name}\n\n{found.info.help}\n"
+        for below in found.registered_commands:
+            assert below.callback
+            name = below.name or below.callback.__name__.removesuffix("_command").replace("_", "-")
+            yield _command(f"{command.name} {name}", below.callback, "####")
+
+
+def _command(name: str, callback: Callable[..., Any], level: str = "###") -> str:
+    hints = get_type_hints(callback, include_extras=True)
+    title = f"assay {name}".strip()
+    usage, rows = [title], []
+    for parameter in inspect.signature(callback).parameters.values():
+        hint = hints[parameter.name]
+        kind, info = (
+            get_args(hint)[0],
+            next(part for part in get_args(hint)[1:] if isinstance(part, OptionInfo | ArgumentInfo)),
+        )
+        if info.hidden:
+            continue
+        required = parameter.default is inspect.Parameter.empty
+        spelling = _spelling(parameter.name, kind, info)
+        if isinstance(info, ArgumentInfo):
+            usage.append(spelling + ("..." if get_origin(kind) is list else ""))
+        elif required:
+            usage.append(f"{spelling.split(', ')[0]} {parameter.name.upper()}")
+        rows.append((f"`{spelling}`", _type(kind, info), _shown(parameter, info), _line(info.help)))
+    called = "    " + " ".join([*usage, "[OPTIONS]"])
+    text = inspect.cleandoc(callback.__doc__ or "")
+    return f"\n{level} {title}\n\n{called}\n\n{text}\n\n" + _table(
+        ("option", "type", "default", "what it is"), rows
+    )
+
+
+def _spelling(name: str, kind: Any, info: OptionInfo | ArgumentInfo) -> str:
+    if isinstance(info, ArgumentInfo):
+        return name.upper()
+    first = (info.default,) if isinstance(info.default, str) else ()  # where typer keeps it of Annotated
+    if spellings := first + tuple(info.param_decls or ()):
+        return ", ".join(spellings)
+    flag = f"--{name.replace('_', '-')}"
+    return f"{flag}, --no-{flag[2:]}" if kind is bool else flag
+
+
+def _shown(parameter: inspect.Parameter, info: OptionInfo | ArgumentInfo) -> str:
+    if parameter.default is inspect.Parameter.empty:
+        return "required"
+    default = parameter.default
+    return "" if default is None or default is False or default == "" else f"`{default}`"
+
+
+def _type(annotation: Any, info: OptionInfo | ArgumentInfo | None = None) -> str:
+    """What may be given, in words."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return " or ".join(_type(part, info) for part in inner if part is not NoneType)
+    if origin is Annotated:
+        return _type(inner[0], info)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in inner)
+    if origin in (list, tuple):
+        return f"{_type(inner[0], info)}, several"
+    if isinstance(annotation, EnumType):
+        members: list[Any] = [*annotation.__members__.values()]
+        return ", ".join(f"`{member.value}`" for member in members)
+    words = {
+        Path: "path",
+        str: "text",
+        int: "integer",
+        float: "number",
+        bool: "flag" if info else "true or false",
+    }
+    word = words.get(annotation, "text")
+    least, most = (info.min, info.max) if info else (None, None)
+    bounds = [f"from {least}"] * (least is not None) + [f"to {most}"] * (most is not None)
+    return " ".join([word, *bounds])
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
