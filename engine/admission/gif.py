@@ -3,6 +3,7 @@
 Many programs state a logical screen smaller than the frame, or none; whoever shows the file grows the screen.
 """
 
+import re
 import struct
 
 from assay.engine.outcome import Reason, Refused
@@ -10,7 +11,9 @@ from assay.engine.outcome import Reason, Refused
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 
 MAX_BLOCKS = 1 << 15
-"""Blocks of at most 255 bytes before the first frame: comments and metadata of 2 MB have fewer."""
+"""Blocks before the first frame that are smaller than 255 bytes: comments and metadata of 2 MB have fewer."""
+_FULL = re.compile(rb"(?:\xff[\x00-\xff]{255})++")
+"""Blocks of 255 bytes, of which all but the last of a long comment are."""
 
 
 def read(data: bytes | memoryview) -> tuple[int, int, int]:
@@ -36,7 +39,8 @@ def _first_frame(data: bytes | memoryview, position: int) -> int:
         if kind == _EXTENSION:
             position += 1
             while (length := data[position]) and blocks < MAX_BLOCKS:
-                position += 1 + length
+                full = _FULL.match(data, position)
+                position = full.end() if full else position + 1 + length
                 blocks += 1
             position += 1
         blocks += 1

@@ -188,3 +188,9 @@ def test_what_only_looks_like_shared_photographs(tmp_path: Path) -> None:
     assert [sample.label for sample in read_samples(tmp_path / "one")] == [1, 0]
     write_tree(tmp_path / "two", {"real": 1, "progan/cat/0_real": 1, "progan/cat/1_fake": 1}, side=8)
     assert [sample.label for sample in read_samples(tmp_path / "two")] == [0, 1, 0]
+
+
+def test_dev_is_validation_data_by_source(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"train/0_real/a": 1, "dev/0_real/phones": 2, "dev/1_fake/gan": 1})
+    held_out = of_split(read_samples(tmp_path), "val")
+    assert [sample.group for sample in held_out] == ["phones", "phones", "gan"]
