@@ -228,12 +228,7 @@ def test_comments_and_blocks_of_a_gif_do_not_decide() -> None:
     indices = RANDOM.integers(0, 256, (37, 45))
     many = (
         b"\x21\xfe"
-        + b"\xff"
-        + b"x" * 255
-        + b"\1x" * 20_000
-        + b"\0"
-        + b"\x21\xff\x0bNETSCAPE2.0\0"
-        + b"\x21\x01\0" * 5000
+        b"\xff" + b"x" * 255 + b"\1x" * 20_000 + b"\0" + b"\x21\xff\x0bNETSCAPE2.0\0" + b"\x21\x01\0" * 5000
     )
     data = own_gif(indices, (37, 45), (0, 0), interlaced=False, transparent=None, local=False, before=many)
     same(data, PALETTE[indices])
