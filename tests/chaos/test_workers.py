@@ -146,7 +146,7 @@ def test_an_image_that_takes_more_memory_than_was_reserved_is_refused_and_costs_
     greedy = encode(np.zeros((5000, 4000, 3), np.uint8), "JPEG", progressive=True, subsampling=0)
 
     def admit(data: bytes, *limits: Any) -> Header:
-        return replace(real_admit(data, *limits), multiscan=False)  # so that too little is reserved
+        return replace(real_admit(data, *limits), multiscan=False, held=0)  # so that too little is reserved
 
     monkeypatch.setattr("assay.engine.core.core.admit", admit)
     core = Core([Bundle.load(plain_bundle(tmp_path / "bundle"))], Settings(workers=1))

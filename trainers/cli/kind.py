@@ -148,7 +148,8 @@ def _checked(model: type[Model], values: Mapping[str, Any]) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         fault = error.errors()[0]
-        option = next(part for part in fault["loc"][::-1] if isinstance(part, str)).replace("_", "-")
         said = fault["msg"].removeprefix("Value error, ")
+        named = [str(part).replace("_", "-") for part in fault["loc"] if isinstance(part, str)]
+        option = f"--{named[-1]}: " if named else ""  # what options together are, says the record itself
         value = "" if fault["type"] == "value_error" else f", not {fault['input']!r}"
-        raise SetupError(f"--{option}: {said}{value}") from None
+        raise SetupError(f"{option}{said}{value}") from None
