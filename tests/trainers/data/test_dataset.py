@@ -63,7 +63,7 @@ def test_sources_by_the_root_of_their_size() -> None:
 
 
 def test_pairs_stay_together() -> None:
-    """A synthetic image comes with its own photograph and the same seed; one without a pair with some photograph."""
+    """A synthetic image comes with its photograph and the same seed; an unpaired one with some photograph."""
     data = [
         *(Sample(Path(f"{number}r"), 0, "train", "camera", "", f"p{number}") for number in range(9)),
         *(Sample(Path(f"{number}f"), 1, "train", "gan", "", f"p{number}") for number in range(9)),
@@ -133,7 +133,7 @@ def test_batches_do_not_depend_on_workers(tmp_path: Path) -> None:
 def test_unreadable_files_are_left_out_and_named(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train/a/real": 3, "train/a/fake": 4})
     (tmp_path / "train/a/real/empty.png").touch()
-    truncated = tmp_path / "train/a/image/0.png"
+    truncated = tmp_path / "train/a/fake/0.png"
     truncated.write_bytes(truncated.read_bytes()[:-200])
     data = read_samples(tmp_path)
     batches = list(loader(data, random_view((), RULE), batch=2, seed=0, epoch=0, workers=0))

@@ -37,7 +37,7 @@ def stepwise(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
 
 
 def ordered_pairs(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    """AUC by its meaning: the share of pairs of a synthetic image and a photograph in order, equal ones half."""
+    """AUC by its meaning: the share of pairs, synthetic and photograph, in order; equal ones half."""
     pairs = [(image, photo) for image in scores[labels == 1] for photo in scores[labels == 0]]
     return sum((image > photo) + (image == photo) / 2 for image, photo in pairs) / len(pairs)
 
