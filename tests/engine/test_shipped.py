@@ -1,4 +1,4 @@
-"""Every bundle that ships loads, has a card, and tells the demo's photographs from their remakes."""
+"""Every bundle that ships loads, has a card, and separates the demo's photographs from synthetic ones."""
 
 from collections.abc import Iterator
 from pathlib import Path

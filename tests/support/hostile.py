@@ -194,4 +194,4 @@ SLOW: dict[str, Callable[[int], bytes]] = {
     "tiff, directories": _directories,
     "tiff, tiles": _parts,
 }
-"""By name: makers of a file of about so many bytes."""
+"""By name: makers of a file of about a given number of bytes."""

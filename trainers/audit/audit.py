@@ -1,4 +1,4 @@
-"""What tells photographs from synthetic images without looking at pixels: format, size, JPEG quality.
+"""What separates photographs from synthetic images without looking at pixels: format, size, JPEG quality.
 
 A network that is trained where one of them separates the classes learns the file, not the image. GenImage's
 photographs are JPEGs of many sizes, its synthetic images mostly uncompressed and of one size a generator
@@ -41,8 +41,8 @@ class File:
 class Rule:
     """The best way to tell the classes of some files by one feature.
 
-    accuracy: mean of the share of photographs and the share of synthetic images that it tells, 0.5 to 1.
-    text: when the rule says synthetic, such as `format is PNG`; empty where the feature tells nothing.
+    accuracy: mean of the share of photographs and the share of synthetic images that it gets right, 0.5 to 1.
+    text: when the rule says synthetic, such as `format is PNG`; empty where the feature separates nothing.
     """
 
     feature: str
@@ -79,10 +79,10 @@ def audit(samples: Sequence[Sample], advance: Callable[[], None] = lambda: None)
         advance()
     groups = {"all": files}
     for name in sorted({file.sample.group for file in files if file.sample.label}):
-        fakes = [file for file in files if file.sample.label and file.sample.group == name]
-        pools = {file.sample.pool for file in fakes}
+        synthetic = [file for file in files if file.sample.label and file.sample.group == name]
+        pools = {file.sample.pool for file in synthetic}
         photos = [file for file in files if not file.sample.label]
-        groups[name] = fakes + ([file for file in photos if file.sample.pool in pools] or photos)
+        groups[name] = synthetic + ([file for file in photos if file.sample.pool in pools] or photos)
     return Audit(tuple(files), tuple(corrupt), {name: rules_of(group) for name, group in groups.items()})
 
 
@@ -99,7 +99,7 @@ def strongest(rules: Sequence[Rule]) -> Rule:
 def told(rule: Rule) -> str:
     """One sentence on what files give away without their pixels, from the `strongest` of their rules."""
     if not rule.text:
-        return "No single rule on format, size or JPEG quality tells the classes of these files apart."
+        return "No single rule on format, size or JPEG quality separates the classes of these files."
     return (
         f"Without a look at a pixel, calling an image synthetic if {rule.text} has a balanced accuracy of "
         f"{rule.accuracy:.1%} on exactly these files."
@@ -139,15 +139,15 @@ def best_rule(files: Sequence[File], feature: str) -> Rule:
     values: tuple[Counter[Value], Counter[Value]] = (Counter(), Counter())
     for file in files:
         values[file.sample.label][getattr(file, feature)] += 1
-    photos, fakes = (sum(counter.values()) for counter in values)
+    photos, synthetic = (sum(counter.values()) for counter in values)
     best = Rule(feature, 0.5, "")
-    if not (photos and fakes):
+    if not (photos and synthetic):
         return best
 
     def consider(text: str, not_text: str, chosen: Sequence[Value]) -> None:
         nonlocal best
         share = [sum(counter[value] for value in chosen) for counter in values]
-        accuracy = (share[1] / fakes + 1 - share[0] / photos) / 2
+        accuracy = (share[1] / synthetic + 1 - share[0] / photos) / 2
         if max(accuracy, 1 - accuracy) > best.accuracy:
             best = Rule(feature, max(accuracy, 1 - accuracy), text if accuracy > 0.5 else not_text)
 

@@ -16,12 +16,12 @@ from assay.trainers.data.samples import Sample
 
 
 @dataclass(frozen=True)
-class Alike:
+class ReencodeSettings:
     """How every file is written: as JPEG of one `quality` with 4:2:0 chroma.
 
-    size: unless 0, of the central square of so many pixels; it is not resized, which would wipe out what
-    generators leave.
-    longest: unless 0, what has a longer side than so many pixels is reduced to it, as sites that share
+    size: unless 0, only the central square of this many pixels a side is kept; it is not resized, which would
+    wipe out what generators leave.
+    longest: unless 0, what is longer than this many pixels on a side is reduced to it, as sites that share
     images do; what is smaller stays as it is.
     """
 
@@ -64,7 +64,11 @@ class Written:
 
 
 def reencode(
-    samples: Sequence[Sample], root: Path, out: Path, alike: Alike, advance: Callable[[], None] = lambda: None
+    samples: Sequence[Sample],
+    root: Path,
+    out: Path,
+    settings: ReencodeSettings,
+    advance: Callable[[], None] = lambda: None,
 ) -> Written:
     """Writes `samples`, read from below `root`, to the same folders below `out`; a manifest goes along.
 
@@ -84,7 +88,7 @@ def reencode(
         if target.exists():  # another file of the folder has this name, but for the suffix
             target = out / relative.with_name(f"{relative.name}.jpg")
         try:
-            pixels = alike.cut(read_pixels(sample.path))
+            pixels = settings.cut(read_pixels(sample.path))
         except (OSError, Refused):
             corrupt.append(sample.path)
         else:
@@ -92,14 +96,14 @@ def reencode(
                 small.append(sample.path)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(alike.encode(pixels))
+                target.write_bytes(settings.encode(pixels))
                 names[relative.as_posix()] = target.relative_to(out).as_posix()
-                sizes[relative.as_posix()] = alike.scaled(pixels.shape[1], pixels.shape[0])
+                sizes[relative.as_posix()] = settings.scaled(pixels.shape[1], pixels.shape[0])
         advance()
     if (root / manifest.FILE_NAME).is_file() and names:
         records = [record for record in manifest.read(root) if record.path in names]
         manifest.write(
-            [_changed(one, names[one.path], sizes[one.path], alike.quality) for one in records], out
+            [_changed(one, names[one.path], sizes[one.path], settings.quality) for one in records], out
         )
     return Written(len(names), tuple(corrupt), tuple(small))
 

@@ -1,4 +1,4 @@
-"""Builds the small benchmark: real views of photographs, fakes of each, and a manifest of all files.
+"""Builds the small benchmark: views of photographs, synthetic images of each, and a manifest.
 
 The build goes in stages by what generators cost, and writes the manifest after each: the first is usable
 within minutes. What is there already is not made again.
@@ -35,7 +35,7 @@ class Progress(Protocol):
 
 
 _WRITE_EVERY = 25
-"""The manifest is written after so many photographs, so that a build can be used while it goes on."""
+"""Number of photographs after which the manifest is written, so that an unfinished build can be used."""
 
 
 class FaultyGeneratorError(SetupError):
@@ -95,14 +95,14 @@ class Benchmark:
         quick = [family for family in self._families if family not in own and family not in slow]
         self._recall(photos)
         self._faces(photos)
-        self._fakes("fakes", quick, photos)
+        self._synthetic_images("synthetic images", quick, photos)
         self._write()
         if own:
             self._train([family.name for family in own])
-            self._fakes("fakes by our autoencoders", own, photos)
+            self._synthetic_images("synthetic images by our autoencoders", own, photos)
             self._write()
         if slow and self._amounts.slow:
-            self._fakes("fakes by slow generators", slow, photos)
+            self._synthetic_images("synthetic images by slow generators", slow, photos)
             self._write()
         return self._report
 
@@ -136,8 +136,8 @@ class Benchmark:
         seen = self._sources[photo.source].seen
         return jobs(photo, seen, self._seed, self._families, self._amounts)
 
-    def _fakes(self, what: str, families: Sequence[Family], photos: Sequence[Photo]) -> None:
-        """Makes the fakes of `families` for all photographs, and the real files that they stand beside."""
+    def _synthetic_images(self, what: str, families: Sequence[Family], photos: Sequence[Photo]) -> None:
+        """Makes what `families` make of all photographs, and the real files that it stands beside."""
         known = {family.name: family for family in families}
         networks: dict[str, Network] = {}
         for index, photo in enumerate(photos):
@@ -160,8 +160,8 @@ class Benchmark:
                         continue
                     if name not in networks:
                         networks[name] = known[name].network(self._store, self.folder / "networks")
-                    fake = self._fake(job, known[name], networks[name], real)
-                    repeated = fake if job.view.reduced or past is None else past.repeat(fake)
+                    image = self._synthetic_image(job, known[name], networks[name], real)
+                    repeated = image if job.view.reduced or past is None else past.repeat(image)
                     self._files.save(job, name, repeated)
         self._progress(what, len(photos), len(photos))
         for family in families:
@@ -170,14 +170,14 @@ class Benchmark:
     def _missing(self, job: Job, families: Sequence[str]) -> list[str]:
         return [name for name in ("", *families) if not self._files.keep(job, name)]
 
-    def _fake(self, job: Job, family: Family, network: Network, real: Pixels) -> Pixels:
-        fake = reconstruct(network, real, family.scale, job.reduction, family.tiled)
-        error = float(np.square(fake.astype(np.float32) - real).mean())
+    def _synthetic_image(self, job: Job, family: Family, network: Network, real: Pixels) -> Pixels:
+        image = reconstruct(network, real, family.scale, job.reduction, family.tiled)
+        error = float(np.square(image.astype(np.float32) - real).mean())
         values = self._psnr.setdefault(family.name, [])
         values.append(10 * np.log10(255**2 / max(error, 1e-3)))
         if len(values) == 32:
             self._check(family)  # a broken network is found before an hour of its work is stored
-        return fake
+        return image
 
     def _check(self, family: Family) -> None:
         if family.name not in self._psnr:

@@ -1,4 +1,4 @@
-"""Makes the demo's committed images: small photographs that may be redistributed, and fakes of them.
+"""Makes the demo's committed images: small photographs that may be redistributed, and synthetic ones.
 
 Run as `python -m assay.trainers.benchmark.demo FOLDER`. None of the photographs is in the benchmark: the
 files are named in `sources.DEMO`, and scikit-image is no source of it.
@@ -27,7 +27,7 @@ _SKIMAGE = pypi("scikit-image", "0.25.2")
 _APACHE = "Apache-2.0 AND BSD-3-Clause (OpenCV, as the package's copyright file says)"
 
 FAMILY_LICENCES = {"span_x4": "BSD-3-Clause", "rrdn_gan_ps_x4": "MIT"}
-"""The families that make the demo's fakes, and the licences of the packages that carry them."""
+"""The families that make the demo's synthetic images, and the licences of the packages that carry them."""
 
 _LONGER_SIDE = 512
 _QUALITIES = (92, 85, 88, 95)
@@ -62,7 +62,7 @@ def make(folder: Path, store: Store) -> list[Path]:
     """Writes `folder/images` and `folder/LICENCES.md`; returns the images.
 
     Every photograph is shown whole, at most 512 pixels wide or high, some also as a detail at stored size.
-    The families take turns in making one fake of each.
+    The families take turns in making one synthetic image of each.
     """
     families = [family for family in FAMILIES if family.name in FAMILY_LICENCES]
     networks = [family.network(store, folder) for family in families]
@@ -71,9 +71,11 @@ def make(folder: Path, store: Store) -> list[Path]:
     for number, (exhibit, kind, image) in enumerate(_images(store)):
         publication = Publication(_QUALITIES[number % len(_QUALITIES)], "4:2:0")
         turn = number % len(families)
-        fake = reconstruct(networks[turn], image, families[turn].scale, Image.Resampling.BICUBIC, tiled=True)
+        synthetic = reconstruct(
+            networks[turn], image, families[turn].scale, Image.Resampling.BICUBIC, tiled=True
+        )
         stem = f"{Path(exhibit.name).stem.split('_by_')[0]}-{kind}"
-        for label, maker, content in (("real", "", image), ("fake", families[turn].name, fake)):
+        for label, maker, content in (("real", "", image), ("fake", families[turn].name, synthetic)):
             path = folder / "images" / f"{label}-{stem}{'-' + maker if maker else ''}{publication.suffix}"
             publication.save(content, path)
             paths.append(path)
@@ -91,8 +93,9 @@ _HEADER = """# Where the demo's images come from
 
 The photographs are carried by the packages named here, whose own copyright notices (for scikit-image the
 notes of `skimage.data`, for palapeli-data the file beside each image) state author and licence. They were
-reduced or cropped and stored as JPEG again. Each fake is such a photograph, reduced and brought back by a
-super-resolution network; it is under the photograph's licence. None of them is in the training data.
+reduced or cropped and stored as JPEG again. Each synthetic image (`fake-`) is such a photograph,
+reduced and brought back by a super-resolution network; it is under the photograph's licence. None of them is
+in the training data.
 
 | file | what it is | photograph | author | licence |
 |---|---|---|---|---|

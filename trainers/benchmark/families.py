@@ -101,7 +101,7 @@ RECIPES: tuple[Recipe, ...] = (
 )
 
 SLOW = 0.2
-"""Families of so many seconds or more are made last, and only for tests."""
+"""Families that take this number of seconds an image or more are made last, and only for tests."""
 
 FAMILIES: tuple[Family, ...] = (
     Family("span_x4", "train", 4, SPAN, _span("spanx4_ch48"), 0.02),

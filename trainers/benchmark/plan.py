@@ -43,25 +43,25 @@ class Amounts:
 
     `train`, `held_out`: crops of a photograph, at most, in train and in each other split; `large`: views of a
     training photograph for detectors that look at whole images and patches of them (one in each other split);
-    `fakes`: of a training crop; `slow`: whether slow generators take part (in every second pair); `steps`: of
-    training each autoencoder of our own.
+    `synthetic`: images made of a training crop; `slow`: whether slow generators take part (in every
+    second pair); `steps`: of training each autoencoder of our own.
     """
 
     train: int = 6
     held_out: int = 5
     large: int = 3
-    fakes: int = 3
+    synthetic: int = 3
     slow: bool = True
     steps: int = 800
 
 
 FULL = Amounts()
-LIGHT = Amounts(train=4, held_out=2, large=0, fakes=2, slow=False, steps=400)
+LIGHT = Amounts(train=4, held_out=2, large=0, synthetic=2, slow=False, steps=400)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One pair: a view of a photograph, its publication, and the families that make fakes of it."""
+    """One pair: a view of a photograph, its publication, and the families that make images of it."""
 
     pair: str
     split: Split
@@ -152,7 +152,7 @@ def _families(
     elif unseen:
         count = len(able)
     else:
-        count = amounts.fakes if split == "train" else 5
+        count = amounts.synthetic if split == "train" else 5
     # Cheap families come more often: they are what a build has time for.
     weights = np.array([1 / (0.02 + family.seconds) for family in able])
     chosen = random.choice(len(able), min(count, len(able)), replace=False, p=weights / weights.sum())

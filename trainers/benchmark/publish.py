@@ -1,7 +1,7 @@
 """How an image is made public: perhaps resized, then stored as a JPEG of some quality or losslessly.
 
-A pair's real file and its fakes are published by the same draw, so that neither size nor format nor
-compression tells them apart.
+A pair's real file and its synthetic images are published by the same draw, so that neither size nor format
+nor compression separates them.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class History:
     def repeat(self, image: Pixels) -> Pixels:
         """`image` after the same compression, on the same grid of blocks if it begins on a block.
 
-        A crop at stored size keeps the traces of its file's compression; without them in the fake, their
-        absence would be what a detector learns.
+        A crop at stored size keeps the traces of its file's compression; where a synthetic image lacks
+        them, their absence is what a detector learns.
         """
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "JPEG", qtables=self.tables, subsampling=self.subsampling)

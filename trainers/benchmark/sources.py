@@ -19,7 +19,7 @@ from assay.trainers.benchmark.packages import Package, Store, debian, npm
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".webp"}
 _DUPLICATE_BITS = 5
-"""Two photographs whose 64-bit difference hashes differ in at most so many bits are one photograph."""
+"""Photographs whose 64-bit difference hashes differ in no more bits than this are one photograph."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Views of a photograph: the crops and reductions that become real images and that fakes are made from."""
+"""Views of a photograph: the crops and reductions that synthetic images are made of and stand beside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLOCK = 16
 """Crops begin on this grid of the stored photograph: the largest JPEG coding block."""
 
 _LARGEST_AREA = 1_600_000
-"""Whole views have at most so many pixels."""
+"""Largest number of pixels of a whole view."""
 
 LARGE = (426, 720)
 """Shorter sides of large views: an image of 640x426 pixels and up."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assay.trainers.audit.reencode import Written
 
 LISTED = 20
-"""So many corrupt files are named on the terminal; --json names all."""
+"""Largest number of corrupt files named on the terminal; --json names all."""
 
 
 def audit(
@@ -32,7 +32,8 @@ def audit(
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality of --re-encode.")] = 90,
     size: Annotated[
-        int, typer.Option(min=0, help="Cut the central square of so many pixels in --re-encode; 0: no cut.")
+        int,
+        typer.Option(min=0, help="Side in pixels of the central square that --re-encode keeps; 0: all."),
     ] = 0,
 ) -> None:
     """Report how photographs and synthetic images differ in format, size and JPEG quality.
@@ -41,7 +42,7 @@ def audit(
     Every file is decoded; corrupt ones are listed. --re-encode leaves them out, and images below --size.
     """
     from assay.trainers.audit.audit import audit as look
-    from assay.trainers.audit.reencode import Alike, reencode
+    from assay.trainers.audit.reencode import ReencodeSettings, reencode
 
     if size and re_encode is None:
         raise SetupError("--size belongs to --re-encode OUT")
@@ -52,8 +53,8 @@ def audit(
         written: Written | None = None
         if re_encode is not None:
             task = progress.add_task("writing", total=len(samples))
-            alike = Alike(quality, size)
-            written = reencode(samples, folder, re_encode, alike, lambda: progress.advance(task))
+            settings = ReencodeSettings(quality, size)
+            written = reencode(samples, folder, re_encode, settings, lambda: progress.advance(task))
     if as_json:
         typer.echo(json.dumps(_record(found, written)))
     else:

@@ -113,5 +113,5 @@ def evaluate(
         write_report(report, cases, out)
     for case in cases if record else []:
         if case.treatment is AS_STORED:
-            metrics = figures(case.judged)
+            metrics = figures(case.evaluation)
             write_manifest(case.bundle.manifest.model_copy(update={"metrics": metrics}), case.bundle.path)

@@ -14,7 +14,7 @@ from assay.trainers.study.results import grid, left_out, plot, write
 if TYPE_CHECKING:
     from assay.trainers.study.table import Line
 
-app = commands("Make the tables and figures of the papers anew.")
+app = commands("Reproduce the tables and figures of the papers.")
 
 Methods = Annotated[
     list[str], typer.Argument(help="NAME=FOLDER of a training run or NAME=BUNDLE, one for each method.")
@@ -33,11 +33,11 @@ def generators(methods: Methods, data: Data, out: Out, split: Split = None, min_
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import sizes, table
-    from assay.trainers.study.contender import contender
+    from assay.trainers.study.method import method_of
 
     samples = of_split(read_samples(data, min_side), *(split or ["test"]))
-    contenders = [contender(method) for method in methods]
-    scored = [(one.name, one.score(samples, None)) for one in contenders]
+    compared = [method_of(text) for text in methods]
+    scored = [(one.name, one.score(samples, None)) for one in compared]
     lines = [table.line(*one) for one in scored]
     text = table.markdown(lines)
     write(out, "generators", text, table.records(lines))
@@ -46,7 +46,7 @@ def generators(methods: Methods, data: Data, out: Out, split: Split = None, min_
     bars = {one.method: [(float(place), value) for place, value in enumerate(_columns(one))] for one in lines}
     names = [*lines[0].families, "Total mAP", "Global AP"]
     plot(out / "generators.png", bars, "", "average precision in %", names)
-    left_out(out, {one.name: one.left_out for one in contenders})
+    left_out(out, {one.name: one.left_out for one in compared})
     typer.echo(f"{text}\n{grid(by_size)}")
 
 
@@ -63,15 +63,15 @@ def robustness(
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import robustness as study
-    from assay.trainers.study.contender import contender
+    from assay.trainers.study.method import method_of
 
     samples = of_split(read_samples(data, min_side), *(split or ["test"]))
     if to == "blur":
         alterations = [(sigma, study.blurred(sigma)) for sigma in study.BLURS]
     else:
         alterations = [(float(quality), study.compressed(quality)) for quality in study.QUALITIES]
-    contenders = [contender(method) for method in methods]
-    found = study.curves(contenders, samples, alterations)
+    compared = [method_of(text) for text in methods]
+    found = study.curves(compared, samples, alterations)
     strengths = [strength for strength, _ in alterations]
     header = ["method", *(f"{to} {strength:g}" for strength in strengths)]
     rows = [[name, *(round(value, 3) for _, value in curve)] for name, curve in found.items()]
@@ -80,7 +80,7 @@ def robustness(
     write(out, f"robustness_{to}", text, [header, *rows])
     label = "Gaussian blur, standard deviation in pixels" if to == "blur" else "JPEG quality"
     plot(out / f"robustness_{to}.png", found, label, "Total mAP in %")
-    left_out(out, {one.name: one.left_out for one in contenders})
+    left_out(out, {one.name: one.left_out for one in compared})
     typer.echo(text)
 
 
@@ -138,8 +138,8 @@ def faces(
     from assay.trainers.study import faces as study
 
     samples = read_samples(data, min_side)
-    judged = of_split(samples, *(split or ["test"]))
-    found = study.judged(runs, judged, len(of_split(samples, "train")), vary)
+    chosen = of_split(samples, *(split or ["test"]))
+    found = study.evaluate(runs, chosen, len(of_split(samples, "train")), vary)
     text = study.markdown(study.table(found))
     write(out, f"faces_{vary}", text, study.records(found))
     names, curves = study.dots(found)

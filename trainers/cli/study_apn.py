@@ -16,7 +16,7 @@ from assay.trainers.study.results import grid, left_out, plot, write
 
 if TYPE_CHECKING:
     from assay.trainers.study.accuracy import Columns
-    from assay.trainers.study.contender import Contender
+    from assay.trainers.study.method import Method
 
 Methods = Annotated[
     list[str], typer.Argument(help="NAME=FOLDER of a bundle or of a training run, one for each method.")
@@ -41,12 +41,12 @@ def cross_generator(
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import accuracy
-    from assay.trainers.study.contender import contender
+    from assay.trainers.study.method import method_of
 
     samples = of_split(read_samples(data, min_side), *(split or ["val"]))
-    contenders = [contender(method) for method in methods]
-    found = {one.name: accuracy.by_generator(one.score(samples, None)) for one in contenders}
-    _report(out, "cross_generator", found, contenders)
+    compared = [method_of(text) for text in methods]
+    found = {one.name: accuracy.by_generator(one.score(samples, None)) for one in compared}
+    _report(out, "cross_generator", found, compared)
 
 
 def shared_photographs(
@@ -67,7 +67,7 @@ def shared_photographs(
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import accuracy
-    from assay.trainers.study.contender import contender
+    from assay.trainers.study.method import method_of
 
     samples = [one for one in of_split(read_samples(data), *(split or ["test"])) if one.pool == scene]
     if not samples:
@@ -76,9 +76,9 @@ def shared_photographs(
     if missing := set(generator or ()) - there:
         raise SetupError(f"no images of {', '.join(sorted(missing))}; there are {', '.join(sorted(there))}")
     samples = [one for one in samples if not one.label or one.group in (generator or TABLE_2)]
-    contenders = [contender(method) for method in methods]
-    found = {one.name: accuracy.by_folder(one.score(samples, None)) for one in contenders}
-    _report(out, "shared_photographs", found, contenders)
+    compared = [method_of(text) for text in methods]
+    found = {one.name: accuracy.by_folder(one.score(samples, None)) for one in compared}
+    _report(out, "shared_photographs", found, compared)
 
 
 def cross_scene(
@@ -98,7 +98,7 @@ def cross_scene(
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import accuracy
-    from assay.trainers.study.contender import contender
+    from assay.trainers.study.method import method_of
 
     pairs = dict(_pair(text) for text in pair or PAIRS)
     known = [
@@ -106,11 +106,11 @@ def cross_scene(
     ]
     new = [one for one in of_split(read_samples(other), other_split) if one.pool == scene]
     new = [one for one in new if one.group in pairs.values() or not one.label]
-    contenders = [contender(method) for method in methods]
+    compared = [method_of(text) for text in methods]
     found = {
-        one.name: accuracy.by_scene(one.score(known, None), one.score(new, None), pairs) for one in contenders
+        one.name: accuracy.by_scene(one.score(known, None), one.score(new, None), pairs) for one in compared
     }
-    _report(out, "cross_scene", found, contenders)
+    _report(out, "cross_scene", found, compared)
 
 
 def ablations(
@@ -136,12 +136,12 @@ def ablations(
     """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
-    from assay.trainers.study.ablations import judged
+    from assay.trainers.study.ablations import evaluate
 
     samples = of_split(read_samples(data), *(split or ["val"]))
     weights = ApnFiles(weights_spatial=weights_spatial, weights_frequency=weights_frequency).by_branch()
     console = Console(stderr=True)
-    _report(out, f"ablations_{of}", judged(run, out, of, samples, weights, workers, console.print))
+    _report(out, f"ablations_{of}", evaluate(run, out, of, samples, weights, workers, console.print))
 
 
 def proposals(
@@ -164,7 +164,7 @@ def proposals(
         task = progress.add_task("looking", total=len(samples))
         curves, refused = study.trusted(chosen, samples, lambda: progress.advance(task))
     if not curves:
-        raise SetupError(f"no synthesised image of {data} could be read")
+        raise SetupError(f"no synthetic image of {data} could be read")
     side = chosen.manifest.view.size
     places = [round(place / side, 5) for place in range(side // 2 + 1)]
     alike = study.correlations(curves).tolist()
@@ -213,10 +213,8 @@ def _pair(text: str) -> tuple[str, str]:
     return one, other
 
 
-def _report(
-    out: Path, name: str, found: "Mapping[str, Columns]", contenders: "Sequence[Contender]" = ()
-) -> None:
-    """Markdown, CSV and a plot of columns by method; and what the contenders could not score."""
+def _report(out: Path, name: str, found: "Mapping[str, Columns]", compared: "Sequence[Method]" = ()) -> None:
+    """Markdown, CSV and a plot of columns by method; and what the methods could not score."""
     names = list(next(iter(found.values())))
     rows: list[list[object]] = [["method", *names]]
     rows += [[method, *(each[one] for one in names)] for method, each in found.items()]
@@ -226,5 +224,5 @@ def _report(
         for method, each in found.items()
     }
     plot(out / f"{name}.png", dots, "", "accuracy in %", names)
-    left_out(out, {one.name: one.left_out for one in contenders})
+    left_out(out, {one.name: one.left_out for one in compared})
     typer.echo(grid(rows))

@@ -56,11 +56,11 @@ class TrainingSet(Dataset[tuple[Any, int] | Path]):
 
 
 class BalancedSampler(Sampler[Draw]):
-    """An epoch of about as many draws as there are samples: in turn a photograph and a synthesised image.
+    """An epoch of about as many draws as there are samples: in turn a photograph and a synthetic image.
 
     Generators take equal turns, whatever their numbers of files, and so do the images of each. An image comes
     with the photograph that it was made of, if the data say which: both get the same seed, so the same crop
-    and augmentation, and nothing but the generator's work tells them apart. Else photographs take turns too.
+    and augmentation, and differ in nothing but the generator's work. Else photographs take turns too.
     Everything follows from `seed` and `epoch`. Of `world` processes, each gets every world-th couple.
 
     balance: `generators` is the above. With `sources` generators and sources of photographs alike are drawn
@@ -91,18 +91,18 @@ class BalancedSampler(Sampler[Draw]):
         photos = [index for index, sample in enumerate(self.samples) if not sample.label]
         of_pair = {self.samples[index].pair: index for index in photos if self.samples[index].pair}
         if self.balance == "sources":
-            others, fakes = self._by_root(0, rng), self._by_root(1, rng)
+            others, synthetic = self._by_root(0, rng), self._by_root(1, rng)
         else:
-            others, fakes = _endless(np.array(photos), rng), self._fakes(rng)
+            others, synthetic = _endless(np.array(photos), rng), self._synthetic(rng)
         for position in range(len(self) // 2 * self.world):
-            fake, seed = next(fakes), (self.seed, self.epoch, position)
-            photo = of_pair.get(self.samples[fake].pair)
+            chosen, seed = next(synthetic), (self.seed, self.epoch, position)
+            photo = of_pair.get(self.samples[chosen].pair)
             real = Draw(next(others), (*seed, 1)) if photo is None else Draw(photo, seed)
             if position % self.world == self.number:
                 yield real
-                yield Draw(fake, seed)
+                yield Draw(chosen, seed)
 
-    def _fakes(self, rng: np.random.Generator) -> Iterator[int]:
+    def _synthetic(self, rng: np.random.Generator) -> Iterator[int]:
         turns = [_endless(np.array(indices), rng) for indices in self._groups(1)]
         while True:
             for turn in turns:
@@ -177,7 +177,7 @@ def loader(
     Raises SetupError where one of the classes is missing.
     """
     if len({sample.label for sample in samples}) < 2:
-        raise SetupError("training needs photographs and synthesised images; one of them is missing")
+        raise SetupError("training needs photographs and synthetic images; one of them is missing")
     sampler = BalancedSampler(samples, seed, epoch, number, world, balance)
     return DataLoader(
         TrainingSet(samples, prepare),

@@ -20,7 +20,7 @@ IMAGES = ("", "real_vs_fake/real-vs-fake", "real-vs-fake")
 LABELS = {"real": 0, "fake": 1}
 FFHQ = ("images1024x1024", "thumbnails128x128", "in-the-wild-images")
 """The same photographs in three forms; the first that is there counts."""
-FAKES = re.compile(r"1m_faces_\d\d")
+SYNTHETIC = re.compile(r"1m_faces_\d\d")
 TRAINING = 60_000
 """The photographs of Flickr-Faces-HQ below this number are for training, the others for validation."""
 
@@ -53,11 +53,13 @@ def nested(root: Path) -> list[Face]:
     A photograph's split follows from its number, as its authors suggest; of the others every seventh, by its
     name, is for validation.
     """
-    folders = [folder for folder in root.rglob("*/") if folder.name in FFHQ or FAKES.fullmatch(folder.name)]
+    folders = [
+        folder for folder in root.rglob("*/") if folder.name in FFHQ or SYNTHETIC.fullmatch(folder.name)
+    ]
     form = next((form for form in FFHQ if any(folder.name == form for folder in folders)), None)
     # Unpacked, 1m_faces_00 may hold another 1m_faces_00.
-    fakes = {path for folder in folders if folder.name not in FFHQ for path in _files(folder)}
-    if form is None or not fakes:
+    synthetic = {path for folder in folders if folder.name not in FFHQ for path in _files(folder)}
+    if form is None or not synthetic:
         return []
     photos = {path for folder in folders if folder.name == form for path in _files(folder)}
     numbered = [path for path in photos if path.stem.isdecimal()]
@@ -65,7 +67,7 @@ def nested(root: Path) -> list[Face]:
         *(Face(path, 0, "train" if int(path.stem) < TRAINING else "val", "ffhq") for path in numbered),
         *(
             Face(path, 1, "val" if crc32(path.name.encode()) % 7 == 0 else "train", "stylegan")
-            for path in fakes
+            for path in synthetic
         ),
     ]
 

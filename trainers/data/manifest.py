@@ -24,10 +24,11 @@ class ManifestError(ValueError):
 class Record:
     """One file of the benchmark.
 
-    `pair` names the real view that a fake was made from: its real file and its fakes share content, size,
-    format and quality. `photo` is the photograph's id (empty for a fake made from no photograph), `family`
-    the generator's name (empty for a real file), `scale` the factor that the photograph was reduced by,
-    `quality` the JPEG quality of the file (None: stored losslessly), width and height are in pixels.
+    `pair` names the real view that a synthetic image was made from: its real file and its synthetic images
+    share content, size, format and quality. `photo` is the photograph's id (empty for a synthetic image made
+    from none), `family` the generator's name (empty for a real file), `scale` the factor that the photograph
+    was reduced by, `quality` the JPEG quality of the file (None: stored losslessly), width and height are in
+    pixels.
     """
 
     path: str

@@ -20,8 +20,8 @@ from assay.trainers.data import faces, manifest
 from assay.trainers.data.scenes import find_scenes, images_of
 
 REAL_FOLDERS = frozenset({"0_real", "real", "nature"})
-FAKE_FOLDERS = frozenset({"1_fake", "fake", "ai"})
-_CLASS_FOLDERS = REAL_FOLDERS | FAKE_FOLDERS
+SYNTHETIC_FOLDERS = frozenset({"1_fake", "fake", "ai"})
+_CLASS_FOLDERS = REAL_FOLDERS | SYNTHETIC_FOLDERS
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "dev": "val", "test": "test"}
 
 
@@ -32,11 +32,11 @@ Balance: TypeAlias = Literal["generators", "sources"]
 class Sample:
     """One labelled image file.
 
-    label: 0 for a photograph, 1 for a synthesised image.
+    label: 0 for a photograph, 1 for a synthetic image.
     split: `train`, `val`, `test` or `test-...`; empty where the data set is not split.
-    group: a fake's generator or a photograph's source; of a tree without sources, the folder both lie in.
-    pool: a generator's fakes are compared with the photographs of the same pool.
-    pair: what a photograph and the fakes made of it share; empty where that is not known.
+    group: a synthetic image's generator, a photograph's source; of a tree without sources, their folder.
+    pool: a generator's images are compared with the photographs of the same pool.
+    pair: what a photograph and the synthetic images made of it share; empty where that is not known.
     side: the shorter side in pixels; 0 where that is not known without opening the file.
     """
 
@@ -61,7 +61,7 @@ def read_samples(root: Path, min_side: int = 0) -> list[Sample]:
         _of_manifest(root) if (root / manifest.FILE_NAME).is_file() else _of_faces(root) or _of_tree(root)
     )
     if not samples:
-        folders = ", ".join(sorted(REAL_FOLDERS | FAKE_FOLDERS))
+        folders = ", ".join(sorted(REAL_FOLDERS | SYNTHETIC_FOLDERS))
         raise SetupError(f"no images in {root}: it needs a {manifest.FILE_NAME}, or folders named {folders}")
     if min_side:
         samples = [sample for sample in samples if (sample.side or _stored_side(sample.path)) >= min_side]
@@ -142,5 +142,5 @@ def _stored_side(path: Path) -> float:
 def _label(folders: Sequence[str]) -> int | None:
     for name in reversed(folders):
         if name in _CLASS_FOLDERS:
-            return int(name in FAKE_FOLDERS)
+            return int(name in SYNTHETIC_FOLDERS)
     return None

@@ -1,9 +1,10 @@
 """How far a figure may be off because the images are these and not others: 95 % confidence intervals.
 
-Of areas and average precisions by bootstrap: images of each class are drawn anew from that class, as many as
-there are, 1000 times, and the middle 95 % of the figures are the interval (Efron and Tibshirani, An
-Introduction to the Bootstrap, 1993). Of shares by Wilson's formula (1927), because the bootstrap of a share
-of 0 has no width. Both ask about other images of the same generators and sources, not about other generators.
+Of areas and average precisions by bootstrap: images of each class are drawn from that class with replacement,
+as many as there are, 1000 times, and the middle 95 % of the figures are the interval (Efron and Tibshirani,
+An Introduction to the Bootstrap, 1993). Of shares by Wilson's formula (1927), because the bootstrap of a
+share of 0 has no width. Both ask about other images of the same generators and sources, not about other
+generators.
 """
 
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 RESAMPLES, SEED = 1000, 0
 DISTINCT = 4096
-"""Scores beyond so many distinct ones are put into bins of equal number, which bounds time and memory; the
+"""Scores with more distinct values are put into bins of equal number, which bounds time and memory; the
 area moves by less than 1 in 8000."""
 _CHUNK = 1 << 21
 _Z = 1.959963984540054

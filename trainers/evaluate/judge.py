@@ -9,7 +9,7 @@ from assay.engine.detectors import Graph
 from assay.engine.errors import SetupError
 from assay.trainers.data.augment import Pixels
 from assay.trainers.data.samples import Sample
-from assay.trainers.evaluate.metrics import Judged, Row
+from assay.trainers.evaluate.metrics import Evaluation, Row
 from assay.trainers.evaluate.score import Alter, Scored, score
 from assay.trainers.evaluate.sweep import Level, Sweep
 from assay.trainers.evaluate.treatment import Treatment
@@ -35,7 +35,7 @@ class Case:
     bundle: Bundle
     precision: str
     treatment: Treatment
-    judged: Judged
+    evaluation: Evaluation
     swept: tuple[Swept, ...] = ()
 
 
@@ -59,17 +59,17 @@ def judge(
 ) -> Iterator[Case]:
     """A case a treatment. Raises SetupError where a bundle can score none of the images."""
 
-    def judged(alter: Alter | None) -> Judged:
+    def evaluated(alter: Alter | None) -> Evaluation:
         manifest = bundle.manifest
         scored = score(samples, manifest, graphs, advance, alter=alter)
-        return Judged(_some(name, scored), manifest.calibration, manifest.thresholds)
+        return Evaluation(_some(name, scored), manifest.calibration, manifest.thresholds)
 
     for treatment in treatments:
-        plain = judged(treatment.alter)
+        plain = evaluated(treatment.alter)
         swept = []
         for sweep in sweeps:
             for level in sweep.levels:
-                found = judged(_then(treatment.alter, level))
+                found = evaluated(_then(treatment.alter, level))
                 swept.append(Swept(sweep, level, found.overall(), len(found.scored.unreadable)))
         yield Case(name, bundle, precision, treatment, plain, tuple(swept))
 
@@ -81,7 +81,7 @@ def passes(treatments: Sequence[Treatment], sweeps: Sequence[Sweep]) -> int:
 
 def refused(cases: Sequence[Case]) -> set[Path]:
     """The files that no bundle could score."""
-    return set.intersection(*(set(case.judged.scored.unreadable) for case in cases))
+    return set.intersection(*(set(case.evaluation.scored.unreadable) for case in cases))
 
 
 def _then(first: Alter | None, second: Alter) -> Alter:

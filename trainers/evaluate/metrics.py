@@ -1,4 +1,4 @@
-"""How well a detector tells synthetic images from photographs.
+"""How well a detector separates synthetic images from photographs.
 
 Two accuracies stand side by side: at probability 0.5 (strictly above means synthetic) on photographs and
 synthetic images apart, as the literature has it, and at the bundle's own threshold, with the share of each
@@ -58,14 +58,14 @@ class Row:
     called_authentic: float
 
 
-class Judged:
+class Evaluation:
     """Scored images at a bundle's calibration and thresholds."""
 
     def __init__(self, scored: Scored, calibration: Calibration, thresholds: Thresholds) -> None:
         self.scored = scored
         self.probabilities = np.array([calibration.probability(logit) for logit in scored.logits])
-        self.synthetic = self.probabilities >= thresholds.synthetic
-        self.authentic = self.probabilities <= thresholds.authentic
+        self.called_synthetic = self.probabilities >= thresholds.synthetic
+        self.called_authentic = self.probabilities <= thresholds.authentic
         self._labels = scored.labels
         self._pools = np.array([sample.pool for sample in scored.samples])
         self._groups = np.array([sample.group for sample in scored.samples])
@@ -73,7 +73,9 @@ class Judged:
     def labels(self) -> list[Label]:
         """What each image was called."""
         names = np.where(
-            self.synthetic, Label.SYNTHETIC, np.where(self.authentic, Label.AUTHENTIC, Label.UNCERTAIN)
+            self.called_synthetic,
+            Label.SYNTHETIC,
+            np.where(self.called_authentic, Label.AUTHENTIC, Label.UNCERTAIN),
         )
         return [Label(name) for name in names.tolist()]
 
@@ -82,14 +84,14 @@ class Judged:
 
         Those in several pools come once more, as pool `all`, against the photographs of these pools.
         """
-        fakes = self._labels == 1
+        synthetic = self._labels == 1
         rows = [
             self._row(pool, generator, self._photos(pool), own)
-            for pool, generator, own in self._groups_of(fakes)
+            for pool, generator, own in self._groups_of(synthetic)
         ]
         return rows + [
             self._row(ALL, generator, self._photos(*pools), own)
-            for pools, generator, own in self._spread(fakes)
+            for pools, generator, own in self._spread(synthetic)
         ]
 
     def by_source(self) -> list[Row]:
@@ -100,9 +102,9 @@ class Judged:
 
     def by_pool(self) -> list[Row]:
         """Each pool as a whole."""
-        fakes = self._labels == 1
+        synthetic = self._labels == 1
         return [
-            self._mean_row(pool, "all images", self._photos(pool) | fakes & (self._pools == pool))
+            self._mean_row(pool, "all images", self._photos(pool) | synthetic & (self._pools == pool))
             for pool in sorted(set(self._pools.tolist()))
         ]
 
@@ -156,34 +158,34 @@ class Judged:
         return own if own.any() else photos
 
     def _mean_row(self, pool: str, name: str, among: Mask) -> Row:
-        photos, fakes = among & (self._labels == 0), among & (self._labels == 1)
+        photos, synthetic = among & (self._labels == 0), among & (self._labels == 1)
         each = []
-        for own_pool, _, own in self._groups_of(fakes):
+        for own_pool, _, own in self._groups_of(synthetic):
             both = own | self._photos(own_pool, among=among)
             each.append(average_precision(self._labels[both], self.scored.logits[both]))
-        return self._row(pool, name, photos, fakes, float(np.mean(each)) if each else math.nan)
+        return self._row(pool, name, photos, synthetic, float(np.mean(each)) if each else math.nan)
 
-    def _row(self, pool: str, name: str, photos: Mask, fakes: Mask, mean: float = math.nan) -> Row:
-        both, probabilities = photos | fakes, self.probabilities
+    def _row(self, pool: str, name: str, photos: Mask, synthetic: Mask, mean: float = math.nan) -> Row:
+        both, probabilities = photos | synthetic, self.probabilities
         labels, logits = self._labels[both], self.scored.logits[both]
-        unsure = ~self.synthetic & ~self.authentic
-        right = [_share(~self.synthetic, photos), _share(self.synthetic, fakes)]
+        unsure = ~self.called_synthetic & ~self.called_authentic
+        right = [_share(~self.called_synthetic, photos), _share(self.called_synthetic, synthetic)]
         return Row(
             pool,
             name,
             int(photos.sum()),
-            int(fakes.sum()),
+            int(synthetic.sum()),
             mean,
             average_precision(labels, logits),
             auc(labels, logits),
             float(np.nanmean(right)) if both.any() else math.nan,
             _share(probabilities <= 0.5, photos),
-            _share(probabilities > 0.5, fakes),
-            _share(self.synthetic, photos),
+            _share(probabilities > 0.5, synthetic),
+            _share(self.called_synthetic, photos),
             _share(unsure, photos),
-            _share(self.synthetic, fakes),
-            _share(unsure, fakes),
-            _share(self.authentic, fakes),
+            _share(self.called_synthetic, synthetic),
+            _share(unsure, synthetic),
+            _share(self.called_authentic, synthetic),
         )
 
 

@@ -11,7 +11,7 @@ from assay.engine.errors import SetupError
 from assay.trainers.evaluate.content import sections
 from assay.trainers.evaluate.judge import Case
 from assay.trainers.evaluate.markdown import markdown
-from assay.trainers.evaluate.metrics import Judged, Row
+from assay.trainers.evaluate.metrics import Evaluation, Row
 from assay.trainers.evaluate.page import page
 from assay.trainers.evaluate.plots import plots
 from assay.trainers.evaluate.result import AtLevel, Report
@@ -48,12 +48,12 @@ def write_report(report: Report, cases: Sequence[Case], folder: Path) -> None:
         _write_csv(folder / f"{name}.csv", ["bundle", "treatment", *names], rows)
     _write_sweeps(report, folder)
     _write_scores(cases, folder)
-    lines = dict.fromkeys(path for case in cases for path in case.judged.scored.unreadable)
+    lines = dict.fromkeys(path for case in cases for path in case.evaluation.scored.unreadable)
     if lines:
         (folder / "refused.txt").write_text("".join(f"{path}\n" for path in lines), "utf-8")
 
 
-def figures(judged: Judged) -> dict[str, Any]:
+def figures(evaluation: Evaluation) -> dict[str, Any]:
     """What a manifest's `metrics` records: by pool, average precision and the shares of labels.
 
     The average precision of a pool is the mean over its generators, that of `all` is of all images together.
@@ -65,10 +65,10 @@ def figures(judged: Judged) -> dict[str, Any]:
         "photos_synthetic": "false_alarms",
         "fakes_synthetic": "caught",
     }
-    pools = [replace(row, average_precision=row.mean_average_precision) for row in judged.by_pool()]
+    pools = [replace(row, average_precision=row.mean_average_precision) for row in evaluation.by_pool()]
     return {
         row.pool: {key: _rounded(getattr(row, field)) for key, field in keys.items()}
-        for row in [*pools, judged.overall()]
+        for row in [*pools, evaluation.overall()]
     }
 
 
@@ -100,11 +100,11 @@ def _write_scores(cases: Sequence[Case], folder: Path) -> None:
         [case.name, case.treatment.name, sample.path, sample.pool, sample.group, sample.label, *values]
         for case in cases
         for sample, *values in zip(
-            case.judged.scored.samples,
-            case.judged.scored.sides.tolist(),
-            case.judged.scored.logits.tolist(),
-            case.judged.probabilities.tolist(),
-            case.judged.labels(),
+            case.evaluation.scored.samples,
+            case.evaluation.scored.sides.tolist(),
+            case.evaluation.scored.logits.tolist(),
+            case.evaluation.probabilities.tolist(),
+            case.evaluation.labels(),
             strict=True,
         )
     )

@@ -18,7 +18,7 @@ from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate import intervals, selective
 from assay.trainers.evaluate.intervals import Interval
 from assay.trainers.evaluate.judge import Case
-from assay.trainers.evaluate.metrics import Judged, Row
+from assay.trainers.evaluate.metrics import Evaluation, Row
 from assay.trainers.evaluate.reliability import Bin, calibration_error, reliability
 from assay.trainers.evaluate.selective import Decided
 from assay.trainers.evaluate.spread import Spread, spread
@@ -26,7 +26,7 @@ from assay.trainers.evaluate.treatment import Treatment
 
 SCHEMA = 1
 POINTS = 200
-"""A curve is kept at so many places at most."""
+"""Largest number of points that a stored curve has."""
 
 Points = list[tuple[float, float]]
 
@@ -36,8 +36,8 @@ class _Record(BaseModel):
 
 
 class Stored(_Record):
-    """How the images were stored: a treatment, and what single rule on the outside of exactly these files
-    tells the classes apart, with what balanced accuracy."""
+    """How the images were stored: a treatment, and the single rule on format, size and JPEG quality that best
+    separates the classes of exactly these files, with its balanced accuracy."""
 
     treatment: str
     rule: str
@@ -126,9 +126,9 @@ def stored(treatment: Treatment, samples: Sequence[Sample]) -> Stored:
 
 def result(case: Case) -> Result:
     """All figures of a case."""
-    judged, manifest = case.judged, case.bundle.manifest
-    labels, probabilities = judged.scored.labels, judged.probabilities
-    overall, by_generator, by_source = judged.overall(), judged.by_generator(), judged.by_source()
+    evaluation, manifest = case.evaluation, case.bundle.manifest
+    labels, probabilities = evaluation.scored.labels, evaluation.probabilities
+    overall, by_generator, by_source = evaluation.overall(), evaluation.by_generator(), evaluation.by_source()
     bins = reliability(labels, probabilities)
     curve = selective.risk_coverage(labels, probabilities)
     return Result(
@@ -139,37 +139,39 @@ def result(case: Case) -> Result:
         treatment=case.treatment.name,
         thresholds=manifest.thresholds,
         calibration=manifest.calibration,
-        refused=len(judged.scored.unreadable),
+        refused=len(evaluation.scored.unreadable),
         overall=overall,
-        intervals=_intervals(judged, overall),
+        intervals=_intervals(evaluation, overall),
         generators={name: spread(by_generator, name) for name in ("auc", "average_precision", "caught")},
         sources={name: spread(by_source, name, max) for name in ("false_alarms", "photographs_uncertain")},
         calibration_error=calibration_error(bins),
         reliability=bins,
         aurc=selective.area(curve),
-        decided=selective.decided(labels, judged.synthetic, judged.authentic),
+        decided=selective.decided(labels, evaluation.called_synthetic, evaluation.called_authentic),
         risk_coverage=_thinned(curve.coverage, curve.risk),
-        roc=_roc(judged),
+        roc=_roc(evaluation),
         sweeps=_sweeps(case, overall),
-        pools=[*judged.by_pool(), overall],
+        pools=[*evaluation.by_pool(), overall],
         by_generator=by_generator,
         by_source=by_source,
-        sizes=judged.by_size(),
+        sizes=evaluation.by_size(),
     )
 
 
-def _intervals(judged: Judged, overall: Row) -> dict[str, Interval]:
-    labels = judged.scored.labels
+def _intervals(evaluation: Evaluation, overall: Row) -> dict[str, Interval]:
+    labels = evaluation.scored.labels
     return {
-        **intervals.areas(labels, judged.scored.logits),
-        "false_alarms": intervals.share(int(judged.synthetic[labels == 0].sum()), overall.photographs),
-        "caught": intervals.share(int(judged.synthetic[labels == 1].sum()), overall.synthetic),
+        **intervals.areas(labels, evaluation.scored.logits),
+        "false_alarms": intervals.share(
+            int(evaluation.called_synthetic[labels == 0].sum()), overall.photographs
+        ),
+        "caught": intervals.share(int(evaluation.called_synthetic[labels == 1].sum()), overall.synthetic),
     }
 
 
 def _sweeps(case: Case, overall: Row) -> list[AtLevel]:
     found: list[AtLevel] = []
-    unchanged = len(case.judged.scored.unreadable)
+    unchanged = len(case.evaluation.scored.unreadable)
     for swept in case.swept:
         if not any(one.sweep == swept.sweep.name for one in found):
             found.append(_at(swept.sweep.name, swept.sweep.across, "unchanged", None, overall, unchanged))
@@ -195,11 +197,11 @@ def _at(sweep: str, across: str, level: str, strength: float | None, row: Row, r
     )
 
 
-def _roc(judged: Judged) -> Points:
-    labels = judged.scored.labels
+def _roc(evaluation: Evaluation) -> Points:
+    labels = evaluation.scored.labels
     if len(np.unique(labels)) < 2:
         return []
-    alarms, caught, _ = roc_curve(labels, judged.scored.logits)
+    alarms, caught, _ = roc_curve(labels, evaluation.scored.logits)
     return _thinned(alarms, caught)
 
 

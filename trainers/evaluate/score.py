@@ -18,7 +18,7 @@ from assay.trainers.data.samples import Sample
 
 _BATCH = 8
 _BATCH_PIXELS = 4_000_000
-"""A batch is closed at so many images, or as soon as it holds so many pixels."""
+"""A batch is closed at _BATCH images, or as soon as it holds _BATCH_PIXELS pixels."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Scored:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """(n,) 0 for photographs, 1 for synthesised images."""
+        """(n,) 0 for photographs, 1 for synthetic images."""
         return np.array([sample.label for sample in self.samples], np.int64)
 
 

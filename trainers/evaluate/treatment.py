@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assay.trainers.audit.audit import File, look_at
-from assay.trainers.audit.reencode import Alike
+from assay.trainers.audit.reencode import ReencodeSettings
 from assay.trainers.data.augment import Pixels
 from assay.trainers.data.read import pixels_of
 from assay.trainers.data.samples import Sample
@@ -13,21 +13,21 @@ from assay.trainers.evaluate.score import Alter
 
 @dataclass(frozen=True)
 class Treatment:
-    """A name, a sentence that says what is done, and how; `alike` is None where nothing is."""
+    """A name, a sentence that says what is done, and how; `settings` is None where nothing is."""
 
     name: str
     rule: str
-    alike: Alike | None = None
+    settings: ReencodeSettings | None = None
 
     @property
     def alter(self) -> Alter | None:
         """Encodes decoded pixels and decodes them as the engine would; None where nothing is done."""
-        alike = self.alike
-        if alike is None:
+        settings = self.settings
+        if settings is None:
             return None
 
         def alter(pixels: Pixels) -> Pixels:
-            return pixels_of(alike.encode(pixels))
+            return pixels_of(settings.encode(pixels))
 
         return alter
 
@@ -39,15 +39,15 @@ class Treatment:
                 file = look_at(sample)
             except (OSError, SyntaxError):
                 continue
-            if self.alike is not None:
-                width, height = self.alike.scaled(file.width, file.height)
-                file = replace(file, format="JPEG", width=width, height=height, quality=self.alike.quality)
+            if self.settings is not None:
+                width, height = self.settings.scaled(file.width, file.height)
+                file = replace(file, format="JPEG", width=width, height=height, quality=self.settings.quality)
             found.append(file)
         return found
 
 
 AS_STORED = Treatment("as stored", "The files as they are.")
-_RULE = Alike(quality=80, longest=1024)
+_RULE = ReencodeSettings(quality=80, longest=1024)
 ALIKE = Treatment(
     "alike",
     f"Both classes reduced to at most {_RULE.longest} pixels on the longer side and re-encoded as JPEG of "

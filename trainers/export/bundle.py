@@ -18,7 +18,7 @@ from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
 from assay.engine.executors.torch_export import TorchExportGraph
 from assay.engine.quantise import evenly_spaced, int8_graphs
 from assay.trainers.data.samples import Sample
-from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.reliability import calibration_error, reliability
 from assay.trainers.evaluate.score import Scored, score, torch_graph
 from assay.trainers.export.calibrate import Choice, Method, choose_calibration, fit_thresholds
@@ -148,7 +148,7 @@ def calibrated(
     """
     manifest = bundle.manifest
     reference = score(samples, manifest, graphs_of(bundle), advance)
-    before = Judged(reference, manifest.calibration, manifest.thresholds).probabilities
+    before = Evaluation(reference, manifest.calibration, manifest.thresholds).probabilities
     choice = choose_calibration(reference, method)
     calibration = choice.calibration
     differences = {"fp32": 0.0}

@@ -17,7 +17,7 @@ from assay.trainers.evaluate.score import Scored
 LEAST = 20
 """A source of photographs with fewer images than this has no false-alarm rate of its own."""
 FOLDS = 5
-"""So many times a part of the images is held out to compare methods."""
+"""Number of folds: each is held out once to compare methods."""
 
 Method: TypeAlias = Literal["temperature", "isotonic"]
 

@@ -1,1 +1,1 @@
-"""The tables and figures of the papers, made anew from trained networks: numbers, CSV and plots."""
+"""The tables and figures of the papers, reproduced with trained networks: numbers, CSV and plots."""

@@ -28,7 +28,7 @@ CHANGES: dict[Subject, dict[str, dict[str, Any]]] = {
 }
 
 
-def judged(
+def evaluate(
     folder: Path,
     out: Path,
     subject: Subject,

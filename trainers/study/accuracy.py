@@ -21,11 +21,11 @@ def by_generator(scored: Scored) -> Columns:
     right, labels = told_right(scored), scored.labels
     pools = np.array([sample.pool for sample in scored.samples])
     columns: Columns = {}
-    for name, fakes in _generators(scored).items():
-        photos = (labels == 0) & np.isin(pools, np.unique(pools[fakes]))
+    for name, synthetic in _generators(scored).items():
+        photos = (labels == 0) & np.isin(pools, np.unique(pools[synthetic]))
         if not photos.any():
             raise SetupError(f"{name} has no photographs beside it, which accuracy across generators needs")
-        columns[name] = 100 * float(right[fakes | photos].mean())
+        columns[name] = 100 * float(right[synthetic | photos].mean())
     return _averaged(columns)
 
 
@@ -35,7 +35,7 @@ def by_folder(scored: Scored) -> Columns:
     if not (labels == 0).any():
         raise SetupError("there are no photographs among the images, which are a column of their own")
     columns = {REAL: 100 * float(right[labels == 0].mean())}
-    columns |= {name: 100 * float(right[fakes].mean()) for name, fakes in _generators(scored).items()}
+    columns |= {name: 100 * float(right[synthetic].mean()) for name, synthetic in _generators(scored).items()}
     return _averaged(columns)
 
 
@@ -43,7 +43,7 @@ def by_scene(trained: Scored, other: Scored, pairs: Mapping[str, str]) -> Column
     """Table 3: `pairs` of a generator's names, in the scene trained on and in the other -> two columns each.
 
     In the scene trained on it is the accuracy of table 1; in the other, whose photographs are shared, the
-    mean of the accuracy on photographs and that on synthesised images. The averages come last.
+    mean of the accuracy on photographs and that on synthetic images. The averages come last.
     """
     known, new = by_generator(trained), by_folder(other)
     missing = [
@@ -73,9 +73,9 @@ def told_right(scored: Scored) -> NDArray[np.bool_]:
 
 def _generators(scored: Scored) -> dict[str, NDArray[np.bool_]]:
     groups = np.array([sample.group for sample in scored.samples])
-    fakes = scored.labels == 1
-    names: Sequence[str] = sorted(set(groups[fakes].tolist()))
-    return {name: fakes & (groups == name) for name in names}
+    synthetic = scored.labels == 1
+    names: Sequence[str] = sorted(set(groups[synthetic].tolist()))
+    return {name: synthetic & (groups == name) for name in names}
 
 
 def _averaged(columns: Columns) -> Columns:

@@ -31,7 +31,7 @@ FUSIONS = {"none": "AS+PS+LNP", "all": "Att(AS+PS+LNP)", "spectra": "Att(AS+PS)+
 class Judgement:
     """One run.
 
-    accuracy: in percent, photographs and synthesised images weighing the same; hours: of training.
+    accuracy: in percent, photographs and synthetic images weighing the same; hours: of training.
     """
 
     run: str
@@ -54,7 +54,7 @@ def variant(run: LnpRun, varied: Varied) -> str:
     return "accuracy"
 
 
-def judged(
+def evaluate(
     folders: Sequence[Path], samples: Sequence[Sample], trained_on: int, varied: Varied
 ) -> list[Judgement]:
     """Each run's best network on `samples`; an epoch was of `trained_on` images.
@@ -82,7 +82,7 @@ def judged(
 
 
 def hours(folder: Path, images: int) -> float:
-    """How long the epochs of a run took by its log, each of so many `images`; judging them is not counted."""
+    """Hours that the epochs of a run took by its log, each of `images` images; validation is not counted."""
     with (folder / LOG).open(newline="", encoding="utf-8") as file:
         return sum(images / float(row["images_per_second"]) for row in csv.DictReader(file)) / 3600
 

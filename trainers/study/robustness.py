@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.score import Alter
 from assay.trainers.evaluate.sweep import blurred, compressed
-from assay.trainers.study.contender import Contender
+from assay.trainers.study.method import Method
 from assay.trainers.study.table import line
 
 __all__ = ["BLURS", "QUALITIES", "Curves", "blurred", "compressed", "curves"]
@@ -20,12 +20,12 @@ Curves = dict[str, list[tuple[float, float]]]
 
 
 def curves(
-    contenders: Sequence[Contender], samples: Sequence[Sample], alterations: Sequence[tuple[float, Alter]]
+    methods: Sequence[Method], samples: Sequence[Sample], alterations: Sequence[tuple[float, Alter]]
 ) -> Curves:
     """The mean over generators at each strength."""
     return {
         one.name: [
             (strength, line(one.name, one.score(samples, alter)).total) for strength, alter in alterations
         ]
-        for one in contenders
+        for one in methods
     }

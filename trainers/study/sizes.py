@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable
 
 from assay.engine.bundle import Calibration, Thresholds
-from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored
 
-HEADER = ("method", "shorter side", "photographs", "synthesised", "mean AP", "AP", "AUC")
+HEADER = ("method", "shorter side", "photographs", "synthetic", "mean AP", "AP", "AUC")
 _UNUSED = Thresholds(synthetic=1, authentic=0)
 
 
@@ -18,8 +18,8 @@ def records(methods: Iterable[tuple[str, Scored]]) -> list[list[object]]:
     """
     rows: list[list[object]] = [[*HEADER]]
     for method, scored in methods:
-        judged = Judged(scored, Calibration(), _UNUSED)
-        for row in [*judged.by_size(), judged.overall()]:
+        evaluation = Evaluation(scored, Calibration(), _UNUSED)
+        for row in [*evaluation.by_size(), evaluation.overall()]:
             figures = (row.mean_average_precision, row.average_precision, row.auc)
             percent = ("" if math.isnan(figure) else 100 * figure for figure in figures)
             rows.append([method, row.name, row.photographs, row.synthetic, *percent])

@@ -45,9 +45,9 @@ def line(method: str, scored: Scored) -> Line:
     groups = np.array([sample.group for sample in scored.samples])
     generators: dict[str, float] = {}
     for name in sorted(set(groups[labels == 1].tolist())):
-        fakes = (labels == 1) & (groups == name)
-        photos = (labels == 0) & np.isin(pools, np.unique(pools[fakes]))
-        both = fakes | (photos if photos.any() else labels == 0)
+        synthetic = (labels == 1) & (groups == name)
+        photos = (labels == 0) & np.isin(pools, np.unique(pools[synthetic]))
+        both = synthetic | (photos if photos.any() else labels == 0)
         generators[name] = 100 * average_precision(labels[both], scored.logits[both])
     families: dict[str, list[float]] = defaultdict(list)
     for name, precision in generators.items():

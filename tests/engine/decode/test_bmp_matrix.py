@@ -61,7 +61,7 @@ def bmp(
 
 
 def rows_of(values: NDArray[Any], bits: int, top_down: bool = False) -> bytes:
-    """(height, width) of samples of so many bits, in padded rows."""
+    """(height, width) of samples of the given number of bits, in padded rows."""
     rows = []
     for row in values if top_down else values[::-1]:
         if bits >= 8:

@@ -10,7 +10,7 @@ from assay.engine.worker.oom import OomSplitter
 
 
 class Device:
-    """Has room for so many images at once."""
+    """Has room for a given number of images at once."""
 
     def __init__(self, room: int) -> None:
         self.room = room

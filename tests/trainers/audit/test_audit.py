@@ -12,15 +12,17 @@ from support.photos import scene
 from assay.engine.cli.app import main
 from assay.engine.errors import SetupError
 from assay.trainers.audit.audit import File, audit, best_rule, jpeg_quality
-from assay.trainers.audit.reencode import Alike, reencode
+from assay.trainers.audit.reencode import ReencodeSettings, reencode
 from assay.trainers.data import manifest
 from assay.trainers.data.samples import Sample, read_samples
 
 
-def tree(root: Path, photos: list[tuple[int, int, str, int]], fakes: list[tuple[int, int, str, int]]) -> Path:
+def tree(
+    root: Path, photos: list[tuple[int, int, str, int]], synthetic: list[tuple[int, int, str, int]]
+) -> Path:
     """Images of (width, height, suffix, quality) in GenImage's layout."""
     rng = np.random.default_rng(0)
-    for folder, images in (("nature", photos), ("ai", fakes)):
+    for folder, images in (("nature", photos), ("ai", synthetic)):
         target = root / "adm/imagenet_ai_0508_adm/train" / folder
         target.mkdir(parents=True)
         for number, (width, height, suffix, quality) in enumerate(images):
@@ -30,7 +32,7 @@ def tree(root: Path, photos: list[tuple[int, int, str, int]], fakes: list[tuple[
 
 
 def leaky(root: Path) -> Path:
-    """GenImage's leak: photographs are JPEGs of many sizes, fakes PNGs of one."""
+    """GenImage's leak: photographs are JPEGs of many sizes, synthetic images PNGs of one."""
     photos = [(60 + 3 * number, 50 + 2 * number, ".JPEG", 70 + number) for number in range(10)]
     return tree(root, photos, [(64, 64, ".png", 0)] * 10)
 
@@ -98,7 +100,7 @@ def test_reencoded_files_have_nothing_left_to_tell(tmp_path: Path) -> None:
     root, out = broken(tmp_path / "data"), tmp_path / "alike"
     twin = next(root.rglob("nature")) / "4.png"
     Image.fromarray(np.full((80, 80, 3), 9, np.uint8)).save(twin)
-    written = reencode(read_samples(root), root, out, Alike(quality=85, size=56))
+    written = reencode(read_samples(root), root, out, ReencodeSettings(quality=85, size=56))
     assert {path.name for path in written.small} == {f"{number}.JPEG" for number in range(3)}
     assert len(written.corrupt) == 2
     found = audit(read_samples(out))
@@ -126,7 +128,7 @@ def test_a_manifest_goes_along(tmp_path: Path) -> None:
             manifest.Record(name, label, "train", family=family, quality=None, width=30, height=20, **common)  # type: ignore[arg-type]
         )
     manifest.write(records, root)
-    reencode(read_samples(root), root, out, Alike(quality=70))
+    reencode(read_samples(root), root, out, ReencodeSettings(quality=70))
     assert [(one.path, one.quality, one.width) for one in manifest.read(out)] == [
         ("train/a.jpg", 70, 30),
         ("train/b.jpg", 70, 30),
@@ -138,7 +140,7 @@ def test_files_are_never_written_into_data(tmp_path: Path) -> None:
     root = leaky(tmp_path / "data")
     for out, reason in ((root / "inside", "inside"), (root / "adm", "not empty")):
         with pytest.raises(SetupError, match=reason):
-            reencode(read_samples(root), root, out, Alike(90))
+            reencode(read_samples(root), root, out, ReencodeSettings(90))
 
 
 def run(*arguments: object) -> int:

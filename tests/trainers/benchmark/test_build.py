@@ -18,7 +18,7 @@ from assay.trainers.benchmark.plan import Amounts
 from assay.trainers.data import manifest
 from assay.trainers.data.manifest import Record
 
-AMOUNTS = Amounts(train=2, held_out=2, fakes=2)
+AMOUNTS = Amounts(train=2, held_out=2, synthetic=2)
 
 
 def blocky(scale: int) -> Callable[[Path], Network]:
@@ -141,7 +141,7 @@ def test_an_interrupted_second_build_takes_nothing_from_the_manifest(
     monkeypatch.setattr("assay.trainers.benchmark.build._WRITE_EVERY", 1)
 
     def interrupt(what: str, done: int, total: int) -> None:
-        if (what, done) == ("fakes", 3):
+        if (what, done) == ("synthetic images", 3):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -179,7 +179,7 @@ def test_progress_reaches_its_end(store: Store, built: Path) -> None:
     calls = []
     benchmark(built, store, progress=lambda what, done, total: calls.append((what, done, total))).build()
     last = {what: (done, total) for what, done, total in calls}
-    assert {"packages", "fakes", "fakes by slow generators"} <= set(last)
+    assert {"packages", "synthetic images", "synthetic images by slow generators"} <= set(last)
     assert all(done == total for done, total in last.values())
 
 
@@ -187,7 +187,7 @@ def test_our_autoencoders_are_trained_on_the_training_split(store: Store, tmp_pa
     from assay.trainers.benchmark.families import FAMILIES as ALL
 
     own = tuple(one for one in ALL if one.name == "vae_shuffle_f4")
-    amounts = Amounts(train=6, held_out=1, fakes=2, steps=2)
+    amounts = Amounts(train=6, held_out=1, synthetic=2, steps=2)
     write_photos(tmp_path / "large", 3, 420, seed=3)
     large = Store(tmp_path / "store", archives({SEEN: tmp_path / "large", NETWORKS: tmp_path / "large"}))
     floorless = tuple(Family(**{**vars(one), "floor": None}) for one in own)

@@ -33,16 +33,16 @@ def test_every_committed_image_has_a_licence() -> None:
         assert photograph, name
         assert author, name
         assert licence.startswith(("CC0", "public domain", "Apache-2.0")), name
-    fakes = [name for name in images if name.startswith("fake-")]
-    families = {name.removesuffix(".jpg").rsplit("-", 1)[1] for name in fakes}
+    synthetic = [name for name in images if name.startswith("fake-")]
+    families = {name.removesuffix(".jpg").rsplit("-", 1)[1] for name in synthetic}
     assert families == set(demo.FAMILY_LICENCES)
-    assert 2 * len(fakes) == len(images)
+    assert 2 * len(synthetic) == len(images)
 
 
 def test_committed_pairs_share_size_and_quality() -> None:
-    for fake in (COMMITTED / "images").glob("fake-*"):
-        real = fake.with_name(fake.name.replace("fake-", "real-").rsplit("-", 1)[0] + ".jpg")
-        with Image.open(fake) as first, Image.open(real) as second:
+    for image in (COMMITTED / "images").glob("fake-*"):
+        real = image.with_name(image.name.replace("fake-", "real-").rsplit("-", 1)[0] + ".jpg")
+        with Image.open(image) as first, Image.open(real) as second:
             assert first.size == second.size
             assert first.quantization == second.quantization  # type: ignore[attr-defined]
             assert max(first.size) <= 512

@@ -82,7 +82,7 @@ def test_a_plan_depends_on_the_seed_and_the_photograph_alone(photo: Photo, seen:
     assert set(first) <= set(more)
 
 
-def test_large_views_are_of_large_photographs_and_have_two_fakes() -> None:
+def test_large_views_are_of_large_photographs_and_have_two_synthetic_images() -> None:
     for size, least in (((425, 900), 0), ((426, 640), 426), ((6000, 4000), 426)):
         for seen in (True, False):
             photo = Photo("office/a", "office", Path(), size)

@@ -17,8 +17,8 @@ from assay.trainers.data.samples import Sample, read_samples
 RULE = ViewRule(resize="none", size=32, crop="centre", small="wrap", mean=(0.5,) * 3, std=(0.25,) * 3)
 
 
-def samples(reals: int, **fakes: int) -> list[Sample]:
-    groups = {"camera": (reals, 0), **{name: (count, 1) for name, count in fakes.items()}}
+def samples(reals: int, **synthetic: int) -> list[Sample]:
+    groups = {"camera": (reals, 0), **{name: (count, 1) for name, count in synthetic.items()}}
     return [
         Sample(Path(f"{group}{number}"), label, "train", group, "")
         for group, (count, label) in groups.items()
@@ -27,7 +27,7 @@ def samples(reals: int, **fakes: int) -> list[Sample]:
 
 
 def test_halves_and_turns() -> None:
-    """Half photographs, half synthesised, and of these as many from a rare generator as from a common one."""
+    """Half photographs, half synthetic, and of these as many from a rare generator as from a common one."""
     data = samples(10, gan=60, diffusion=6)
     draws = list(BalancedSampler(data, seed=1, epoch=0))
     assert len(draws) == len(data)
@@ -63,7 +63,7 @@ def test_sources_by_the_root_of_their_size() -> None:
 
 
 def test_pairs_stay_together() -> None:
-    """A fake comes with its own photograph and the same seed; one without a pair with some photograph."""
+    """A synthetic image comes with its photograph and the same seed; an unpaired one with some photograph."""
     data = [
         *(Sample(Path(f"{number}r"), 0, "train", "camera", "", f"p{number}") for number in range(9)),
         *(Sample(Path(f"{number}f"), 1, "train", "gan", "", f"p{number}") for number in range(9)),
@@ -72,12 +72,12 @@ def test_pairs_stay_together() -> None:
     draws = list(BalancedSampler(data, seed=0, epoch=0))
     partners: dict[str, set[str]] = {}
     for one, other in zip(draws[::2], draws[1::2], strict=True):
-        photo, fake = data[one.index], data[other.index]
-        assert (photo.label, fake.label) == (0, 1)
-        partners.setdefault(fake.pair, set()).add(photo.pair)
-        assert (one.seed == other.seed) == (fake.pair != "unpaired")
+        photo, image = data[one.index], data[other.index]
+        assert (photo.label, image.label) == (0, 1)
+        partners.setdefault(image.pair, set()).add(photo.pair)
+        assert (one.seed == other.seed) == (image.pair != "unpaired")
     assert len(partners.pop("unpaired")) > 1
-    assert all(photos == {fake} for fake, photos in partners.items())
+    assert all(photos == {image} for image, photos in partners.items())
 
 
 def test_processes_share_an_epoch() -> None:

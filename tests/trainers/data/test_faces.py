@@ -104,13 +104,13 @@ def test_photographs_are_split_by_number(tmp_path: Path) -> None:
     write(*(tmp_path / "ffhq/thumbnails128x128" / f"{number}.png" for number in numbers))
     (tmp_path / "ffhq/images1024x1024/LICENSE.txt").write_text("x")
     folder = tmp_path / "1-million-fake-faces/1m_faces_00_01_02_03/1m_faces_00_01_02_03"
-    fakes = [folder / f"1m_faces_0{n % 4}/1m_faces_0{n % 4}" / f"{n:010}.jpg" for n in range(70)]
-    write(*fakes)
+    generated = [folder / f"1m_faces_0{n % 4}/1m_faces_0{n % 4}" / f"{n:010}.jpg" for n in range(70)]
+    write(*generated)
     samples = read_samples(tmp_path)
     real = {sample.path.stem: sample.split for sample in samples if not sample.label}
     assert real == {"00000": "train", "59999": "train", "60000": "val", "69999": "val"}
     synthetic = [sample for sample in samples if sample.label]
-    assert sorted(sample.path for sample in synthetic) == sorted(fakes)  # each once
+    assert sorted(sample.path for sample in synthetic) == sorted(generated)  # each once
     assert 3 <= sum(sample.split == "val" for sample in synthetic) <= 20
     assert {sample.group for sample in samples} == {"ffhq", "stylegan"}
     moved = tmp_path.with_name("moved")

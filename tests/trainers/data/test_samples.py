@@ -10,7 +10,7 @@ from assay.engine.bundle import Calibration, Thresholds
 from assay.engine.errors import SetupError
 from assay.trainers.data import manifest
 from assay.trainers.data.samples import Sample, of_split, read_samples
-from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored
 
 
@@ -175,7 +175,7 @@ def test_every_generator_is_judged_against_the_shared_photographs(tmp_path: Path
     samples = of_split(read_samples(forensics(tmp_path)), "test")
     bedroom = tuple(one for one in samples if one.pool == "lsun_bedroom")
     scored = Scored(bedroom, np.array([2.0 * one.label - 1 for one in bedroom]), np.zeros(len(bedroom), int))
-    rows = Judged(scored, Calibration(), Thresholds(synthetic=0.5, authentic=0.4)).by_generator()
+    rows = Evaluation(scored, Calibration(), Thresholds(synthetic=0.5, authentic=0.4)).by_generator()
     assert [(row.name, row.photographs, row.synthetic) for row in rows] == [
         (name, 2, 2) for name in DF_GENERATORS
     ]

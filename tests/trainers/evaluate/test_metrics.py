@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from assay.engine.bundle import Calibration, Thresholds
 from assay.trainers.data.samples import Sample
-from assay.trainers.evaluate.metrics import Judged, Row, auc, average_precision
+from assay.trainers.evaluate.metrics import Evaluation, Row, auc, average_precision
 from assay.trainers.evaluate.report import figures
 from assay.trainers.evaluate.score import Scored
 
@@ -37,9 +37,9 @@ def stepwise(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
 
 
 def ordered_pairs(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    """AUC by its meaning: the share of pairs of a fake and a photograph in order, equal ones half."""
-    pairs = [(fake, photo) for fake in scores[labels == 1] for photo in scores[labels == 0]]
-    return sum((fake > photo) + (fake == photo) / 2 for fake, photo in pairs) / len(pairs)
+    """AUC by its meaning: the share of pairs, synthetic and photograph, in order; equal ones half."""
+    pairs = [(image, photo) for image in scores[labels == 1] for photo in scores[labels == 0]]
+    return sum((image > photo) + (image == photo) / 2 for image, photo in pairs) / len(pairs)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-5, 5)), max_size=60))
@@ -66,8 +66,8 @@ ROWS = [
 
 
 def test_rows_by_hand() -> None:
-    judged = Judged(scored(ROWS), Calibration(), Thresholds(synthetic=0.8, authentic=0.3))
-    generators = {(row.pool, row.name): row for row in judged.by_generator()}
+    evaluation = Evaluation(scored(ROWS), Calibration(), Thresholds(synthetic=0.8, authentic=0.3))
+    generators = {(row.pool, row.name): row for row in evaluation.by_generator()}
     assert set(generators) == {
         ("a", "gan"), ("a", "flow"), ("b", "gan"), ("lonely", "gan"), ("all", "gan"),
     }  # fmt: skip
@@ -77,7 +77,7 @@ def test_rows_by_hand() -> None:
     assert gan.auc == 0.75
     assert math.isnan(gan.mean_average_precision)
     assert (gan.photograph_accuracy, gan.synthetic_accuracy) == (0.5, 1.0)
-    assert gan.accuracy == 0.75  # no photograph is at 0.8 or above it, and one of two fakes is
+    assert gan.accuracy == 0.75  # no photograph is at 0.8 or above it, and one of two synthetic images is
     assert (gan.caught, gan.synthetic_uncertain) == (0.5, 0.5)  # sigmoid(2) = 0.88, sigmoid(0.5) = 0.62
     assert generators["a", "flow"].called_authentic == 1.0  # sigmoid(-1) = 0.27
     assert generators["a", "flow"].average_precision == pytest.approx(0.5)
@@ -85,23 +85,23 @@ def test_rows_by_hand() -> None:
     lonely = generators["lonely", "gan"]
     assert (lonely.photographs, lonely.synthetic_accuracy) == (3, 0.0)
 
-    sources = {(row.pool, row.name): row for row in judged.by_source()}
+    sources = {(row.pool, row.name): row for row in evaluation.by_source()}
     assert sources["a", "phone"].false_alarms == 0.0
     assert sources["a", "phone"].photographs_uncertain == 1.0  # sigmoid(1) = 0.73
     assert math.isnan(sources["a", "phone"].caught)
     assert sources["a", "phone"].accuracy == 1.0
-    assert "".join(label[0] for label in judged.labels()) == "ausuaasu"
+    assert "".join(label[0] for label in evaluation.labels()) == "ausuaasu"
 
-    pools = {row.pool: row for row in judged.by_pool()}
+    pools = {row.pool: row for row in evaluation.by_pool()}
     assert pools["a"].mean_average_precision == pytest.approx((5 / 6 + 1 / 2) / 2)
     assert pools["a"].average_precision == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
     assert pools["a"].auc == pytest.approx(4 / 6)
-    assert [(row.name, row.photographs, row.synthetic) for row in judged.by_size()] == [
+    assert [(row.name, row.photographs, row.synthetic) for row in evaluation.by_size()] == [
         ("64 to 111 px", 1, 2),
         ("224 to 319 px", 1, 2),
         ("1024 px and more", 1, 1),
     ]
-    assert (judged.overall().photographs, judged.overall().synthetic) == (3, 5)
+    assert (evaluation.overall().photographs, evaluation.overall().synthetic) == (3, 5)
 
 
 IMAGES = st.tuples(
@@ -134,7 +134,7 @@ def mean_of(rows: list[tuple[int, str, str, float, int]]) -> float:
 @settings(deadline=None, max_examples=30)
 @given(st.lists(IMAGES, min_size=1, max_size=24))
 def test_every_row_has_the_figures_of_its_images(rows: list[tuple[int, str, str, float, int]]) -> None:
-    judged = Judged(scored(rows), Calibration(), Thresholds(synthetic=0.8, authentic=0.3))
+    evaluation = Evaluation(scored(rows), Calibration(), Thresholds(synthetic=0.8, authentic=0.3))
     photos = [row for row in rows if not row[0]]
 
     def check(row: Row, images: list[tuple[int, str, str, float, int]], mean: float) -> None:
@@ -148,21 +148,21 @@ def test_every_row_has_the_figures_of_its_images(rows: list[tuple[int, str, str,
         missed = sum(logit <= math.log(0.3 / 0.7) for logit in logits) / len(logits) if logits else math.nan
         assert row.called_authentic == pytest.approx(missed, nan_ok=True)
 
-    check(judged.overall(), rows, mean_of(rows))
-    for row in judged.by_pool():
+    check(evaluation.overall(), rows, mean_of(rows))
+    for row in evaluation.by_pool():
         images = [image for image in rows if image[1] == row.pool]
         if all(image[0] for image in images):
             images += photos
         check(row, images, mean_of(images))
     edges = {"0 to 63 px": (0, 63), "64 to 111 px": (64, 111), "1024 px and more": (1024, math.inf)}
-    sizes = judged.by_size()
+    sizes = evaluation.by_size()
     assert sum(row.photographs + row.synthetic for row in sizes) == len(rows)
     for row in sizes:
         if row.name in edges:
             low, high = edges[row.name]
             images = [image for image in rows if low <= image[4] <= high]
             check(row, images, mean_of(images))
-    generators = judged.by_generator()
+    generators = evaluation.by_generator()
     among = {name: {image[1] for image in rows if image[0] and image[2] == name} for name in ("one", "two")}
     places = {(pool, name) for name, pools in among.items() for pool in pools}
     assert [(row.pool, row.name) for row in generators] == sorted(places) + [
@@ -171,9 +171,9 @@ def test_every_row_has_the_figures_of_its_images(rows: list[tuple[int, str, str,
     for row in generators:
         pools = among[row.name] if row.pool == "all" else {row.pool}
         own = [image for image in photos if image[1] in pools] or photos
-        fakes = [image for image in rows if image[0] and image[1] in pools and image[2] == row.name]
-        check(row, own + fakes, math.nan)
-    for row in judged.by_source():
+        synthetic = [image for image in rows if image[0] and image[1] in pools and image[2] == row.name]
+        check(row, own + synthetic, math.nan)
+    for row in evaluation.by_source():
         own = [image for image in photos if row.pool in ("all", image[1]) and image[2] == row.name]
         assert (row.photographs, row.synthetic) == (len(own), 0)
         alarms = sum(image[3] >= math.log(0.8 / 0.2) for image in own) / len(own)
@@ -182,8 +182,8 @@ def test_every_row_has_the_figures_of_its_images(rows: list[tuple[int, str, str,
 
 def test_a_manifest_records_the_mean_of_each_pool_and_all_images_together() -> None:
     rows = [*ROWS, (0, "photos", "phone", 0.0, 64)]
-    judged = Judged(scored(rows), Calibration(), Thresholds(synthetic=0.8, authentic=0.3))
-    found = figures(judged)
+    evaluation = Evaluation(scored(rows), Calibration(), Thresholds(synthetic=0.8, authentic=0.3))
+    found = figures(evaluation)
     assert list(found) == ["a", "b", "lonely", "photos", "all"]
     assert found["a"] == {
         "photos": 2,

@@ -75,8 +75,8 @@ def test_alike_reduces_and_compresses(tmp_path: Path) -> None:
     ]
     assert seen == [("JPEG", 90, 60, 80), ("JPEG", 1024, 16, 80)]
     assert AS_STORED.outside([small, nothing]) == [look_at(small)]
-    assert ALIKE.alike is not None
-    with Image.open(io.BytesIO(ALIKE.alike.encode(PIXELS))) as image:
+    assert ALIKE.settings is not None
+    with Image.open(io.BytesIO(ALIKE.settings.encode(PIXELS))) as image:
         assert jpeg_quality(image.quantization[0]) == 80  # type: ignore[attr-defined]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from assay.engine.bundle import Calibration
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
-from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored
 from assay.trainers.export.calibrate import choose_calibration, fit_calibration, fit_isotonic, fit_thresholds
 
@@ -88,10 +88,10 @@ def test_thresholds_hold_what_they_promise(seed: int, alarms: float, misses: flo
     ]
     made = fit_thresholds(scored(rows), Calibration(), false_alarms=alarms, misses=misses)
     assert made.authentic < 0.5 <= made.synthetic
-    judged = Judged(scored(rows), Calibration(), made)
-    for row in judged.by_source():
+    evaluation = Evaluation(scored(rows), Calibration(), made)
+    for row in evaluation.by_source():
         assert row.false_alarms <= alarms
-    overall = judged.overall()
+    overall = evaluation.overall()
     assert 1 - overall.caught - overall.synthetic_uncertain <= misses + 1e-12
 
 

@@ -33,7 +33,7 @@ def scored(rows: list[tuple[str, str, int, float]]) -> Scored:
 
 
 def test_table_1_counts_images_of_both_classes_together() -> None:
-    """Three photographs and one fake: half of the fakes' weight is not half of the accuracy."""
+    """Three photographs and one synthetic image: half of the images' weight is not half of the accuracy."""
     rows = [("adm", "adm", 0, -1.0)] * 3 + [("adm", "adm", 1, -1.0)]
     rows += [("glide", "glide", 0, 1.0), ("glide", "glide", 1, 1.0)]
     assert accuracy.by_generator(scored(rows)) == {"adm": 75.0, "glide": 50.0, "Average": 62.5}

@@ -22,8 +22,8 @@ from assay.trainers.kinds.lnp.denoiser.network import Student
 from assay.trainers.kinds.lnp.fit import manifest_of, network_of
 from assay.trainers.kinds.lnp.run import LnpFit, LnpRun
 from assay.trainers.study import faces
-from assay.trainers.study.contender import contender
 from assay.trainers.study.faces import Judgement
+from assay.trainers.study.method import method_of
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +86,16 @@ def test_accuracy_and_hours_of_a_run(data: Path, tmp_path: Path) -> None:
     shifted = {name: value.clone() for name, value in network.state_dict().items()}
     shifted["network.classifier.1.bias"] -= middle  # so that some answers are right and some wrong
     checkpoint.save({"model": shifted}, run / "best.pt")
-    [found] = faces.judged([run], samples, trained_on=36, varied="nothing")
+    [found] = faces.evaluate([run], samples, trained_on=36, varied="nothing")
     right = [
         (logit > middle) == bool(one.label) for logit, one in zip(scored.logits, scored.samples, strict=True)
     ]
     assert found.accuracy == pytest.approx(100 * sum(right) / 6)
     assert found.hours == pytest.approx((36 / 2 + 36 / 4) / 3600)
-    assert contender(f"lnp={run}").score(samples, None).logits == pytest.approx(
+    assert method_of(f"lnp={run}").score(samples, None).logits == pytest.approx(
         (scored.logits - middle).tolist(), abs=1e-4
     )
-    dark = contender(f"lnp={run}").score(samples, lambda pixels: pixels // 4)
+    dark = method_of(f"lnp={run}").score(samples, lambda pixels: pixels // 4)
     assert np.abs(dark.logits - (scored.logits - middle)).max() > 0.1
 
 

@@ -17,7 +17,7 @@ from assay.trainers.cli.train import train
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.score import Scored
 from assay.trainers.study import patches, robustness, sizes, table
-from assay.trainers.study.contender import contender
+from assay.trainers.study.method import method_of
 
 
 def scored(rows: list[tuple[str, int, float]]) -> Scored:
@@ -35,7 +35,7 @@ def test_means_are_taken_over_generators_and_families_apart() -> None:
     assert found.generators == pytest.approx({"progan": 100, "stylegan": 50, "biggan": 100, "ours": 83.3333})
     assert found.families == pytest.approx({"Seen (ProGAN)": 100, "Unconditional GANs": 75, "ours": 83.3333})
     assert found.total == pytest.approx(83.3333)
-    # fakes at ranks 1, then 3 equal ones among ranks 4 to 6, then rank 7, of 10
+    # synthetic images at ranks 1, then 3 equal ones among ranks 4 to 6, then rank 7, of 10
     assert found.pooled == pytest.approx(100 * (1 * 1 + 3 * 4 / 6 + 1 * 5 / 7) / 5)
     header, row = table.records([found])
     assert header == ["method", "biggan", "ours", "progan", "stylegan", "Total mAP", "Global AP"]
@@ -44,14 +44,14 @@ def test_means_are_taken_over_generators_and_families_apart() -> None:
 
 
 def test_sizes_of_methods_one_after_another() -> None:
-    """One photograph of 100 pixels between two fakes, and another one of 600 alone."""
+    """One photograph of 100 pixels between two synthetic ones, and another one of 600 alone."""
     rows = [("gan", 0, 0.0), ("gan", 1, 1.0), ("gan", 1, -1.0), ("gan", 0, -2.0)]
     small = scored(rows[:3])
     large = scored(rows)
     small.sides[:] = [100, 100, 100]
     large.sides[:] = [100, 100, 100, 600]
     header, *lines = sizes.records([("first", small), ("second", large)])
-    assert header == ["method", "shorter side", "photographs", "synthesised", "mean AP", "AP", "AUC"]
+    assert header == ["method", "shorter side", "photographs", "synthetic", "mean AP", "AP", "AUC"]
     assert [line[:4] for line in lines] == [
         ["first", "64 to 111 px", 1, 2],
         ["first", "all images", 1, 2],
@@ -131,19 +131,19 @@ def test_a_baseline_trains_and_stands_in_a_study(tmp_path: Path) -> None:
     options = "--backbone patch_forensics --epochs 1 --batch 4 --size 32 --workers 0"
     command = ["plain", "--data", str(data), "--out", str(tmp_path / "run"), *options.split()]
     assert CliRunner().invoke(train, command, catch_exceptions=False).exit_code == 0
-    found = contender(f"patches={tmp_path / 'run'}").score(of_split(read_samples(data), "test"), None)
+    found = method_of(f"patches={tmp_path / 'run'}").score(of_split(read_samples(data), "test"), None)
     assert len(found.logits) == 8
     assert np.ptp(found.logits) > 0
 
 
 def test_a_shipped_bundle_is_a_method_by_its_name() -> None:
-    assert contender("ours=plain-mobilenet").name == "ours"
+    assert method_of("ours=plain-mobilenet").name == "ours"
 
 
 @pytest.mark.parametrize("text", ["runs/fusing", "=runs", "name=", "psm=/nowhere"])
 def test_what_is_no_method_is_refused(text: str) -> None:
     with pytest.raises(SetupError):
-        contender(text)
+        method_of(text)
 
 
 def test_patches_are_drawn_where_they_are(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Small KL autoencoders (as latent diffusion uses, Rombach et al., CVPR 2022), trained by us.
 
 What such a decoder leaves in an image depends on how it enlarges, so they differ in that: nearest neighbour,
-bilinear, transposed convolution, pixel shuffle. Photographs sent through them are fakes of content that is
-wholly real.
+bilinear, transposed convolution, pixel shuffle. Photographs sent through them are synthetic images of
+content that is wholly real.
 """
 
 from __future__ import annotations

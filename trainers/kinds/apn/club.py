@@ -1,4 +1,4 @@
-"""How much one feature tells of another: the variational upper bound that implicit purification minimises.
+"""How much one feature says about another: the variational upper bound that implicit purification minimises.
 
 "CLUB: A Contrastive Log-ratio Upper Bound of Mutual Information" (Cheng et al. 2020), as equations 7 and 8 of
 the Artifact Purification Network use it: y, the relevant feature, is predicted from x, the irrelevant one.

@@ -15,7 +15,7 @@ from assay.kernels import view
 from assay.trainers.data.augment import recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
 from assay.trainers.data.samples import Sample, of_split, read_samples
-from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored, Scorer, score
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.distributed import Distributed
@@ -152,12 +152,14 @@ def make_fit(run: ApnRun, folder: Path, weights: Mapping[Branch, Path], workers:
 
 
 def validator(run: ApnRun, samples: Sequence[Sample]) -> Callable[[nn.Module], Mapping[str, float]]:
-    """Judges a network on the centre views of `samples`, without augmentation -> `Judged.figures`."""
+    """Judges a network on the centre views of `samples`, without augmentation -> `Evaluation.figures`."""
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         assert isinstance(network, APN)
         scored = scored_by(network, samples)
-        return Judged(scored, Calibration(), manifest_template(run.proposals, run.size).thresholds).figures()
+        return Evaluation(
+            scored, Calibration(), manifest_template(run.proposals, run.size).thresholds
+        ).figures()
 
     return validate
 

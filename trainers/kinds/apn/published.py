@@ -88,7 +88,7 @@ def _fits(name: str, theirs: Tensor, ours: Tensor) -> bool:
 
 
 def _canonical(state: Mapping[str, Tensor], names: list[str]) -> dict[str, Tensor]:
-    """`state` with each ordered part's tensors renamed as in `names`, where their order tells them."""
+    """`state` with each ordered part's tensors renamed as in `names`, where their order identifies them."""
     theirs, ours = _parts(list(state)), _parts(names)
     renamed = {
         name: canonical

@@ -13,7 +13,7 @@ from assay.kernels import view
 from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
 from assay.trainers.data.dataset import loader
 from assay.trainers.data.samples import Sample, of_split, read_samples
-from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored, Scorer, score
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.distributed import Distributed
@@ -74,13 +74,13 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -
 def validator(
     samples: Sequence[Sample], steps: Sequence[Step] = ()
 ) -> Callable[[nn.Module], Mapping[str, float]]:
-    """Judges a network on `samples`, each altered by `steps` -> `Judged.figures`."""
+    """Judges a network on `samples`, each altered by `steps` -> `Evaluation.figures`."""
     manifest = manifest_template()
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         assert isinstance(network, Fusing)
         scored = scored_by(network, samples, altering(steps))
-        return Judged(scored, Calibration(), manifest.thresholds).figures()
+        return Evaluation(scored, Calibration(), manifest.thresholds).figures()
 
     return validate
 

@@ -75,7 +75,7 @@ class Fusing(nn.Module):
         """B originals of any sizes and their (B, 3, S, S) normalised views -> (B, 1) logits.
 
         Originals are normalised (3, H, W) float32, or (H, W, 3) uint8 and normalised where they are cut.
-        `part`: look only at the middle of each patch, so many pixels of S a side, which is cheaper to train.
+        `part`: look only at the middle `part` of each patch's S pixels a side, which is cheaper to train.
         """
         activation, embedding = self.embed(views)
         size = views.shape[-1]

@@ -17,7 +17,7 @@ from assay.trainers import dlpack as bridge
 from assay.trainers.data.augment import Pixels, recipe
 from assay.trainers.data.read import read_pixels
 from assay.trainers.data.samples import Sample, of_split, read_samples
-from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored, Scorer, score, torch_graph
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.distributed import Distributed
@@ -150,13 +150,13 @@ def cut_out(samples: Sequence[Sample], cutter: FaceCutter) -> None:
 def validator(
     run: LnpRun, samples: Sequence[Sample], patterns: Graph, cutter: FaceCutter
 ) -> Callable[[nn.Module], Mapping[str, float]]:
-    """Judges a network on the centre views of `samples`, without augmentation -> `Judged.figures`."""
+    """Judges a network on the centre views of `samples`, without augmentation -> `Evaluation.figures`."""
     manifest = manifest_of(run)
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         graphs = {"denoise": patterns, "classify": torch_graph(network)}
         scored = score(samples, manifest, graphs, alter=cutter.cut)
-        return Judged(scored, Calibration(), manifest.thresholds).figures()
+        return Evaluation(scored, Calibration(), manifest.thresholds).figures()
 
     return validate
 

@@ -21,7 +21,7 @@ class Store:
     """
 
     def __init__(self, folder: Path, denoiser: str) -> None:
-        """`denoiser` tells it from every other one, see `fingerprint`."""
+        """`denoiser` identifies the denoiser, see `fingerprint`."""
         self.folder, self.denoiser = folder, denoiser
 
     def find(self, view: Plane) -> Plane | None:

@@ -1,4 +1,4 @@
-"""Where a trained denoiser comes from: a training run, or a file of weights, which tells its network."""
+"""Where a trained denoiser comes from: a training run, or a file of weights, which identifies its network."""
 
 import re
 from pathlib import Path

@@ -91,7 +91,7 @@ def loader(
 ) -> Iterable[Views]:
     """The balanced batches of an epoch, a process's share. Raises SetupError where a class is missing."""
     if len({sample.label for sample in samples}) < 2:
-        raise SetupError("training needs photographs and synthesised images; one of them is missing")
+        raise SetupError("training needs photographs and synthetic images; one of them is missing")
     balanced = BalancedSampler(samples, seed, epoch, rank.number, rank.world)
     return DataLoader(
         TrainingSet(samples, prepare),

@@ -13,7 +13,7 @@ from assay.kernels import ViewRule
 from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
 from assay.trainers.data.samples import Sample, of_split, read_samples
-from assay.trainers.evaluate.metrics import Judged
+from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scorer, score, torch_graph
 from assay.trainers.export.bundle import export_bundle
 from assay.trainers.fit import checkpoint
@@ -154,10 +154,10 @@ def manifest_template(
 def validator(
     samples: Sequence[Sample], manifest: Manifest, steps: Sequence[Step] = ()
 ) -> Callable[[nn.Module], Mapping[str, float]]:
-    """Judges a network on `samples` as `manifest` cuts them, altered by `steps` -> `Judged.figures`."""
+    """Judges a network on `samples` as `manifest` cuts them, altered by `steps` -> `Evaluation.figures`."""
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         scored = score(samples, manifest, {"classify": torch_graph(network)}, alter=altering(steps))
-        return Judged(scored, Calibration(), manifest.thresholds).figures()
+        return Evaluation(scored, Calibration(), manifest.thresholds).figures()
 
     return validate

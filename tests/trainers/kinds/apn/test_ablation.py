@@ -18,7 +18,7 @@ from assay.trainers.kinds.apn.club import Club
 from assay.trainers.kinds.apn.fit import export_run, make_fit, network_of, objective_of, scored_by, trained
 from assay.trainers.kinds.apn.losses import OBJECTIVES, losses
 from assay.trainers.kinds.apn.run import WHOLE, Form
-from assay.trainers.study.contender import contender
+from assay.trainers.study.method import method_of
 
 FORMS: tuple[Form, ...] = tuple(form for form in get_args(Form) if form not in WHOLE)
 BRANCHES = {
@@ -102,7 +102,7 @@ def test_an_ablation_is_trained_judged_and_not_exported(tmp_path: Path) -> None:
     _, network = trained(folder)
     samples = read_samples(data)
     scored = scored_by(network, samples)
-    assert contender(f"split={folder}").score(samples, None).logits == pytest.approx(scored.logits)
+    assert method_of(f"split={folder}").score(samples, None).logits == pytest.approx(scored.logits)
     assert len(set(scored.logits.tolist())) == len(samples)
     with pytest.raises(SetupError, match="'split' is an ablation"):
         export_run(

@@ -158,7 +158,7 @@ def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_leaves_out_small_images(data: Path, tmp_path: Path) -> None:
-    """Only one photograph of this tree is that large, and nothing synthesised."""
+    """Only one photograph of this tree is that large, and nothing synthetic."""
     options = f"--min-side 61 --epochs 1 {SMALL}"
     with pytest.raises(SetupError, match="one of them is missing"):
         assay("train", "fusing", "--data", data, "--out", tmp_path / "run", *options.split())

@@ -37,7 +37,7 @@ SMALL = "--crop 32 --crops 2 --batch 4 --workers 0"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, a broken file, and synthesised images that must not be touched."""
+    """Photographs, a broken file, and synthetic images that must not be touched."""
     root = tmp_path_factory.mktemp("photographs")
     write_tree(root, {"train/0_real": 0, "train/1_fake": 2, "val/1_fake": 1}, 40)
     for split, count in (("train", 3), ("val", 2)):

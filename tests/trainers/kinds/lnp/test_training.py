@@ -160,10 +160,10 @@ def test_a_pair_goes_the_same_way_and_ways_are_few() -> None:
     for epoch in range(20):
         draws = list(Ways(BalancedSampler(samples, 1, epoch), samples, 3, seed=1))
         assert len(draws) == 12
-        for real, fake in zip(draws[::2], draws[1::2], strict=True):
-            assert real.index == fake.index - 1
-            assert real.seed == fake.seed
-            seen.setdefault(fake.index, set()).add(fake.seed)
+        for real, image in zip(draws[::2], draws[1::2], strict=True):
+            assert real.index == image.index - 1
+            assert real.seed == image.seed
+            seen.setdefault(image.index, set()).add(image.seed)
     assert {len(seeds) for seeds in seen.values()} == {3}
     assert len(set().union(*seen.values())) == 3 * 6  # other images are cut elsewhere
 

@@ -14,7 +14,7 @@ from assay.trainers.kinds import KINDS
 
 
 @dataclass(frozen=True)
-class Contender:
+class Method:
     """A detector under the name that a table gives it.
 
     scorer(samples, alter): scores the samples, each altered between decoding and the detector.
@@ -31,7 +31,7 @@ class Contender:
         return scored
 
 
-def contender(text: str) -> Contender:
+def method_of(text: str) -> Method:
     """`NAME=FOLDER`, the folder of a training run, whose best network is taken, or a bundle, as anywhere.
 
     Raises SetupError where it is neither.
@@ -43,8 +43,8 @@ def contender(text: str) -> Contender:
     if (folder / "manifest.json").is_file() or path in {shipped.name for shipped in bundles.shipped()}:
         bundle = bundles.find(path)
         graphs = graphs_of(bundle)
-        return Contender(name, lambda samples, alter: score(samples, bundle.manifest, graphs, alter=alter))
+        return Method(name, lambda samples, alter: score(samples, bundle.manifest, graphs, alter=alter))
     kind = kind_of(folder)
     if kind not in KINDS or not hasattr(module := KINDS[kind].load(), "scorer_of"):
         raise SetupError(f"{folder} is a run of the kind {kind!r}, which gives no verdict")
-    return Contender(name, module.scorer_of(folder))
+    return Method(name, module.scorer_of(folder))
