@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from assay.engine.bundle import Bundle, GraphSpec, Manifest
+from assay.engine.bundle import Bundle, GraphSpec, Manifest, first_fault
 from assay.engine.detectors import apn, fusing, plain
 from assay.engine.detectors.detector import Choice, Detect, Detection, Detector, Graph, Image, Stopwatch
 from assay.engine.detectors.lnp import detector as lnp
@@ -119,11 +119,8 @@ def detector_of(bundle: Bundle) -> Detector:
         detector = kind.detector(bundle.manifest)
         kind.check(bundle.manifest)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(
-            f"bundle {bundle.path}: manifest.json, parameters.{where}: {first['msg']}"
-        ) from None
+        where, said = first_fault(error)
+        raise BundleError(f"bundle {bundle.path}: manifest.json, parameters.{where}: {said}") from None
     except ValueError as error:
         raise BundleError(f"bundle {bundle.path}: manifest.json: {error}") from None
     return detector

@@ -5,7 +5,6 @@ user's cache folder. A bundle is never written to, and what is in the cache can 
 may be deleted or moved at any time. Several processes may use it at once.
 """
 
-import hashlib
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -82,8 +81,3 @@ def write(file: Path, data: bytes) -> Path:
             f"{file} cannot be written: {error.strerror}; name a folder with -o or ASSAY_CACHE"
         ) from None
     return file
-
-
-def sha256_of(data: bytes) -> str:
-    """The SHA-256 of `data` in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()

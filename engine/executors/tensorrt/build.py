@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from assay.engine.bundle import GraphSpec
+from assay.engine.bundle import GraphSpec, sha256_of
 from assay.engine.errors import BundleError, SetupError
-from assay.engine.executors.cache import Cache, sha256_of, write
+from assay.engine.executors.cache import Cache, write
 from assay.engine.executors.tensorrt.library import for_rtx, title
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Builder:
         """Where the engine of the graph in `file` lies in the cache."""
         sha256 = spec.sha256
         if precision == "int8":
-            sha256 = sha256_of(self.cache.int8_file(file, spec).read_bytes())
+            sha256 = sha256_of(self.cache.int8_file(file, spec))
         return self.cache.engine_file(sha256, self.runtime, self.device, precision)
 
     def engine(self, file: Path, spec: GraphSpec, precision: str) -> bytes:
