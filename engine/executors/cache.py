@@ -10,9 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from assay.engine.bundle import GraphSpec
 from assay.engine.errors import BundleError, SetupError
+
+if TYPE_CHECKING:
+    from assay.engine.bundle import GraphSpec
 
 
 def folder() -> Path:
@@ -42,11 +45,11 @@ class Cache:
         """Where `runtime` keeps what it measured on `device`, so that it need not measure again."""
         return self._own / runtime / device / "timing.cache"
 
-    def int8_cached(self, spec: GraphSpec) -> Path:
+    def int8_cached(self, spec: "GraphSpec") -> Path:
         """Where the int8 form lies that was made on this machine of a graph, if one was."""
         return self._own / "int8" / f"{spec.sha256}.onnx"
 
-    def int8_file(self, file: Path, spec: GraphSpec) -> Path:
+    def int8_file(self, file: Path, spec: "GraphSpec") -> Path:
         """The int8 form of the graph in `file`: the bundle's, else one that was made on this machine.
 
         Raises:
