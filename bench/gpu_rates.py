@@ -123,6 +123,7 @@ def plain_torch(bundle: Bundle, files: Sequence[bytes], batch: int) -> float:
         if spec.program
     }
     graphs |= {name: graphs[choice.graph] for name, choice in kind.choosing.items() if choice.graph in graphs}
+    detect = kind.detector(bundle.manifest)
 
     def run() -> int:
         for start in range(0, len(files), batch):
@@ -130,7 +131,7 @@ def plain_torch(bundle: Bundle, files: Sequence[bytes], batch: int) -> float:
                 np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
                 for data in files[start : start + batch]
             ]
-            kind.detect(pixels, graphs, bundle.manifest, Stopwatch())
+            detect(pixels, graphs, Stopwatch())
         return len(files)
 
     return best(run)

@@ -190,11 +190,23 @@ class Bundle:
         return self.path.resolve().parent == SHIPPED.resolve()
 
 
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file in hexadecimal."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """Where in a record the first fault is, a dotted path, and what is wrong there, in words."""
+    first = error.errors(include_url=False)[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"]
+
+
 def _check(path: Path, graph: str, named: File) -> None:
     file = path / named.file
     if not file.is_file():
         raise BundleError(f"bundle {path}: graph {graph!r} needs {named.file}, which is not there")
-    if hashlib.sha256(file.read_bytes()).hexdigest() != named.sha256:
+    if sha256_of(file) != named.sha256:
         raise BundleError(
             f"bundle {path}: {named.file} is not the file that the manifest names "
             "(its SHA-256 differs); fetch or export the bundle again"
@@ -224,9 +236,8 @@ def _manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(record)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise BundleError(f"bundle {path}: manifest.json, {where}: {first['msg']}") from None
+        where, said = first_fault(error)
+        raise BundleError(f"bundle {path}: manifest.json, {where or 'manifest'}: {said}") from None
 
 
 def shipped() -> Iterator[Path]:

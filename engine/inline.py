@@ -2,10 +2,10 @@
 
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from assay.engine.bundle import Bundle
+from assay.engine.outcome import Outcome
 from assay.engine.settings import Settings
 from assay.engine.ticket import Ticket
 from assay.engine.worker.process import WorkerLost
@@ -29,11 +29,11 @@ class InlineWorker:
     def send(self, tickets: Sequence[Ticket]) -> None:
         self._batches.append(tickets)
 
-    def receive(self) -> list[Mapping[str, Any]]:
+    def receive(self) -> list[Outcome]:
         tickets = self._batches.popleft()
         jobs = [Job(ticket.item.data, ticket.header) for ticket in tickets]
         try:
-            return [outcome.to_dict() for outcome in self._scorer.score(tickets[0].bundle, jobs)]
+            return self._scorer.score(tickets[0].bundle, jobs)
         except Exception as error:
             traceback.print_exc()
             raise WorkerLost(f"{type(error).__name__}: {error}") from error

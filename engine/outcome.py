@@ -86,9 +86,9 @@ class Rejection:
 Outcome = Verdict | Rejection
 
 
-def from_dict(record: Mapping[str, Any], **changed: Any) -> Outcome:
-    """The outcome that `to_dict()` made `record` of, with the named fields `changed`."""
-    fields = {**record, **changed}
+def from_dict(record: Mapping[str, Any]) -> Outcome:
+    """The outcome that `to_dict()` made `record` of."""
+    fields = dict(record)
     if "rejected" in fields:
         fields["reason"] = Reason(fields.pop("rejected"))
         return Rejection(**fields)

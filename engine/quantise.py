@@ -96,9 +96,10 @@ def _record(bundle: Bundle, images: Iterable[Image], folder: Path) -> dict[str, 
     kind = KINDS[bundle.kind]
     watched = {name: recording(name, graph) for name, graph in graphs.items() if name not in kind.choosing}
     seen: dict[str, list[Path]] = {name: [] for name in watched}
+    detect = kind.detector(bundle.manifest)
     count = 0
     for image in images:
-        kind.detect([image], {**graphs, **watched}, bundle.manifest, Stopwatch())
+        detect([image], {**graphs, **watched}, Stopwatch())
         count += 1
     if count < FEWEST:
         raise SetupError(f"int8 needs {FEWEST} calibration images that can be read; there are {count}")

@@ -11,6 +11,8 @@ from assay.engine.errors import SetupError
 from assay.engine.printable import printable
 
 NAMES = ("stdin", "stdout", "stderr")
+CLOSED: set[str] = set()
+"""Those that were closed when the command line started."""
 
 
 def open_closed() -> list[str]:

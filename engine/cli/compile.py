@@ -1,10 +1,10 @@
 """`assay compile`: a bundle's graphs made ready for a runtime ahead of time, on any machine."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from assay.engine import bundle as bundles
 from assay.engine.bundle import Bundle, GraphSpec
 from assay.engine.detectors import detector_of, make_graphs
 from assay.engine.errors import SetupError
-from assay.engine.executors import cache
+from assay.engine.executors.cache import Cache, write
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.tensorrt import library as tensorrt_library
 from assay.engine.executors.tensorrt.build import MAX_BATCH, Builder
@@ -71,19 +71,18 @@ def compile_command(
             "needs --allow-unmeasured",
             file=sys.stderr,
         )
-    if out:
-        os.environ["ASSAY_CACHE"] = str(out)
+    place = Cache(out) if out else Cache()
     if images:
         if precision is not Precision.INT8:
             raise SetupError("--images is for int8, whose scales come from them")
-        quantise(chosen, images)
+        quantise(chosen, images, place)
     if target is Target.OPENVINO:
         if precision is not Precision.INT8:
             raise SetupError(f"OpenVINO compiles {precision} graphs as it loads them: nothing is built ahead")
-        for file in make_graphs(chosen, lambda name: precision, _loaded).values():
+        for file in make_graphs(chosen, lambda name: precision, partial(_loaded, cache=place)).values():
             print(file)
         return
-    for builder in _builders(target, sm or []):
+    for builder in _builders(target, sm or [], place):
         for file in compile_bundle(chosen, builder, precision, max_batch):
             print(file)
 
@@ -94,33 +93,33 @@ def compile_bundle(bundle: Bundle, builder: Builder, precision: str, max_batch: 
     def build(file: Path, spec: GraphSpec, precise: str) -> Path:
         with _bar(f"{file.name} {precise} {builder.device}") as progress:
             engine = builder.build(file, spec, precise, max_batch, progress)
-        return cache.write(builder.place(file, spec, precise), engine)
+        return write(builder.place(file, spec, precise), engine)
 
     return list(dict.fromkeys(make_graphs(bundle, lambda name: precision, build).values()))
 
 
-def quantise(bundle: Bundle, folder: Path) -> None:
-    """Make int8 forms of the bundle's graphs, with scales from the images below `folder`, in the cache."""
+def quantise(bundle: Bundle, folder: Path, cache: Cache) -> None:
+    """Make int8 forms of the bundle's graphs, with scales from the images below `folder`, in `cache`."""
     if not folder.is_dir():
         raise SetupError(f"{folder} is not a folder of images")
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
     for name, data in int8_graphs(bundle, evenly_spaced(bundle, files)).items():
-        cache.write(cache.int8_cached(bundle.manifest.graphs[name]), data)
+        write(cache.int8_cached(bundle.manifest.graphs[name]), data)
 
 
-def _loaded(file: Path, spec: GraphSpec, precision: str) -> Path:
+def _loaded(file: Path, spec: GraphSpec, precision: str, cache: Cache) -> Path:
     """The file that OpenVINO runs, which it was seen to take."""
-    OpenVinoGraph(file, spec, precision)
+    OpenVinoGraph(file, spec, precision, cache)
     return cache.int8_file(file, spec) if precision == "int8" else file
 
 
-def _builders(target: Target, architectures: list[int]) -> list[Builder]:
+def _builders(target: Target, architectures: list[int], cache: Cache) -> list[Builder]:
     if target is Target.TENSORRT:
-        builder = Builder(tensorrt_library.library(tensorrt_library.FULL))
+        builder = Builder(tensorrt_library.library(tensorrt_library.FULL), cache=cache)
         _current()
         return [builder]
     trt = tensorrt_library.library(tensorrt_library.RTX)
-    return [Builder(trt, sm) for sm in architectures or [_current()]]
+    return [Builder(trt, sm, cache) for sm in architectures or [_current()]]
 
 
 def _current() -> int:

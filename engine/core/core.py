@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from time import monotonic
@@ -34,6 +34,14 @@ log = logging.getLogger(__name__)
 
 PIXEL_BYTES = 3
 """Bytes of a decoded pixel."""
+SHOWN = 100
+"""Characters of an unknown bundle's name that are repeated to the caller."""
+
+
+def not_served(name: str, served: Iterable[str]) -> SetupError:
+    """What a caller is told who names an unknown bundle."""
+    shown = name if len(name) <= SHOWN else name[:SHOWN] + "..."
+    return SetupError(f"bundle {shown!r} is not served here; served: {', '.join(served)}")
 
 
 class Core:
@@ -190,12 +198,10 @@ class Core:
         return futures
 
     def _bundle(self, item: Item) -> Bundle:
-        try:
-            return self.bundles[item.bundle or self._default]
-        except KeyError:
-            raise SetupError(
-                f"bundle {item.bundle!r} is not served here; served: {', '.join(self.bundles)}"
-            ) from None
+        name = item.bundle or self._default
+        if name not in self.bundles:
+            raise not_served(name, self.bundles)
+        return self.bundles[name]
 
     def _admit(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket:
         header = admit(item.data, self.settings.limits, bundle.manifest.min_side)

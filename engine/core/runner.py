@@ -8,8 +8,8 @@ has passed its self-test; without one the device is given up and nothing is held
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from assay.engine import telemetry
 from assay.engine.core.queue import Queue
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.item import Item
-from assay.engine.outcome import Outcome, Reason, Rejection, from_dict
+from assay.engine.outcome import Outcome, Reason, Rejection, Verdict
 from assay.engine.ticket import Ticket
 from assay.engine.worker.process import SLOTS, WorkerLost, WorkerSlow
 
@@ -54,7 +54,7 @@ class Worker(Protocol):
     def pid(self) -> int | None: ...
     def check(self) -> None: ...
     def send(self, tickets: Sequence[Ticket]) -> None: ...
-    def receive(self) -> list[Mapping[str, Any]]: ...
+    def receive(self) -> list[Outcome]: ...
     def interrupt(self) -> None: ...
     def kill(self) -> None: ...
 
@@ -169,12 +169,13 @@ class Runner(threading.Thread):
             return False
         return True
 
-    def _complete(self, batch: InFlightBatch, records: Sequence[Mapping[str, Any]]) -> None:
-        for ticket, record in zip(batch.tickets, records, strict=True):
-            changed: dict[str, Any] = {"id": ticket.item.id}
-            if "seconds" in record:
-                changed["seconds"] = {"queue": batch.departed - ticket.submitted, **record["seconds"]}
-            self._owner.settle(ticket, from_dict(record, **changed))
+    def _complete(self, batch: InFlightBatch, outcomes: Sequence[Outcome]) -> None:
+        """Settle a batch with its outcomes, which do not know yet whose they are."""
+        for ticket, outcome in zip(batch.tickets, outcomes, strict=True):
+            own: dict[str, Any] = {"id": ticket.item.id}
+            if isinstance(outcome, Verdict):
+                own["seconds"] = {"queue": batch.departed - ticket.submitted, **outcome.seconds}
+            self._owner.settle(ticket, replace(outcome, **own))
 
     def _blame(self, in_flight: deque[InFlightBatch], cause: Exception) -> None:
         """Hand back what a lost worker held; refuse an image that, alone, has now ended `TRIES` of them.

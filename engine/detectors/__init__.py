@@ -1,15 +1,15 @@
 """The detectors by kind. A new kind is one file here and one entry in `KINDS`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from assay.engine.bundle import Bundle, GraphSpec, Manifest
+from assay.engine.bundle import Bundle, GraphSpec, Manifest, first_fault
 from assay.engine.detectors import apn, fusing, plain
-from assay.engine.detectors.detector import Choice, Detection, Detector, Graph, Image, Stopwatch
+from assay.engine.detectors.detector import Choice, Detect, Detection, Detector, Graph, Image, Stopwatch
 from assay.engine.detectors.lnp import detector as lnp
 from assay.engine.errors import BundleError
 
@@ -42,12 +42,27 @@ class Kind:
     check: raises ValueError where graphs or view are not what `detect` needs.
     """
 
-    detect: Detector
+    detect: Detect
     graphs: frozenset[str]
     parameters: type[BaseModel]
     intermediate_bytes: Callable[[Manifest], int]
     choosing: Mapping[str, Choice] = field(default_factory=dict)
     check: Callable[[Manifest], None] = lambda manifest: None
+
+    def detector(self, manifest: Manifest) -> Detector:
+        """The detector of a bundle with that manifest, whose parameters are checked here and not per batch.
+
+        Raises:
+            ValidationError: they are wrong.
+        """
+        parameters = self.parameters.model_validate(manifest.parameters)
+
+        def detector(
+            images: Sequence[Image], graphs: Mapping[str, Graph], watch: Stopwatch
+        ) -> list[Detection]:
+            return self.detect(images, graphs, manifest, parameters, watch)
+
+        return detector
 
 
 KINDS = {
@@ -101,17 +116,14 @@ def detector_of(bundle: Bundle) -> Detector:
             f"bundle {bundle.path}: kind {bundle.kind!r} needs graph {', '.join(sorted(missing))}"
         )
     try:
-        kind.parameters.model_validate(bundle.manifest.parameters)
+        detector = kind.detector(bundle.manifest)
         kind.check(bundle.manifest)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(
-            f"bundle {bundle.path}: manifest.json, parameters.{where}: {first['msg']}"
-        ) from None
+        where, said = first_fault(error)
+        raise BundleError(f"bundle {bundle.path}: manifest.json, parameters.{where}: {said}") from None
     except ValueError as error:
         raise BundleError(f"bundle {bundle.path}: manifest.json: {error}") from None
-    return kind.detect
+    return detector
 
 
 def intermediate_bytes(bundle: Bundle) -> int:

@@ -75,7 +75,11 @@ def intermediate_bytes(manifest: Manifest) -> int:
 
 
 def detect(
-    images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+    images: Sequence[Image],
+    graphs: Mapping[str, Graph],
+    manifest: Manifest,
+    parameters: Parameters,
+    watch: Stopwatch,
 ) -> list[Detection]:
     side = manifest.view.size
     with watch.stage("view"):

@@ -56,8 +56,21 @@ class Stopwatch:
 
 
 class Detector(Protocol):
-    """Scores a batch. One detection per image, in order."""
+    """Scores a batch for one bundle. One detection per image, in order."""
 
     def __call__(
-        self, images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+        self, images: Sequence[Image], graphs: Mapping[str, Graph], watch: Stopwatch
+    ) -> list[Detection]: ...
+
+
+class Detect(Protocol):
+    """A kind's function: what its `Detector` does, given a manifest and its checked parameters."""
+
+    def __call__(
+        self,
+        images: Sequence[Image],
+        graphs: Mapping[str, Graph],
+        manifest: Manifest,
+        parameters: Any,
+        watch: Stopwatch,
     ) -> list[Detection]: ...

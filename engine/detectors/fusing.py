@@ -73,9 +73,13 @@ def choose_patches(activation: Array, image_sizes: Array, parameters: Parameters
 
 
 def detect(
-    images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+    images: Sequence[Image],
+    graphs: Mapping[str, Graph],
+    manifest: Manifest,
+    parameters: Parameters,
+    watch: Stopwatch,
 ) -> list[Detection]:
-    parameters, rule = Parameters.model_validate(manifest.parameters), manifest.view
+    rule = manifest.view
     with watch.stage("view"):
         views = view(images, rule)
     with watch.stage("backbone_view"):

@@ -56,11 +56,14 @@ def intermediate_bytes(manifest: Manifest) -> int:
 
 
 def detect(
-    images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+    images: Sequence[Image],
+    graphs: Mapping[str, Graph],
+    manifest: Manifest,
+    parameters: Parameters,
+    watch: Stopwatch,
 ) -> list[Detection]:
-    parameters = Parameters.model_validate(manifest.parameters)
     with watch.stage("view"):
-        views = _views(images, rules(manifest))
+        views = _views(images, (manifest.view, *parameters.more_views))
     with watch.stage("classify"):
         outputs = graphs["classify"](views)
     names = list(manifest.graphs["classify"].outputs)

@@ -1,60 +1,69 @@
 """Where what is built from bundles lies: TensorRT engines, and graphs quantised on this machine.
 
-The folder is that of the variable ASSAY_CACHE, else `assay` in the user's cache folder. A bundle is never
-written to, and what is in the cache can be built again, so the folder may be deleted or moved at any time.
-Several processes may use it at once.
+The folder is the one that `assay compile -o` names, that of the variable ASSAY_CACHE, else `assay` in the
+user's cache folder. A bundle is never written to, and what is in the cache can be built again, so the folder
+may be deleted or moved at any time. Several processes may use it at once.
 """
 
-import hashlib
 import os
 from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from assay.engine.bundle import GraphSpec
 from assay.engine.errors import BundleError, SetupError
+
+if TYPE_CHECKING:
+    from assay.engine.bundle import GraphSpec
 
 
 def folder() -> Path:
-    """The cache folder, which need not exist yet."""
+    """The cache folder unless one is named; it need not exist yet."""
     if named := os.environ.get("ASSAY_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay"
 
 
-def engine_file(sha256: str, runtime: str, device: str, precision: str) -> Path:
-    """Where the engine lies that `runtime` (name and version) built for `device` from the graph of that hash.
+@dataclass(frozen=True)
+class Cache:
+    """Where things lie in a cache folder, which need not exist yet."""
 
-    Assay's version is part of the place, because conversions to lower precisions are Assay's own.
-    """
-    return folder() / f"assay-{version('assay')}" / runtime / device / f"{sha256}.{precision}.engine"
+    root: Path = field(default_factory=folder)
 
+    @property
+    def _own(self) -> Path:
+        """Assay's version is part of every place, because conversions to lower precisions are Assay's own."""
+        return self.root / f"assay-{version('assay')}"
 
-def timing_file(runtime: str, device: str) -> Path:
-    """Where `runtime` keeps what it measured on `device`, so that it need not measure again."""
-    return folder() / f"assay-{version('assay')}" / runtime / device / "timing.cache"
+    def engine_file(self, sha256: str, runtime: str, device: str, precision: str) -> Path:
+        """Where the engine lies that `runtime` (name and version) built for `device` from the graph of that
+        hash."""
+        return self._own / runtime / device / f"{sha256}.{precision}.engine"
 
+    def timing_file(self, runtime: str, device: str) -> Path:
+        """Where `runtime` keeps what it measured on `device`, so that it need not measure again."""
+        return self._own / runtime / device / "timing.cache"
 
-def int8_cached(spec: GraphSpec) -> Path:
-    """Where the int8 form lies that was made on this machine of a graph, if one was."""
-    return folder() / f"assay-{version('assay')}" / "int8" / f"{spec.sha256}.onnx"
+    def int8_cached(self, spec: "GraphSpec") -> Path:
+        """Where the int8 form lies that was made on this machine of a graph, if one was."""
+        return self._own / "int8" / f"{spec.sha256}.onnx"
 
+    def int8_file(self, file: Path, spec: "GraphSpec") -> Path:
+        """The int8 form of the graph in `file`: the bundle's, else one that was made on this machine.
 
-def int8_file(file: Path, spec: GraphSpec) -> Path:
-    """The int8 form of the graph in `file`: the bundle's, else one that was made on this machine.
-
-    Raises:
-        BundleError: there is none.
-    """
-    if spec.int8:
-        return file.with_name(spec.int8.file)
-    cached = int8_cached(spec)
-    if not cached.is_file():
-        raise BundleError(
-            f"graph {file}: there is no int8 form of it; with a folder of photographs, `assay compile "
-            f"{file.parent} --target openvino --precision int8 --images FOLDER` makes one"
-        )
-    return cached
+        Raises:
+            BundleError: there is none.
+        """
+        if spec.int8:
+            return file.with_name(spec.int8.file)
+        cached = self.int8_cached(spec)
+        if not cached.is_file():
+            raise BundleError(
+                f"graph {file}: there is no int8 form of it; with a folder of photographs, `assay compile "
+                f"{file.parent} --target openvino --precision int8 --images FOLDER` makes one"
+            )
+        return cached
 
 
 def write(file: Path, data: bytes) -> Path:
@@ -75,8 +84,3 @@ def write(file: Path, data: bytes) -> Path:
             f"{file} cannot be written: {error.strerror}; name a folder with -o or ASSAY_CACHE"
         ) from None
     return file
-
-
-def sha256_of(data: bytes) -> str:
-    """The SHA-256 of `data` in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()

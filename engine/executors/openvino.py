@@ -6,7 +6,7 @@ compiled model for each of a few small batch sizes: on one core a dynamic batch 
 and large batches leave the cache.
 """
 
-from functools import cache
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from assay.engine.bundle import GraphSpec
 from assay.engine.errors import BundleError
-from assay.engine.executors.cache import int8_file
+from assay.engine.executors.cache import Cache
 
 BATCHES = (4, 2, 1)
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
-@cache
+@functools.cache
 def openvino_core() -> ov.Core:
     """The one core of this process, which is never freed.
 
@@ -50,16 +50,18 @@ def computes_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 class OpenVinoGraph:
     """One graph of a bundle, compiled for one core in one precision ("fp32", "bf16" or "int8").
 
+    `cache` is where int8 forms are looked for, by default Assay's.
+
     Raises:
         BundleError: OpenVINO cannot read or compile the file, or its tensors are not the manifest's; there is
             no int8 form of it.
     """
 
-    def __init__(self, file: Path, spec: GraphSpec, precision: str) -> None:
+    def __init__(self, file: Path, spec: GraphSpec, precision: str, cache: Cache | None = None) -> None:
         if precision not in _HINTS:
             raise BundleError(f"graph {file}: OpenVINO runs {', '.join(_HINTS)} on CPUs, not {precision}")
         if precision == "int8":
-            file = int8_file(file, spec)
+            file = (cache or Cache()).int8_file(file, spec)
         core = openvino_core()
         options = {
             "INFERENCE_NUM_THREADS": 1,

@@ -44,7 +44,7 @@ def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple
     chain, watch = Chain(bundle, settings), Stopwatch()
     calls: dict[str, Call] = {}
     graphs = _remembering(chain.graphs, calls)
-    [detection] = chain.detector([pixels], graphs, bundle.manifest, watch)
+    [detection] = chain.detector([pixels], graphs, watch)
     checker = Checker(settings.trust_list) if settings.provenance != "off" else None
     provenance = claims(data, header, checker) if checker else None
     verdict = chain.verdict(detection, watch.seconds, provenance)

@@ -28,13 +28,10 @@ from assay.engine.errors import SetupError
 from assay.engine.outcome import Outcome, Verdict
 from assay.engine.printable import printable
 from assay.engine.report.html import html_report
-from assay.engine.streams import say
+from assay.engine.streams import CLOSED, say
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
-
-OUTPUT_CLOSED = False
-"""Whether standard output was closed when the command line started."""
 
 Scored = tuple[Path, Outcome]
 CSV_COLUMNS = ("path", "label", "probability", "bundle", "version", "rejected", "detail")
@@ -117,7 +114,7 @@ def writer(as_json: bool, csv_file: Path | None, html_file: Path | None = None) 
         finally:
             stream.close()
         return
-    if OUTPUT_CLOSED:
+    if "stdout" in CLOSED:
         say("assay: warning: standard output is closed, outcomes are lost; name a file with --csv")
     yield json_writer(sys.stdout) if as_json else text_writer(sys.stdout)
 

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from assay.engine.bundle import Bundle
 from assay.engine.errors import BundleError, SetupError
+from assay.engine.outcome import Outcome, from_dict
 from assay.engine.settings import Settings
 from assay.engine.ticket import Ticket
 from assay.engine.worker.channel import Channel
@@ -142,7 +143,7 @@ class WorkerProcess:
         self._stints.append(Stint(slot, len(tickets), patience(tickets, self._settings, self._pace)))
         self._next = (self._next + 1) % SLOTS
 
-    def receive(self) -> list[Mapping[str, Any]]:
+    def receive(self) -> list[Outcome]:
         """The outcomes of the oldest unanswered batch, in order.
 
         Raises:
@@ -151,7 +152,7 @@ class WorkerProcess:
         """
         stint = self._stints[0]
         self._await(stint)
-        outcomes: list[Mapping[str, Any]] = self._hear(stint.patience.clock)["outcomes"]
+        outcomes = [from_dict(record) for record in self._hear(stint.patience.clock)["outcomes"]]
         self._stints.popleft()
         self._used = processor_time(self.pid)  # the next batch is begun with the answer to this one
         return outcomes

@@ -182,7 +182,7 @@ class Chain:
         self.description = f"{bundle.name} {bundle.version} with {runtime.title}: {chosen}"
 
     def detect(self, images: Sequence[Image], watch: Stopwatch) -> list[Detection]:
-        return self.detector(images, self.graphs, self.bundle.manifest, watch)
+        return self.detector(images, self.graphs, watch)
 
     def verdict(
         self, detection: Detection, seconds: Mapping[str, float], provenance: Provenance | None = None

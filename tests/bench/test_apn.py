@@ -23,7 +23,7 @@ def test_the_procedure_is_the_engines(tmp_path: Path) -> None:
     watch = Stopwatch()
     found = [published_apn.score(network, file, watch) for file in files]
     images = [read_pixels(file) for file in files]
-    wanted = KINDS["apn"].detect(images, torch_graphs(network), manifest_template(3, 64), Stopwatch())
+    wanted = KINDS["apn"].detector(manifest_template(3, 64))(images, torch_graphs(network), Stopwatch())
     assert found == pytest.approx([one.logit for one in wanted], abs=2e-3)
     assert np.ptp(found) > 0.01
     assert set(watch.seconds) == {"decode", "view", "spectrum", "propose", "purify", "classify"}

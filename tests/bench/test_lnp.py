@@ -49,7 +49,9 @@ def test_the_procedure_is_the_engines(tmp_path: Path) -> None:
     found = [published_lnp.score(denoiser, classifier, SIZE, file, watch) for file in files]
     graphs = torch_graphs(Pattern(denoiser, "published"), classifier)
     images = [read_pixels(file) for file in files]
-    wanted = KINDS["lnp"].detect(images, graphs, manifest_template(SIZE, SCALINGS["published"]), Stopwatch())
+    wanted = KINDS["lnp"].detector(manifest_template(SIZE, SCALINGS["published"]))(
+        images, graphs, Stopwatch()
+    )
     assert found == pytest.approx([one.logit for one in wanted], abs=0.01 * np.ptp(found))
     assert np.ptp(found) > 0.1
     assert set(watch.seconds) == {"decode", "view", "denoise", "spectra", "classify"}

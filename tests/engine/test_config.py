@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine import server as serve
+from assay.engine import server
 from assay.engine.cli import app as cli
+from assay.engine.cli import scan, serve
 from assay.engine.config import Config, environment, load, read_config, unknown_variables
 from assay.engine.core import Core
 from assay.engine.doors.grpc import GrpcSettings
@@ -228,7 +229,11 @@ def stopped_before_work() -> Iterator[None]:
     def stop(*given: object, **named: object) -> None:
         raise Stopped("the settings are right")
 
-    with mock.patch.object(cli, "Core", stop), mock.patch.object(serve, "check_addresses", stop):
+    with (
+        mock.patch.object(scan, "Core", stop),
+        mock.patch.object(serve, "Core", stop),
+        mock.patch.object(server, "check_addresses", stop),
+    ):
         yield
 
 

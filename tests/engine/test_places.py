@@ -13,6 +13,7 @@ from support.bundles import plain_bundle
 from support.images import encode, photograph
 
 from assay.engine.cli import app as cli
+from assay.engine.cli import explain, scan
 from assay.engine.doors.files import find_files, one_file, read_file
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Reason, Refused
@@ -233,8 +234,8 @@ def test_a_worker_starts_without_standard_input(photos: Path, bundle_path: Path)
 
 @pytest.fixture
 def no_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "Core", lambda *_: pytest.fail("work was begun"))
-    monkeypatch.setattr(cli, "find", lambda name: None)
+    monkeypatch.setattr(scan, "Core", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(scan, "find", lambda name: None)
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -268,7 +269,7 @@ def test_a_picture_that_cannot_be_written_is_told_before_any_work(
     tmp_path: Path,
     place: str,
 ) -> None:
-    monkeypatch.setattr(cli, "find", lambda name: pytest.fail("work was begun"))
+    monkeypatch.setattr(explain, "find", lambda name: pytest.fail("work was begun"))
     (tmp_path / "folder.png").mkdir()
     assert "cannot be written" in said(capsys, "explain", photos / "1.png", "-o", tmp_path / place)
     assert list(tmp_path.iterdir()) == [tmp_path / "folder.png"]

@@ -21,7 +21,7 @@ from assay.engine.cli.compile import compile_bundle, quantise
 from assay.engine.core import Core
 from assay.engine.detectors import KINDS
 from assay.engine.errors import BundleError, SetupError
-from assay.engine.executors import cache
+from assay.engine.executors.cache import Cache, write
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.tensorrt.build import Builder
 from assay.engine.executors.tensorrt.symmetric import symmetric
@@ -100,9 +100,7 @@ def views(count: int) -> NDArray[np.float32]:
 
 
 def save(model: ModelProto, bundle: Bundle) -> Path:
-    return cache.write(
-        cache.int8_cached(bundle.manifest.graphs["classify"]), bytes(model.SerializeToString())
-    )
+    return write(Cache().int8_cached(bundle.manifest.graphs["classify"]), bytes(model.SerializeToString()))
 
 
 def test_the_form_is_near_the_graph_and_really_int8(bundle: Bundle, form: ModelProto) -> None:
@@ -255,11 +253,11 @@ def assay(*arguments: object) -> int:
 
 
 def test_the_command(bundle: Bundle, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    target = ("compile", bundle.path, "--target", "openvino", "-o", tmp_path / "cache")
+    target = ("compile", bundle.path, "--target", "openvino", "-o", tmp_path / "named")
     assert assay(*target, "--precision", "int8", "--images", album) == 0
-    made = cache.int8_cached(bundle.manifest.graphs["classify"])
+    made = Cache(tmp_path / "named").int8_cached(bundle.manifest.graphs["classify"])
+    assert not Cache().root.exists()
     assert capsys.readouterr().out == f"{made}\n"  # and not a progress bar
-    assert tmp_path / "cache" in made.parents
     assert {tensor.data_type for tensor in onnx.load(made).graph.initializer} >= {TensorProto.INT8}
     assert assay(*target, "--images", album) == 2
     assert "--images is for int8" in capsys.readouterr().err
@@ -268,7 +266,7 @@ def test_the_command(bundle: Bundle, album: Path, tmp_path: Path, capsys: pytest
 
 
 def test_serving_needs_leave_until_it_is_measured(bundle: Bundle, album: Path) -> None:
-    quantise(bundle, album)
+    quantise(bundle, album, Cache())
     with pytest.raises(BundleError, match="was not measured in int8"):
         Core([bundle], Settings(workers=0, precision="int8"))
     item = Item("a", (album / "0.png").read_bytes())
@@ -294,7 +292,7 @@ def test_what_a_bundle_offers_is_served_from_its_own_file(form: ModelProto, tmp_
     core = Core([Bundle.load(folder)], Settings(workers=0))
     core.stop()
     spec = Bundle.load(folder).manifest.graphs["classify"]
-    assert cache.int8_file(folder / "classify.onnx", spec) == folder / "classify.int8.onnx"
+    assert Cache().int8_file(folder / "classify.onnx", spec) == folder / "classify.int8.onnx"
     (folder / "classify.int8.onnx").write_bytes(data + b"\0")
     with pytest.raises(BundleError, match=r"classify\.int8\.onnx is not the file"):
         Bundle.load(folder)
@@ -302,9 +300,9 @@ def test_what_a_bundle_offers_is_served_from_its_own_file(form: ModelProto, tmp_
 
 def test_too_few_images(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="is not a folder"):
-        quantise(bundle, tmp_path / "nowhere")
+        quantise(bundle, tmp_path / "nowhere", Cache())
     with pytest.raises(SetupError, match="needs 8 calibration images that can be read; there are 0"):
-        quantise(bundle, tmp_path)
+        quantise(bundle, tmp_path, Cache())
 
 
 def test_without_nncf_it_says_what_to_install(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def score(
     `advance` is told after each batch how many files it took; `alter` is applied to decoded pixels, and what
     it leaves too small for the bundle is refused as it would be served.
     """
-    detect = detect or KINDS[manifest.kind].detect
+    detect = detect or KINDS[manifest.kind].detector(manifest)
     kept: list[Sample] = []
     logits: list[float] = []
     sides: list[int] = []
@@ -66,7 +66,7 @@ def score(
     batch: list[tuple[Sample, Image]] = []
 
     def flush() -> None:
-        detections = detect([image for _, image in batch], graphs, manifest, Stopwatch()) if batch else []
+        detections = detect([image for _, image in batch], graphs, Stopwatch()) if batch else []
         for (sample, image), detection in zip(batch, detections, strict=True):
             kept.append(sample)
             logits.append(detection.logit)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.engine.bundle import Bundle, Calibration, File, GraphSpec, Manifest
+from assay.engine.bundle import Bundle, Calibration, File, GraphSpec, Manifest, sha256_of
 from assay.engine.detectors import Graph, make_graphs
 from assay.engine.errors import SetupError
 from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
@@ -49,7 +49,7 @@ def export_graph(module: nn.Module, spec: GraphSpec, file: Path) -> str:
     assert program is not None
     program.save(file, external_data=False)
     _compare(module, OpenVinoGraph(file, spec, "fp32"), inputs, file)
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return sha256_of(file)
 
 
 def export_program(module: nn.Module, spec: GraphSpec, file: Path) -> File:
@@ -61,7 +61,7 @@ def export_program(module: nn.Module, spec: GraphSpec, file: Path) -> File:
     program = torch.export.export(module.eval(), inputs, dynamic_shapes=_varying(inputs))
     written = file.with_suffix(".pt2")
     torch.export.save(program, written)
-    named = File(file=written.name, sha256=hashlib.sha256(written.read_bytes()).hexdigest())
+    named = File(file=written.name, sha256=sha256_of(written))
     graph = TorchExportGraph(file, spec.model_copy(update={"program": named}), "fp32")
     _compare(module, graph, inputs, written)
     return named

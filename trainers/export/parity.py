@@ -59,16 +59,17 @@ def compare(files: Sequence[Path], manifest: Manifest, reference: Side, candidat
     recorded: dict[str, Outputs] = {}
     recording = _recording(reference.graphs, choosing, recorded)
     forcing = _forcing(candidate.graphs, choosing, manifest, recorded)
+    detect = kind.detector(manifest)
     wanted: list[Detection] = []
     got: list[Detection] = []
     forced: list[Detection] = []
     for start in range(0, len(files), BATCH):
         batch = files[start : start + BATCH]
         theirs = [reference.decode(file) for file in batch]
-        wanted += kind.detect(theirs, recording, manifest, Stopwatch())
+        wanted += detect(theirs, recording, Stopwatch())
         ours = [candidate.decode(file) for file in batch]
-        got += kind.detect(ours, candidate.graphs, manifest, Stopwatch())
-        forced += kind.detect(ours, forcing, manifest, Stopwatch())
+        got += detect(ours, candidate.graphs, Stopwatch())
+        forced += detect(ours, forcing, Stopwatch())
     first, second, third = (_probabilities(side, manifest) for side in (wanted, got, forced))
     differences = np.abs(first - second)
     label = manifest.thresholds.label

@@ -18,7 +18,7 @@ COLOURS = ("#ff3b30", "#0a84ff")
 def looked_at(bundle: Bundle, images: Sequence[Pixels]) -> list[Detection]:
     """What the detector of a fusing bundle finds, image by image."""
     graphs, detect = graphs_of(bundle), detector_of(bundle)
-    return [detect([image], graphs, bundle.manifest, Stopwatch())[0] for image in images]
+    return [detect([image], graphs, Stopwatch())[0] for image in images]
 
 
 def drawn(pixels: Pixels, evidence: Mapping[str, Any]) -> Image.Image:

@@ -35,7 +35,7 @@ def trusted(
             if pixels is None or min(pixels.shape[:2]) < bundle.manifest.min_side:
                 refused.append(sample.path)
             else:
-                [found] = detect([pixels], graphs, bundle.manifest, Stopwatch())
+                [found] = detect([pixels], graphs, Stopwatch())
                 sums[sample.group] += weights(found, side)
         advance()
     return {name: total / total.sum() for name, total in sorted(sums.items()) if total.sum()}, refused

@@ -111,9 +111,12 @@ def spectra(pattern: Array, parameters: Parameters) -> Array:
 
 
 def detect(
-    images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+    images: Sequence[Image],
+    graphs: Mapping[str, Graph],
+    manifest: Manifest,
+    parameters: ServedParameters,
+    watch: Stopwatch,
 ) -> list[Detection]:
-    parameters = ServedParameters.model_validate(manifest.parameters)
     found: list[dict[str, Any]] = [{} for _ in images]
     if parameters.face is not None:
         with watch.stage("cut"):

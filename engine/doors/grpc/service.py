@@ -8,6 +8,7 @@ import grpc
 
 from assay.engine import telemetry
 from assay.engine.core import Core
+from assay.engine.core.core import not_served
 from assay.engine.doors.grpc.bridge import Bridge
 from assay.engine.doors.grpc.stream import Stream
 from assay.engine.doors.turns import HEAVY, Turns
@@ -30,8 +31,6 @@ QUIET = 0.1
 HOLD = 0.5
 # Longest id in bytes. It is echoed, and a client with the default limit of 4 MiB must be able to read it.
 MAX_ID = 1 << 20
-# Characters of an unknown bundle's name that are repeated to the caller.
-SHOWN = 100
 # Seconds that a stream may stand still while others wait for its place.
 STANDSTILL = 30.0
 _PUSHBACK = ("grpc-retry-pushback-ms", RETRY_AFTER_MS)
@@ -190,8 +189,7 @@ class ScoringService:
             raise InvalidMessage(f"an id of {size} bytes was sent; ids may have {MAX_ID}")
         bundle = image.bundle or None
         if bundle is not None and bundle not in self._core.bundles:
-            shown = bundle if len(bundle) <= SHOWN else bundle[:SHOWN] + "..."
-            raise SetupError(f"bundle {shown!r} is not served here; served: {', '.join(self._core.bundles)}")
+            raise not_served(bundle, self._core.bundles)
         deadline = until
         if image.HasField("timeout"):
             own = arrived + image.timeout.seconds + image.timeout.nanos * 1e-9

@@ -8,14 +8,14 @@ cache makes shorter next time; TensorRT for RTX builds for an architecture and f
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from assay.engine.bundle import GraphSpec
+from assay.engine.bundle import GraphSpec, sha256_of
 from assay.engine.errors import BundleError, SetupError
-from assay.engine.executors import cache
+from assay.engine.executors.cache import Cache, write
 from assay.engine.executors.tensorrt.library import for_rtx, title
 
 log = logging.getLogger(__name__)
@@ -37,10 +37,12 @@ class Builder:
     """A TensorRT and what it builds for.
 
     sm: compute capability, 89 for 8.9, for TensorRT for RTX; None: the GPU at hand.
+    cache: where engines are written and looked for.
     """
 
     trt: ModuleType
     sm: int | None = None
+    cache: Cache = field(default_factory=Cache)
 
     @property
     def runtime(self) -> str:
@@ -62,8 +64,8 @@ class Builder:
         """Where the engine of the graph in `file` lies in the cache."""
         sha256 = spec.sha256
         if precision == "int8":
-            sha256 = cache.sha256_of(cache.int8_file(file, spec).read_bytes())
-        return cache.engine_file(sha256, self.runtime, self.device, precision)
+            sha256 = sha256_of(self.cache.int8_file(file, spec))
+        return self.cache.engine_file(sha256, self.runtime, self.device, precision)
 
     def engine(self, file: Path, spec: GraphSpec, precision: str) -> bytes:
         """The engine of a graph from the cache, else built now.
@@ -72,7 +74,7 @@ class Builder:
         """
         place = self.place(file, spec, precision)
         if not place.is_file():
-            cache.write(place, self.build(file, spec, precision))
+            write(place, self.build(file, spec, precision))
         return place.read_bytes()
 
     def build(
@@ -93,7 +95,7 @@ class Builder:
         heard = _log(trt)
         builder = trt.Builder(heard)
         network = builder.create_network(0)
-        data = network_of(file, spec, precision)
+        data = network_of(file, spec, precision, self.cache)
         parser = trt.OnnxParser(network, heard)
         if not parser.parse(data):
             raise BundleError(f"graph {file}: {title(trt)} refuses {_refused(parser)}")
@@ -110,7 +112,7 @@ class Builder:
         timings = None if for_rtx(trt) else self._use_timings(config)
         built = builder.build_serialized_network(network, config)
         if timings:
-            cache.write(timings, bytes(config.get_timing_cache().serialize()))
+            write(timings, bytes(config.get_timing_cache().serialize()))
         if progress and monitor.interrupted:
             raise KeyboardInterrupt
         if built is None:
@@ -132,13 +134,13 @@ class Builder:
 
     def _use_timings(self, config: Any) -> Path:
         """Measure only what was not measured before on this GPU; returns where to keep what is then known."""
-        file = cache.timing_file(self.runtime, self.device)
+        file = self.cache.timing_file(self.runtime, self.device)
         known = file.read_bytes() if file.is_file() else b""
         config.set_timing_cache(config.create_timing_cache(known), False)
         return file
 
 
-def network_of(file: Path, spec: GraphSpec, precision: str) -> bytes:
+def network_of(file: Path, spec: GraphSpec, precision: str, cache: Cache) -> bytes:
     """The graph in `file` as the ONNX that TensorRT is given, float32 at the edges whatever is within.
 
     Raises BundleError where there is no int8 form, SetupError where the graph cannot be converted.

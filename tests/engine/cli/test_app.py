@@ -177,6 +177,30 @@ def test_a_wrong_setting_is_named(assay: Run, bundle: Path, tmp_path: Path) -> N
     assert "wrokers" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("program", "spared"),
+    [
+        ("import assay.engine.client", {"scipy", "openvino", "numpy", "PIL", "pydantic", "typer"}),
+        (
+            "from assay.engine.cli.app import app; app(['--help'], standalone_mode=False)",
+            {"scipy", "openvino", "numpy", "PIL", "pydantic", "grpc", "kafka"},
+        ),
+    ],
+)
+def test_clients_and_help_start_without_what_scores(program: str, spared: set[str]) -> None:
+    code = f"import sys; {program}; print(sorted({spared} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_what_follows_two_dashes_is_a_path(assay: Run, bundle: Path, tmp_path: Path) -> None:
+    done = assay("scan", "--bundle", bundle, "--workers", "0", "--", "--json")
+    assert done.returncode == 2
+    assert "--json does not exist" in done.stderr
+
+
 def test_version_names_what_matters_and_loads_nothing_for_it() -> None:
     command = (
         "import sys\n"

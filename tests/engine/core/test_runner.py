@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from assay.engine.outcome import Outcome, Reason, Rejection
 from assay.engine.ticket import Ticket
 from assay.engine.worker.process import WorkerLost, WorkerSlow
 
-DONE = Rejection("", Reason.EMPTY, "scored").to_dict()
+DONE = Rejection("", Reason.EMPTY, "scored")
 Act = Callable[[list[str]], None]
 
 
@@ -35,7 +34,7 @@ class Scripted:
     def send(self, tickets: Sequence[Ticket]) -> None:
         self._batches.append([ticket.item.id for ticket in tickets])
 
-    def receive(self) -> list[Mapping[str, Any]]:
+    def receive(self) -> list[Outcome]:
         ids = self._batches.popleft()
         self._log.append(ids)
         self._act(ids)

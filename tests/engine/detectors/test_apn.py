@@ -13,14 +13,12 @@ from support.images import encode, photograph
 
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
-from assay.engine.detectors import KINDS, Graph, Stopwatch, detector_of, intermediate_bytes, make_graphs
+from assay.engine.detectors import Graph, Stopwatch, detector_of, intermediate_bytes, make_graphs
 from assay.engine.errors import BundleError
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.item import Item
 from assay.engine.outcome import Reason, Rejection, Verdict
 from assay.engine.settings import Settings
-
-detect = KINDS["apn"].detect
 
 
 def load(folder: Path, **bands: Any) -> tuple[Bundle, dict[str, Graph]]:
@@ -53,7 +51,7 @@ def test_a_cross_that_holds_everything_gives_the_image_back(bundle: Bundle, grap
         return graphs["classify"](*arrays)
 
     image = photograph(90, 120, seed=1)
-    [found] = detect([image], {**graphs, "classify": spy}, bundle.manifest, Stopwatch())
+    [found] = detector_of(bundle)([image], {**graphs, "classify": spy}, Stopwatch())
     centre = image[13 : 13 + SIDE, 28 : 28 + SIDE, ::-1].transpose(2, 0, 1) / 255
     np.testing.assert_allclose(seen["image"][0], centre, atol=1e-6)
     np.testing.assert_allclose(seen["purified"][0, 0], centre, atol=1e-4)
@@ -64,7 +62,7 @@ def test_a_cross_that_holds_everything_gives_the_image_back(bundle: Bundle, grap
 def test_evidence_is_in_cycles_per_pixel_and_the_most_trusted_first(tmp_path: Path) -> None:
     bright, dark = (0.0, 0.5, 0.25, 0.75), (0.25, 0.9, 0.5, 0.9)  # without the constant term: dark
     bundle, graphs = load(tmp_path, amplitude=(dark, bright), phase=(ALL, NONE))
-    [found] = detect([photograph(64, 64, seed=2)], graphs, bundle.manifest, Stopwatch())
+    [found] = detector_of(bundle)([photograph(64, 64, seed=2)], graphs, Stopwatch())
     first, second = found.evidence["bands"]
     assert found.evidence["channels"] == "bgr"
     assert first["confidence"] > second["confidence"]
@@ -79,10 +77,10 @@ def test_evidence_is_in_cycles_per_pixel_and_the_most_trusted_first(tmp_path: Pa
 
 def test_scores_of_a_batch_are_those_of_its_images(bundle: Bundle, graphs: dict[str, Graph]) -> None:
     images = [photograph(height, width, seed) for seed, (height, width) in enumerate(SIZES)]
-    together = detect(images, graphs, bundle.manifest, Stopwatch())
+    together = detector_of(bundle)(images, graphs, Stopwatch())
     assert len(together) == len(images)
     for image, found in zip(images, together, strict=True):
-        [alone] = detect([image], graphs, bundle.manifest, Stopwatch())
+        [alone] = detector_of(bundle)([image], graphs, Stopwatch())
         assert found.logit == pytest.approx(alone.logit, abs=1e-6)
         assert found.chosen == alone.chosen
 
@@ -100,7 +98,7 @@ def test_purified_images_run_in_one_batch(bundle: Bundle, graphs: dict[str, Grap
 
     watch = Stopwatch()
     images = [photograph(80, 100, seed) for seed in range(3)]
-    detect(images, {name: spy(name) for name in graphs}, bundle.manifest, watch)
+    detector_of(bundle)(images, {name: spy(name) for name in graphs}, watch)
     assert shapes["propose"] == [(3, 3, SIDE, SIDE // 2 + 1)] * 2
     assert shapes["classify"] == [(3, 3, SIDE, SIDE), (3, PROPOSALS, 3, SIDE, SIDE)]
     assert list(watch.seconds) == ["view", "spectrum", "propose", "purify", "classify"]

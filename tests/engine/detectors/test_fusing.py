@@ -46,7 +46,7 @@ def dark(height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def test_patches_lie_where_the_image_is_brightest(bundle: Bundle, graphs: dict[str, Graph]) -> None:
     image = dark(700, 1000)
     image[400:500, 250:350] = 255  # columns 150 to 850 are what the view shows
-    [found] = KINDS["fusing"].detect([image], graphs, bundle.manifest, Stopwatch())
+    [found] = KINDS["fusing"].detector(bundle.manifest)([image], graphs, Stopwatch())
     for index, side in ((0, 224), (3, 112)):  # the first of each kind of window is the strongest
         top, left, bottom, right = found.evidence["patches"][index]["box"]
         assert (bottom - top, right - left) == (side, side)
@@ -61,10 +61,10 @@ def test_a_patch_of_another_image_is_never_taken(bundle: Bundle, graphs: dict[st
         random.integers(0, 256, (1, 1, 3), np.uint8) // 2 + photograph(height, width, seed) // 2
         for seed, (height, width) in enumerate(SIZES)
     ]
-    detect = KINDS["fusing"].detect
-    together = detect(images, graphs, bundle.manifest, Stopwatch())
+    detect = KINDS["fusing"].detector(bundle.manifest)
+    together = detect(images, graphs, Stopwatch())
     for image, found in zip(images, together, strict=True):
-        [alone] = detect([image], graphs, bundle.manifest, Stopwatch())
+        [alone] = detect([image], graphs, Stopwatch())
         assert found.chosen == alone.chosen
         assert found.evidence == alone.evidence
         assert found.logit == pytest.approx(alone.logit, abs=1e-6)
@@ -78,7 +78,7 @@ def test_a_patch_of_another_image_is_never_taken(bundle: Bundle, graphs: dict[st
 def test_logit_and_attention_are_those_of_the_boxes(bundle: Bundle, graphs: dict[str, Graph]) -> None:
     """The logit is the red of the view less that of the patches, each read from the original's pixels."""
     image = photograph(448, 448, seed=3)
-    [found] = KINDS["fusing"].detect([image], graphs, bundle.manifest, Stopwatch())
+    [found] = KINDS["fusing"].detector(bundle.manifest)([image], graphs, Stopwatch())
     reds = []
     for patch in found.evidence["patches"]:
         top, left, bottom, right = patch["box"]
@@ -100,7 +100,7 @@ def test_the_view_and_the_crops_ask_for_different_executors(bundle: Bundle, grap
 
     watch = Stopwatch()
     images = [photograph(300, 400, seed) for seed in range(3)]
-    KINDS["fusing"].detect(images, {name: spy(name) for name in graphs}, bundle.manifest, watch)
+    KINDS["fusing"].detector(bundle.manifest)(images, {name: spy(name) for name in graphs}, watch)
     assert seen == {"backbone_view": [3], "backbone": [3 * PATCHES], "fuse": [3]}
     assert list(watch.seconds) == ["view", "backbone_view", "patches", "backbone", "fuse"]
 

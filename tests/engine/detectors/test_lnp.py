@@ -59,7 +59,7 @@ def test_each_image_gets_the_logit_of_its_own_view(bundle: Bundle) -> None:
     graphs = make_graphs(bundle, lambda name: "fp32", OpenVinoGraph)
     images = [resized(*size, seed) for seed, size in enumerate(SIZES)]
     watch = Stopwatch()
-    found = KINDS["lnp"].detect(images, graphs, bundle.manifest, watch)
+    found = KINDS["lnp"].detector(bundle.manifest)(images, graphs, watch)
     assert list(watch.seconds) == ["view", "denoise", "spectra", "classify"]
     for image, detection in zip(images, found, strict=True):
         pattern = view([image], bundle.manifest.view) - np.float32(0.5)
@@ -77,14 +77,14 @@ def test_crops_are_averaged(bundle: Bundle, tmp_path: Path) -> None:
     detector_of(several)
     graphs = make_graphs(several, lambda name: "fp32", OpenVinoGraph)
     images = [resized(*size, seed) for seed, size in enumerate(SIZES)]
-    found = KINDS["lnp"].detect(images, graphs, several.manifest, Stopwatch())
+    found = KINDS["lnp"].detector(several.manifest)(images, graphs, Stopwatch())
     for image, detection in zip(images, found, strict=True):
         alone = []
         for corner in corners:
             one = bundle.manifest.model_copy(
                 update={"view": replace(several.manifest.view, crop=(tuple(corner),))}
             )
-            [part] = KINDS["lnp"].detect([image], graphs, one, Stopwatch())
+            [part] = KINDS["lnp"].detector(one)([image], graphs, Stopwatch())
             alone.append(part)
         logits = [part.logit for part in alone]
         assert detection.logit == pytest.approx(np.mean(logits), abs=1e-5)

@@ -54,12 +54,12 @@ def test_a_detector_gives_the_same_on_the_device(
     kind, manifest = KINDS[bundle.kind], bundle.manifest
     graphs = make_graphs(bundle, lambda name: "fp32", OpenVinoGraph)
     images = [photograph(height, width, seed) for seed, (height, width) in enumerate(SIZES)]
-    expected = kind.detect(images, graphs, manifest, Stopwatch())
+    expected = kind.detector(manifest)(images, graphs, Stopwatch())
     assert len({detection.logit for detection in expected}) > 1
     move_kernels(import_module(kind.detect.__module__), monkeypatch)
     moved = {name: on_the_device(graph) for name, graph in graphs.items()}
     monkeypatch.setattr(DeviceArray, "fetched", 0)
-    found = kind.detect([DeviceArray(image) for image in images], moved, manifest, Stopwatch())  # type: ignore[misc]
+    found = kind.detector(manifest)([DeviceArray(image) for image in images], moved, Stopwatch())  # type: ignore[misc]
     assert found == expected
     pixels = min(image.nbytes for image in images)
     assert 0 < DeviceArray.fetched / len(images) <= min(SMALL_RESULTS, pixels / 2), "pixels came back"

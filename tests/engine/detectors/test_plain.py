@@ -31,7 +31,7 @@ def test_the_logit_is_the_mean_over_the_views_of_all_rules(tmp_path: Path) -> No
     bundle = with_views(tmp_path, REDUCED)
     images = [photograph(90, 130), photograph(20, 200), photograph(33, 32), photograph(300, 40)]
     graphs = graphs_of(bundle)
-    detections = detector_of(bundle)(images, graphs, bundle.manifest, Stopwatch())
+    detections = detector_of(bundle)(images, graphs, Stopwatch())
     for image, detection in zip(images, detections, strict=True):
         cut = [view([image], rule) for rule in rules(bundle.manifest)]
         logits = np.concatenate([8 * views.mean(axis=(1, 2, 3)) for views in cut])

@@ -1,8 +1,7 @@
 """Several GPUs under one front: workers are real or stand-ins, GPUs there are none."""
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from support.images import encode, photograph
@@ -13,7 +12,7 @@ from assay.engine.core import core as core_module
 from assay.engine.errors import EngineFault, SetupError
 from assay.engine.inline import InlineWorker
 from assay.engine.item import Item
-from assay.engine.outcome import Verdict
+from assay.engine.outcome import Outcome, Verdict
 from assay.engine.settings import Settings
 from assay.engine.ticket import Ticket
 from assay.engine.worker.gpu import environment
@@ -76,7 +75,7 @@ class FleetWorker(InlineWorker):
         self._fleet.batches[self._device] = self._fleet.batches.get(self._device, 0) + 1
         super().send(tickets)
 
-    def receive(self) -> list[Mapping[str, Any]]:
+    def receive(self) -> list[Outcome]:
         if self._device in self._fleet.lost:
             raise WorkerLost("CUDARuntimeError: cudaErrorUnknown")
         return super().receive()

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from assay.engine.bundle import Bundle, Calibration, Manifest
+from assay.engine.bundle import Bundle, Calibration
 from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch
 from assay.engine.errors import SetupError
-from assay.kernels import view
+from assay.kernels import ViewRule, view
 from assay.trainers.data.augment import recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
 from assay.trainers.data.samples import Sample, of_split, read_samples
@@ -178,7 +178,8 @@ def scored_by(
     """Scores `samples` by the served chain, or by the network itself where it is an ablation."""
     manifest = manifest_template(network.proposals, network.size)
     if isinstance(network, Ablated):
-        return score(samples, manifest, {}, detect=forward_detector(network.eval()), alter=alter)
+        detect = forward_detector(network.eval(), manifest.view)
+        return score(samples, manifest, {}, detect=detect, alter=alter)
     return score(samples, manifest, torch_graphs(network), alter=alter)
 
 
@@ -188,14 +189,12 @@ def scorer_of(folder: Path) -> Scorer:
     return lambda samples, alter: scored_by(network, samples, alter)
 
 
-def forward_detector(network: APN) -> Detector:
-    """A detector that runs `network` as it is, for what the engine does not serve."""
+def forward_detector(network: APN, rule: ViewRule) -> Detector:
+    """A detector that runs `network` as it is on views by `rule`, for what the engine does not serve."""
 
-    def detect(
-        images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
-    ) -> list[Detection]:
+    def detect(images: Sequence[Image], graphs: Mapping[str, Graph], watch: Stopwatch) -> list[Detection]:
         device = network.get_parameter("classifier.0.weight").device
-        views = torch.from_numpy(view(images, manifest.view)).to(device)
+        views = torch.from_numpy(view(images, rule)).to(device)
         with torch.inference_mode():
             logits = network(views).logits
         return [Detection(logit) for logit in (logits[:, 1] - logits[:, 0]).tolist()]

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from assay.engine.bundle import Bundle, Calibration, Manifest
+from assay.engine.bundle import Bundle, Calibration
 from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch
 from assay.engine.errors import SetupError
-from assay.kernels import view
+from assay.kernels import ViewRule, view
 from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
 from assay.trainers.data.dataset import loader
 from assay.trainers.data.samples import Sample, of_split, read_samples
@@ -89,9 +89,11 @@ def scored_by(
     network: Fusing, samples: Sequence[Sample], alter: Callable[[Image], Image] | None = None
 ) -> Scored:
     """Scores `samples` by the served chain, or by the network itself where it is an ablation."""
+    manifest = manifest_template()
     if network.patches == "selected":
-        return score(samples, manifest_template(), torch_graphs(network), alter=alter)
-    return score(samples, manifest_template(), {}, detect=forward_detector(network.eval()), alter=alter)
+        return score(samples, manifest, torch_graphs(network), alter=alter)
+    detect = forward_detector(network.eval(), manifest.view)
+    return score(samples, manifest, {}, detect=detect, alter=alter)
 
 
 def scorer_of(folder: Path) -> Scorer:
@@ -102,15 +104,13 @@ def scorer_of(folder: Path) -> Scorer:
     return lambda samples, alter: scored_by(network, samples, alter)
 
 
-def forward_detector(network: Fusing) -> Detector:
-    """A detector that runs `network` as it is, for what the engine does not serve."""
+def forward_detector(network: Fusing, rule: ViewRule) -> Detector:
+    """A detector that runs `network` as it is on views by `rule`, for what the engine does not serve."""
 
-    def detect(
-        images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
-    ) -> list[Detection]:
+    def detect(images: Sequence[Image], graphs: Mapping[str, Graph], watch: Stopwatch) -> list[Detection]:
         device = network.get_parameter("fc.weight").device
         originals = [torch.tensor(image, device=device) for image in images]
-        views = torch.from_numpy(view(images, manifest.view)).to(device)
+        views = torch.from_numpy(view(images, rule)).to(device)
         with torch.inference_mode():
             logits = network(originals, views).flatten().tolist()
         return [Detection(logit) for logit in logits]

@@ -155,7 +155,7 @@ def test_the_served_chain_is_the_forward_pass(network: APN, bundle: Bundle, file
     with torch.inference_mode():
         expected = network(torch.from_numpy(kernels.view(images, bundle.manifest.view)))
     odds = expected.logits.softmax(dim=1)
-    found = KINDS["apn"].detect(images, torch_graphs(network), bundle.manifest, Stopwatch())
+    found = KINDS["apn"].detector(bundle.manifest)(images, torch_graphs(network), Stopwatch())
     for number, detection in enumerate(found):
         wanted = math.log(float(odds[number, 1]) / float(odds[number, 0]))
         assert detection.logit == pytest.approx(wanted, abs=1e-3)
@@ -181,7 +181,7 @@ def test_the_engine_gives_torchs_verdicts(core: Core, files: list[Path], network
     ]
     manifest = core.bundles["lively"].manifest
     for file, outcome in zip(files, outcomes, strict=True):
-        [expected] = KINDS["apn"].detect([pillow(file)], torch_graphs(network), manifest, Stopwatch())
+        [expected] = KINDS["apn"].detector(manifest)([pillow(file)], torch_graphs(network), Stopwatch())
         assert isinstance(outcome, Verdict)
         assert outcome.scores["apn"] == pytest.approx(expected.logit, abs=1e-3)
         held = [band["amplitude"] for band in outcome.evidence["bands"]]

@@ -175,7 +175,7 @@ def test_the_served_chain_is_the_forward_pass(network: Fusing) -> None:
     with torch.inference_mode():
         expected = network(originals, views).flatten().tolist()
         from_bytes = network([torch.from_numpy(image) for image in images], views).flatten().tolist()
-    found = KINDS["fusing"].detect(images, torch_graphs(network), manifest_template(), Stopwatch())
+    found = KINDS["fusing"].detector(manifest_template())(images, torch_graphs(network), Stopwatch())
     assert [one.logit for one in found] == pytest.approx(expected, abs=1e-3)
     assert from_bytes == pytest.approx(expected, abs=1e-3)
 

@@ -150,7 +150,7 @@ def test_the_engine_gives_torchs_verdicts(core: Core, files: list[Path], network
     outcomes = [future.result() for future in core.submit(items, wait=True)]
     manifest = core.bundles["lively"].manifest
     for file, outcome in zip(files, outcomes, strict=True):
-        [expected] = KINDS["fusing"].detect([pillow(file)], torch_graphs(network), manifest, Stopwatch())
+        [expected] = KINDS["fusing"].detector(manifest)([pillow(file)], torch_graphs(network), Stopwatch())
         assert isinstance(outcome, Verdict)
         assert outcome.scores["fusing"] == pytest.approx(expected.logit, abs=1e-3)
         boxes = [patch["box"] for patch in outcome.evidence["patches"]]

@@ -161,15 +161,15 @@ def test_only_the_face_reaches_the_denoiser(
 ) -> None:
     """The chain on whole photographs is the chain without SAM on photographs that the cutter cut."""
     watch, without = Stopwatch(), manifest_template(SIDE, min_side=8)
-    found = KINDS["lnp"].detect(PHOTOS, graphs, manifest, watch)
+    found = KINDS["lnp"].detector(manifest)(PHOTOS, graphs, watch)
     assert list(watch.seconds) == ["cut", "view", "denoise", "spectra", "classify"]
     cuts = [cutter.cut(image) for image in PHOTOS]
-    wanted = KINDS["lnp"].detect(cuts, graphs, without, Stopwatch())
+    wanted = KINDS["lnp"].detector(without)(cuts, graphs, Stopwatch())
     masks = find_masks(PHOTOS, graphs, manifest, cutter.settings)
     for one, other, mask in zip(found, wanted, masks, strict=True):
         assert one.logit == pytest.approx(other.logit, abs=0.02)  # a mask may differ in a pixel
         assert one.evidence["face"] == faces.evidence(mask)
-    whole = KINDS["lnp"].detect(PHOTOS, graphs, without, Stopwatch())
+    whole = KINDS["lnp"].detector(without)(PHOTOS, graphs, Stopwatch())
     assert any(abs(one.logit - other.logit) > 0.1 for one, other in zip(found, whole, strict=True))
     assert "face" not in whole[0].evidence
 
@@ -221,7 +221,7 @@ def test_the_page_shows_the_face_and_the_view_in_it(
     face = {**manifest.parameters["face"], "outside": outside}
     served = manifest.model_copy(update={"parameters": {**manifest.parameters, "face": face}})
     calls: dict[str, Call] = {}
-    [detection] = KINDS["lnp"].detect(PHOTOS[:1], _remembering(graphs, calls), served, Stopwatch())
+    [detection] = KINDS["lnp"].detector(served)(PHOTOS[:1], _remembering(graphs, calls), Stopwatch())
     assert 0 < detection.evidence["face"]["share"] < 1
     panel, *_ = panels(Trace(PHOTOS[0], 1, served, detection, calls))
     assert words in panel.notes[0]

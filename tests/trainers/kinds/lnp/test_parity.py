@@ -102,7 +102,7 @@ def test_the_served_chain_is_the_forward_pass(
     denoiser, classifier = networks
     with torch.inference_mode():
         expected = classifier(*inputs(images, denoiser, SIZE))[:, 0].tolist()
-    found = KINDS["lnp"].detect(images, torch_graphs(*networks), bundle.manifest, Stopwatch())
+    found = KINDS["lnp"].detector(bundle.manifest)(images, torch_graphs(*networks), Stopwatch())
     assert [detection.logit for detection in found] == pytest.approx(expected, abs=2e-3)
     assert np.std(expected) > 0.5
 
