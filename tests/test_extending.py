@@ -50,11 +50,15 @@ class ToyParameters(BaseModel):
 
 
 def detect_green(
-    images: Sequence[Image], graphs: Mapping[str, Graph], manifest: Manifest, watch: Stopwatch
+    images: Sequence[Image],
+    graphs: Mapping[str, Graph],
+    manifest: Manifest,
+    parameters: ToyParameters,
+    watch: Stopwatch,
 ) -> list[Detection]:
     """Green images are synthetic; no graph is asked."""
-    offset = ToyParameters.model_validate(manifest.parameters).offset
-    return [Detection(float(image[..., 1].mean()) + offset, {"looked_at": "green"}) for image in images]
+    found = [float(image[..., 1].mean()) + parameters.offset for image in images]
+    return [Detection(logit, {"looked_at": "green"}) for logit in found]
 
 
 def test_a_kind_of_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
