@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 from support import apn, fusing, lnp
 from support.bundles import plain_bundle
+from support.command import assay
 from support.images import encode, evil, photograph
-from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle
-from assay.engine.cli.app import app
 from assay.engine.detectors import KINDS, Detection
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
@@ -165,18 +164,12 @@ def test_a_refused_image_is_refused_with_its_reason(bundle: Bundle) -> None:
         assert refused.value.reason in sample.reasons
 
 
-def assay(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 def test_the_command_writes_a_picture_and_prints_the_line_of_scan(bundle: Bundle, tmp_path: Path) -> None:
     photo = tmp_path / "ünïcode name.jpg"
     photo.write_bytes(encode(photograph(100, 140)))
     for out in (tmp_path / "out.png", tmp_path / "out.webp"):
-        printed = assay("explain", photo, "-o", out, "--bundle", bundle.path)
-        assert printed == assay("scan", photo, "--bundle", bundle.path, "--workers", 0)
+        printed = assay("explain", photo, "-o", out, "--bundle", bundle.path).stdout
+        assert printed == assay("scan", photo, "--bundle", bundle.path, "--workers", 0).stdout
         with Image.open(out) as page:
             assert page.width == WIDTH
 

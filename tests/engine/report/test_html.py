@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.bundles import plain_bundle
+from support.command import assay
 from support.images import encode, evil, good, photograph
-from typer.testing import CliRunner
 
-from assay.engine.cli.app import app
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Label, Reason, Rejection, Verdict
 from assay.engine.report import html as html_report
@@ -56,12 +55,6 @@ def verdict(evidence: dict[str, object] | None = None) -> Verdict:
     return Verdict("x", Label.SYNTHETIC, 0.9, {"plain": 2.5}, "bundle", "1.0", evidence or {})
 
 
-def assay(*arguments: object) -> None:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    assert result.stdout == ""
-
-
 def test_every_file_has_a_card(tmp_path: Path) -> None:
     folder, out = tmp_path / "photos", tmp_path / "report.html"
     folder.mkdir()
@@ -76,7 +69,8 @@ def test_every_file_has_a_card(tmp_path: Path) -> None:
         file.write_bytes(encode(np.full((40, 60, 3), 60 * number, np.uint8)))
     for number, sample in enumerate(list(evil().values())[:9]):
         (folder / f"evil {number}").write_bytes(sample.data)
-    assay("scan", folder, "--report", out, "--bundle", plain_bundle(tmp_path / "bundle"), "--workers", 0)
+    options = ("--report", out, "--bundle", plain_bundle(tmp_path / "bundle"), "--workers", 0)
+    assert assay("scan", folder, *options).stdout == ""
     text = out.read_text("utf-8")
     page = Page(text)
     assert page.open == []
@@ -159,16 +153,8 @@ def test_memory_and_thumbnails_are_bounded(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_report_of_nothing_is_a_page(tmp_path: Path) -> None:
     out = tmp_path / "report.html"
-    assay(
-        "scan",
-        tmp_path,
-        "--report",
-        out,
-        "--bundle",
-        plain_bundle(tmp_path.parent / "bundle0"),
-        "--workers",
-        0,
-    )
+    options = ("--report", out, "--bundle", plain_bundle(tmp_path.parent / "bundle0"), "--workers", 0)
+    assert assay("scan", tmp_path, *options).stdout == ""
     page = Page(out.read_text())
     assert page.open == []
     assert "nothing to score" in page.words
