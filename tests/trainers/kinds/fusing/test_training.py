@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import pytest
 import torch
 from support.command import assay
 from support.photos import write_tree
+from support.torchrun import torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from assay.engine.bundle import Bundle
@@ -122,21 +120,9 @@ def test_parts_of_a_batch_that_cannot_be_even_are_refused(data: Path, tmp_path: 
 def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
     """By torchrun: each on its share of every batch, one log, one set of weights that the export reads."""
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     program = "from assay.engine.cli.app import main; raise SystemExit(main())"
-    script = tmp_path / "command.py"
-    script.write_text(program)
     arguments = ["train", "fusing", "--data", data, "--out", folder, "--epochs", 1, *SMALL.split()]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(script), *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=270,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    torchrun(tmp_path, program, *arguments)
     with (folder / "log.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 1
     Fusing("resnet18").load_published(folder / "last.pt")
