@@ -6,6 +6,7 @@ import re
 import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,28 +86,32 @@ def test_every_file_has_a_card(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_thumbnails_are_turned_and_boxes_with_them(tmp_path: Path, orientation: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"), [("photo.jpg", {"format": "JPEG", "quality": 95}), ("photo.png", {"format": "PNG"})]
+)
+def test_thumbnails_are_turned_and_boxes_with_them(
+    tmp_path: Path, orientation: int, name: str, options: dict[str, Any]
+) -> None:
     pixels = np.full((600, 900, 3), 30, np.uint8)
     pixels[100:300, 100:400] = (250, 250, 250)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    for name, options in (("photo.jpg", {"format": "JPEG", "quality": 95}), ("photo.png", {"format": "PNG"})):
-        file = tmp_path / name
-        file.write_bytes(encode(pixels, **options, exif=exif))  # type: ignore[arg-type]
-        data = thumbnail(file, [[100, 100, 300, 400]])
-        assert data is not None
-        shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int)
-        assert max(shown.shape) == html_report.SIDE
-        bright = shown.min(axis=2) > 200
-        framed = (shown[..., 0] - shown[..., 2]) > 90
-        rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
-        assert framed.any()
-        for edges, lines in ((rows, framed.any(axis=1)), (columns, framed.any(axis=0))):
-            where = np.flatnonzero(lines)
-            assert abs(where[0] - edges[0]) <= 4
-            assert abs(where[-1] - edges[-1]) <= 4
-        upright = orientation < 5
-        assert (shown.shape[1] > shown.shape[0]) == upright
+    file = tmp_path / name
+    file.write_bytes(encode(pixels, **options, exif=exif))  # type: ignore[arg-type]
+    data = thumbnail(file, [[100, 100, 300, 400]])
+    assert data is not None
+    shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int)
+    assert max(shown.shape) == html_report.SIDE
+    bright = shown.min(axis=2) > 200
+    framed = (shown[..., 0] - shown[..., 2]) > 90
+    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+    assert framed.any()
+    for edges, lines in ((rows, framed.any(axis=1)), (columns, framed.any(axis=0))):
+        where = np.flatnonzero(lines)
+        assert abs(where[0] - edges[0]) <= 4
+        assert abs(where[-1] - edges[-1]) <= 4
+    upright = orientation < 5
+    assert (shown.shape[1] > shown.shape[0]) == upright
 
 
 def test_every_good_format_has_a_thumbnail_and_no_evil_one_breaks_the_page(tmp_path: Path) -> None:

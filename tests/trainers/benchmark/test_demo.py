@@ -40,7 +40,9 @@ def test_every_committed_image_has_a_licence() -> None:
 
 
 def test_committed_pairs_share_size_and_quality() -> None:
-    for fake in (COMMITTED / "images").glob("fake-*"):
+    fakes = list((COMMITTED / "images").glob("fake-*"))
+    assert fakes
+    for fake in fakes:
         real = fake.with_name(fake.name.replace("fake-", "real-").rsplit("-", 1)[0] + ".jpg")
         with Image.open(fake) as first, Image.open(real) as second:
             assert first.size == second.size

@@ -164,21 +164,21 @@ def test_a_graph_that_differs_is_not_exported(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-4])
+@pytest.mark.parametrize(("factor", "exported"), [(1.0005, True), (1.002, False)])
 def test_small_outputs_are_compared_as_strictly(
-    size: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    size: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float, exported: bool
 ) -> None:
     call = OpenVinoGraph.__call__
     module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
     nn.init.constant_(module[2].weight, 0.0)
     nn.init.constant_(module[2].bias, size)
-    for factor, exported in ((1.0005, True), (1.002, False)):
 
-        def scaled(self: OpenVinoGraph, *arrays: Any, factor: float = factor) -> Any:
-            return (call(self, *arrays)[0] * np.float32(factor),)
+    def scaled(self: OpenVinoGraph, *arrays: Any) -> Any:
+        return (call(self, *arrays)[0] * np.float32(factor),)
 
-        monkeypatch.setattr(OpenVinoGraph, "__call__", scaled)
-        with nullcontext() if exported else pytest.raises(SetupError, match="differs"):
-            export_graph(module, manifest_template(64).graphs["classify"], tmp_path / "classify.onnx")
+    monkeypatch.setattr(OpenVinoGraph, "__call__", scaled)
+    with nullcontext() if exported else pytest.raises(SetupError, match="differs"):
+        export_graph(module, manifest_template(64).graphs["classify"], tmp_path / "classify.onnx")
 
 
 @pytest.mark.parametrize(("count", "exported"), [(6, True), (7, False)])
