@@ -10,7 +10,7 @@ EXTRAS_dev := demo,data,train,faces,gpu,int8,dev
 
 # Fast and without worker processes, a broker, a GPU or torch.
 QUICK := tests/kernels tests/test_docs.py $(addprefix tests/engine/, admission decode detectors report wire \
-  core/test_budget.py core/test_queue.py cli/test_reference.py test_bundle.py test_outcome.py)
+  core/test_budget.py core/test_queue.py commands/test_reference.py test_bundle.py test_outcome.py)
 SLOW := $(addprefix --ignore tests/engine/, decode/test_fuzz.py decode/test_raster_matrix.py decode/test_tiff_matrix.py \
   decode/test_confined.py detectors/test_on_device.py)
 
@@ -50,7 +50,7 @@ gpu: $(VENV)/.dev ## On a machine with an NVIDIA GPU: its tests, parity and spee
 	$(BIN)/python -P -m assay.bench.gpu
 
 reference: $(VENV)/.dev ## Rebuild docs/reference.md from the settings and commands
-	$(BIN)/python -P -m assay.engine.cli.reference > docs/reference.new
+	$(BIN)/python -P -m assay.engine.commands.reference > docs/reference.new
 	mv docs/reference.new docs/reference.md
 
 proto: $(VENV)/.dev ## Rebuild the generated gRPC code from proto/

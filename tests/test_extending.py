@@ -17,7 +17,7 @@ from support.bundles import plain_bundle
 
 from assay.engine import detectors
 from assay.engine.bundle import Bundle, GraphSpec, Manifest
-from assay.engine.cli.group import commands
+from assay.engine.commands.group import commands
 from assay.engine.core import Core
 from assay.engine.decode import Decoded, Encoded
 from assay.engine.detectors import Detection, Graph, Image, Stopwatch

@@ -51,7 +51,7 @@ def serving(brokers: str, log: Path) -> Iterator[None]:
     Raises:
         SetupError: it ended with another code; what it logged is shown.
     """
-    command = [sys.executable, "-P", "-c", "from assay.engine.cli.app import main; main()", "serve"]
+    command = [sys.executable, "-P", "-c", "from assay.engine.commands.app import main; main()", "serve"]
     command += ["--kafka", brokers, "--in", "images", "--out", "verdicts", "--rejects", "rejects"]
     with log.open("wb") as stream:
         process = subprocess.Popen([*command, "--group", "demo"], stdout=stream, stderr=stream)

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
+from support import command
 from support.stub_core import StubCore, judge
-from typer.testing import CliRunner
 
 import assay.engine
 from assay.engine import client as client_module
-from assay.engine.cli.client import client_command
 from assay.engine.client import MAX_IMAGE, Client, ServedBundle, Unavailable
 from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
 from assay.engine.errors import AssayError, SetupError
@@ -133,9 +131,11 @@ def test_outcomes_come_while_images_are_awaited(client: Client) -> None:
         assert first_is_out.wait(10), "the outcome waited for the next image"
         yield "b", b"y"
 
+    came = set()
     for outcome in client.score_many(images()):
-        assert outcome.id in {"a", "b"}
+        came.add(outcome.id)
         first_is_out.set()
+    assert came == {"a", "b"}
 
 
 def test_what_the_images_raise_is_raised(client: Client) -> None:
@@ -232,18 +232,11 @@ def test_a_server_that_drains_names_what_it_left(client: Client, core: StubCore,
 
 
 class TestCommand:
-    @pytest.fixture
-    def command(self) -> typer.Typer:
-        app = typer.Typer()
-        app.command()(client_command)
-        return app
-
-    def test_every_file_gets_a_line(self, command: typer.Typer, door: GrpcDoor, tmp_path: Path) -> None:
+    def test_every_file_gets_a_line(self, door: GrpcDoor, tmp_path: Path) -> None:
         contents = {f"{n}.bin": b"bad" if n == 3 else b"x%d" % n for n in range(20)}
         for name, data in contents.items():
             (tmp_path / name).write_bytes(data)
-        result = CliRunner().invoke(command, [str(tmp_path), "-s", f"127.0.0.1:{door.port}", "--json"])
-        assert result.exit_code == 0, result.stderr
+        result = command.assay("client", tmp_path, "-s", f"127.0.0.1:{door.port}", "--json")
         lines = [json.loads(line) for line in result.stdout.splitlines()]
         assert len({line["path"] for line in lines}) == len(lines) == 20
         by_name = {Path(line["path"]).name: line for line in lines}
@@ -251,11 +244,9 @@ class TestCommand:
         assert by_name["4.bin"]["label"] in {"authentic", "synthetic"}
         assert "20 files" in result.stderr
 
-    def test_a_file_that_cannot_be_read_has_a_line_too(
-        self, command: typer.Typer, door: GrpcDoor, tmp_path: Path
-    ) -> None:
+    def test_a_file_that_cannot_be_read_has_a_line_too(self, door: GrpcDoor, tmp_path: Path) -> None:
         (tmp_path / "a.jpg").symlink_to("/proc/self/mem")  # reading it is an input/output error
-        result = CliRunner().invoke(command, [str(tmp_path), "-s", f"127.0.0.1:{door.port}", "--json"])
+        result = command.assay("client", tmp_path, "-s", f"127.0.0.1:{door.port}", "--json")
         assert json.loads(result.stdout)["rejected"] == "undecodable"
 
 

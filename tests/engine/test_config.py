@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.engine import server
-from assay.engine.cli import app as cli
-from assay.engine.cli import scan, serve
+from assay.engine.commands import app as cli
+from assay.engine.commands import scan, serve
 from assay.engine.config import Config, environment, load, read_config, unknown_variables
 from assay.engine.core import Core
 from assay.engine.doors.grpc import GrpcSettings

@@ -12,8 +12,8 @@ import pytest
 from support.bundles import plain_bundle
 from support.images import encode, photograph
 
-from assay.engine.cli import app as cli
-from assay.engine.cli import explain, scan
+from assay.engine.commands import app as cli
+from assay.engine.commands import explain, scan
 from assay.engine.doors.files import find_files, one_file, read_file
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Reason, Refused

@@ -16,8 +16,8 @@ from support.bundles import SIDE, brightness_graph, plain_bundle
 
 from assay.engine import quantise as int8
 from assay.engine.bundle import Bundle
-from assay.engine.cli.app import main
-from assay.engine.cli.compile import compile_bundle, quantise
+from assay.engine.commands.app import main
+from assay.engine.commands.compile import compile_bundle, quantise
 from assay.engine.core import Core
 from assay.engine.detectors import KINDS
 from assay.engine.errors import BundleError, SetupError

@@ -44,7 +44,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_each_says_how_to_run_it_and_is_listed() -> None:
     listed = (EXAMPLES / "README.md").read_text("utf-8")
-    for script in EXAMPLES.glob("*.py"):
+    scripts = list(EXAMPLES.glob("*.py"))
+    assert scripts
+    for script in scripts:
         text = ast.get_docstring(ast.parse(script.read_text("utf-8")))
         assert text
         assert f"python examples/{script.name}" in text

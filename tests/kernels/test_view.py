@@ -102,22 +102,22 @@ def test_photograph_sizes_agree_in_both_forms() -> None:
         np.testing.assert_allclose(other, first, rtol=1e-5, atol=1e-5)
 
 
-def test_without_antialias_is_torchs_interpolate() -> None:
+@pytest.mark.parametrize("antialias", [False, True])
+def test_without_antialias_is_torchs_interpolate(antialias: bool) -> None:
     torch = pytest.importorskip("torch")
     (image,) = noise((47, 61))
     rule = ViewRule(resize="exact", size=24, crop="centre", antialias=False, **PLAIN)
     planes = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].double() / 255
-    for antialias in (False, True):
-        expected = torch.nn.functional.interpolate(planes, (24, 24), mode="bilinear", antialias=antialias)
-        rule = ViewRule(resize="exact", size=24, crop="centre", antialias=antialias, **PLAIN)
-        np.testing.assert_allclose(view([image], rule), expected.numpy(), rtol=1e-5, atol=1e-6)
+    expected = torch.nn.functional.interpolate(planes, (24, 24), mode="bilinear", antialias=antialias)
+    rule = ViewRule(resize="exact", size=24, crop="centre", antialias=antialias, **PLAIN)
+    np.testing.assert_allclose(view([image], rule), expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_a_flat_image_stays_flat_at_any_scale() -> None:
-    for size in ((5, 9), (224, 300), (701, 333)):
-        image = np.full((*size, 3), 255, np.uint8)
-        result = view([image], ViewRule(resize="short_side", size=64, crop="centre", **PLAIN))
-        np.testing.assert_allclose(result, 1, rtol=1e-6)
+@pytest.mark.parametrize("size", [(5, 9), (224, 300), (701, 333)])
+def test_a_flat_image_stays_flat_at_any_scale(size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 255, np.uint8)
+    result = view([image], ViewRule(resize="short_side", size=64, crop="centre", **PLAIN))
+    np.testing.assert_allclose(result, 1, rtol=1e-6)
 
 
 def test_wrapping_repeats_to_the_right_and_down() -> None:

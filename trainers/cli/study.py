@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from assay.engine.cli.group import commands
+from assay.engine.commands.group import commands
 from assay.trainers.cli import study_apn as apn_cli
 from assay.trainers.cli.needs import need_torch
 from assay.trainers.cli.options import MinSide

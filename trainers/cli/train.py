@@ -1,6 +1,6 @@
 """`assay train`: one command for each kind of detector. Torch is imported when one runs."""
 
-from assay.engine.cli.group import commands
+from assay.engine.commands.group import commands
 from assay.trainers.cli.kind import command
 from assay.trainers.kinds import KINDS
 

@@ -43,15 +43,15 @@ def test_every_input_gets_its_own_single_outcome_among_bad_neighbours(core: Core
             assert outcome.reason in reasons
 
 
-def test_the_score_is_what_the_network_computes(core: Core) -> None:
-    for name in ("jpeg 4:2:0", "png rgb"):
-        sample = good()[name]
-        outcome = core.submit([Item(name, sample.data)])[0].result(60)
-        assert isinstance(outcome, Verdict)
-        # the network's answer is 8 times the mean of values in -1..1; resizing keeps the mean up to its edges
-        assert outcome.scores["plain"] == pytest.approx(8 * (sample.pixels.mean() / 127.5 - 1), abs=0.3)
-        assert outcome.probability == pytest.approx(1 / (1 + np.exp(-outcome.scores["plain"] / 2)), abs=1e-6)
-        assert outcome.seconds.keys() == {"queue", "decode", "view", "classify"}
+@pytest.mark.parametrize("name", ["jpeg 4:2:0", "png rgb"])
+def test_the_score_is_what_the_network_computes(core: Core, name: str) -> None:
+    sample = good()[name]
+    outcome = core.submit([Item(name, sample.data)])[0].result(60)
+    assert isinstance(outcome, Verdict)
+    # the network's answer is 8 times the mean of values in -1..1; resizing keeps the mean up to its edges
+    assert outcome.scores["plain"] == pytest.approx(8 * (sample.pixels.mean() / 127.5 - 1), abs=0.3)
+    assert outcome.probability == pytest.approx(1 / (1 + np.exp(-outcome.scores["plain"] / 2)), abs=1e-6)
+    assert outcome.seconds.keys() == {"queue", "decode", "view", "classify"}
 
 
 def test_workers_and_the_same_process_agree(core: Core, inline: Core) -> None:

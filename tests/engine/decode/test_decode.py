@@ -83,6 +83,7 @@ def test_evil_images_are_refused_for_the_right_reason(decoder: Decoder, name: st
 def test_one_bad_image_never_changes_its_neighbours(decoder: Decoder) -> None:
     neighbours = [encoded(image.data) for image in good().values()]
     expected = [image.pixels for image in good().values()]
+    decoded = 0
     for name, image in evil().items():
         try:
             bad = encoded(image.data, min_side=32)
@@ -94,6 +95,8 @@ def test_one_bad_image_never_changes_its_neighbours(decoder: Decoder) -> None:
         assert isinstance(found, Refused), name
         for pixels, right in zip(results, expected, strict=True):
             np.testing.assert_array_equal(pixels, right)
+        decoded += 1
+    assert decoded > len(evil()) // 2, "admission alone refuses the others"
 
 
 def test_a_batch_of_nothing_but_bad_images(decoder: Decoder) -> None:
@@ -119,9 +122,10 @@ def test_a_jpeg_cut_at_or_within_any_marker_is_truncated(decoder: Decoder, name:
     data = good()[name].data
     cuts = {position + after for position, _ in jpeg_markers(data) for after in range(5)}
     cuts |= set(range(find_marker(data, 0xDA), len(data), 97))
-    for cut in sorted(cuts - {0, 1}):
-        if cut < len(data):
-            assert reason(decoder, data[:cut]) is Reason.TRUNCATED, cut
+    within = [cut for cut in sorted(cuts) if 1 < cut < len(data)]
+    assert len(within) > 50
+    for cut in within:
+        assert reason(decoder, data[:cut]) is Reason.TRUNCATED, cut
 
 
 @pytest.mark.parametrize("name", ["png rgb", "png palette", "webp", "webp lossless", "gif", "bmp", "avif"])
@@ -144,17 +148,19 @@ def test_flipped_bits_in_a_png_never_pass(decoder: Decoder) -> None:
         assert isinstance(outcome(decoder, flipped), Refused), at
 
 
-def test_few_bytes_before_the_end_marker_are_accepted_many_are_not(decoder: Decoder) -> None:
+@pytest.mark.parametrize(("share", "accepted"), [(0.01, True), (0.15, True), (0.6, False)])
+def test_few_bytes_before_the_end_marker_are_accepted_many_are_not(
+    decoder: Decoder, share: float, accepted: bool
+) -> None:
     image = good()["jpeg 4:4:4"]
     coded = len(image.data) - find_marker(image.data, 0xDA)
-    for share, accepted in ((0.01, True), (0.15, True), (0.6, False)):
-        junk = bytes(range(1, 200)) * 200
-        found = outcome(decoder, image.data[:-2] + junk[: int(coded * share)] + image.data[-2:])
-        if accepted:
-            np.testing.assert_array_equal(found, image.pixels)
-        else:
-            assert isinstance(found, Refused)
-            assert found.reason is Reason.UNDECODABLE
+    junk = bytes(range(1, 200)) * 200
+    found = outcome(decoder, image.data[:-2] + junk[: int(coded * share)] + image.data[-2:])
+    if accepted:
+        np.testing.assert_array_equal(found, image.pixels)
+    else:
+        assert isinstance(found, Refused)
+        assert found.reason is Reason.UNDECODABLE
 
 
 def test_a_refusal_repeats_what_libjpeg_said_and_about_what(decoder: Decoder) -> None:
@@ -165,9 +171,9 @@ def test_a_refusal_repeats_what_libjpeg_said_and_about_what(decoder: Decoder) ->
     assert (found.about["height"], found.about["width"]) == (96, 131)
 
 
-def test_a_size_other_than_admitted_is_refused(decoder: Decoder) -> None:
-    """Whatever reads the header next must agree with admission: buffers were made for its size."""
-    for name in (
+@pytest.mark.parametrize(
+    "name",
+    [
         "jpeg 4:2:0",
         "jpeg grey",
         "jpeg cmyk",
@@ -178,13 +184,16 @@ def test_a_size_other_than_admitted_is_refused(decoder: Decoder) -> None:
         "tiff",
         "tiff lzw",
         "avif",
-    ):
-        data, header = encoded(good()[name].data)
-        for height, width in ((95, 131), (96, 130), (97, 131), (960, 1310), (1, 1)):
-            wrong = Header(header.format, width, height, header.components, header.scan)
-            (found,) = decoder.decode([(data, wrong)])
-            assert isinstance(found, Refused), (name, height, width)
-            assert found.reason is Reason.UNDECODABLE
+    ],
+)
+def test_a_size_other_than_admitted_is_refused(decoder: Decoder, name: str) -> None:
+    """Whatever reads the header next must agree with admission: buffers were made for its size."""
+    data, header = encoded(good()[name].data)
+    for height, width in ((95, 131), (96, 130), (97, 131), (960, 1310), (1, 1)):
+        wrong = Header(header.format, width, height, header.components, header.scan)
+        (found,) = decoder.decode([(data, wrong)])
+        assert isinstance(found, Refused), (name, height, width)
+        assert found.reason is Reason.UNDECODABLE
 
 
 def test_results_of_one_batch_share_no_memory(decoder: Decoder) -> None:
@@ -233,12 +242,14 @@ def test_images_are_converted_strip_by_strip(monkeypatch: pytest.MonkeyPatch, na
     np.testing.assert_array_equal(outcome(make_decoder("turbo"), good()[name].data), good()[name].pixels)
 
 
-def test_a_refusal_keeps_no_frames_alive(decoder: Decoder) -> None:
-    for name in ("jpeg cut in the middle", "png with a flipped bit", "gif cut in the middle"):
-        found = outcome(decoder, evil()[name].data)
-        assert isinstance(found, Refused)
-        assert found.__traceback__ is None
-        assert found.__context__ is None
+@pytest.mark.parametrize(
+    "name", ["jpeg cut in the middle", "png with a flipped bit", "gif cut in the middle"]
+)
+def test_a_refusal_keeps_no_frames_alive(decoder: Decoder, name: str) -> None:
+    found = outcome(decoder, evil()[name].data)
+    assert isinstance(found, Refused)
+    assert found.__traceback__ is None
+    assert found.__context__ is None
 
 
 @pytest.fixture
@@ -283,6 +294,7 @@ def test_dali_refusing_a_batch_costs_only_the_offender(
 
 @NO_DALI
 def test_the_strict_check_refuses_what_a_full_strict_decode_refuses() -> None:
+    compared = 0
     for name, image in evil().items():
         if not name.startswith("jpeg"):
             continue
@@ -298,6 +310,8 @@ def test_the_strict_check_refuses_what_a_full_strict_decode_refuses() -> None:
         with pytest.raises(Refused) as checked:
             jpeg.check(data, header)
         assert (checked.value.reason, checked.value.detail) == (decoded.value.reason, decoded.value.detail)
+        compared += 1
+    assert compared > 10
 
 
 def test_dali_that_is_not_installed_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,15 +157,18 @@ def test_chunks_that_do_decide(chunks: bytes, reason: Reason) -> None:
     assert refused.reason is reason
 
 
-def test_a_png_without_its_palette_is_refused() -> None:
-    for chunks, after in (
+@pytest.mark.parametrize(
+    ("chunks", "after"),
+    [
         (b"", b""),
         (b"", png_chunk(b"PLTE", bytes(768))),
         (png_chunk(b"PLTE", b"\1\2"), b""),
-    ):
-        refused = found(own_png(photograph()[..., :1].astype(int), 3, 8, False, chunks, after))
-        assert isinstance(refused, Refused)
-        assert refused.reason is Reason.UNDECODABLE
+    ],
+)
+def test_a_png_without_its_palette_is_refused(chunks: bytes, after: bytes) -> None:
+    refused = found(own_png(photograph()[..., :1].astype(int), 3, 8, False, chunks, after))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.UNDECODABLE
 
 
 def own_gif(
@@ -276,16 +279,16 @@ def test_avif_of_every_kind(depth: int, sampling: str, alpha: bool) -> None:
     assert differences.mean() < (1e-9 if depth == 8 else 3)
 
 
-def test_metadata_of_webp_and_avif_do_not_decide() -> None:
-    for name in ("WEBP", "AVIF"):
-        plain = encode(photograph(), name)
-        pixels = found(plain)
-        assert not isinstance(pixels, Refused)
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        laden = encode(photograph(), name, icc_profile=bytes(1_000_000), exif=exif, xmp=bytes(1_000_000))
-        same(laden, pixels)
-        assert len(laden) > len(plain) + 1_000_000
+@pytest.mark.parametrize("name", ["WEBP", "AVIF"])
+def test_metadata_of_webp_and_avif_do_not_decide(name: str) -> None:
+    plain = encode(photograph(), name)
+    pixels = found(plain)
+    assert not isinstance(pixels, Refused)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    laden = encode(photograph(), name, icc_profile=bytes(1_000_000), exif=exif, xmp=bytes(1_000_000))
+    same(laden, pixels)
+    assert len(laden) > len(plain) + 1_000_000
 
 
 def test_a_moving_png_is_its_first_picture() -> None:

@@ -10,11 +10,11 @@ import pytest
 from support.apn import ALL, NONE, PROPOSALS, SIDE, bands_bundle
 from support.fusing import SIZES
 from support.images import encode, photograph
+from support.manifests import check_refused
 
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
 from assay.engine.detectors import Graph, Stopwatch, detector_of, intermediate_bytes, make_graphs
-from assay.engine.errors import BundleError
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.item import Item
 from assay.engine.outcome import Reason, Rejection, Verdict
@@ -169,12 +169,7 @@ def change_graphs(manifest: dict[str, Any]) -> None:
 def test_a_bundle_that_does_not_fit_the_chain_is_refused(
     tmp_path: Path, change: Callable[[dict[str, Any]], None], named: str
 ) -> None:
-    folder = bands_bundle(tmp_path)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    change(manifest)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match=named):
-        detector_of(Bundle.load(folder))
+    check_refused(bands_bundle(tmp_path), change, named)
 
 
 @pytest.mark.parametrize("size", [*SIZES, (8, 8), (8, 400), (7, 300), (1, 1)])

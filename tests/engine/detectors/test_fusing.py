@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from support.fusing import PATCHES, SIZES, brightness_bundle
 from support.images import encode, good, photograph
+from support.manifests import check_refused
 
 from assay.engine.bundle import Bundle, GraphSpec
 from assay.engine.core import Core
-from assay.engine.detectors import KINDS, Graph, Stopwatch, detector_of, intermediate_bytes, make_graphs
-from assay.engine.errors import BundleError
+from assay.engine.detectors import KINDS, Graph, Stopwatch, intermediate_bytes, make_graphs
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.item import Item
 from assay.engine.outcome import Reason, Rejection, Verdict
@@ -170,12 +170,7 @@ def change_graphs(manifest: dict[str, Any]) -> None:
 def test_a_bundle_whose_patches_would_be_wrong_is_refused(
     tmp_path: Path, change: Callable[[dict[str, Any]], None], named: str
 ) -> None:
-    folder = brightness_bundle(tmp_path)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    change(manifest)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match=named):
-        detector_of(Bundle.load(folder))
+    check_refused(brightness_bundle(tmp_path), change, named)
 
 
 @pytest.mark.parametrize("size", [*SIZES, (8, 8), (8, 400), (7, 300), (1, 1)])

@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 from support import apn, fusing, lnp
 from support.bundles import plain_bundle
+from support.command import assay
 from support.images import encode, evil, photograph
-from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle
-from assay.engine.cli.app import app
 from assay.engine.detectors import KINDS, Detection
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
@@ -76,44 +75,42 @@ def test_what_is_turned_by_exif_is_drawn_turned(bundle: Bundle) -> None:
     assert turned.height != upright.height  # the photograph stands where it lay
 
 
-def test_boxes_of_patches_lie_on_the_turned_photograph(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_boxes_of_patches_lie_on_the_turned_photograph(tmp_path: Path, orientation: int) -> None:
     """A black photograph with one bright square: the patches that are drawn must hold it, however turned."""
     pixels = np.zeros((600, 900, 3), np.uint8)
     pixels[60:200, 640:800] = (0, 250, 0)
     bundle = Bundle.load(fusing.brightness_bundle(tmp_path))
-    for orientation in (1, 3, 6, 8):
-        exif = Image.Exif()
-        exif[ORIENTATION] = orientation
-        data = encode(pixels, "PNG", exif=exif)
-        verdict, page = explain("photo.png", data, bundle, SETTINGS)
-        first = verdict.evidence["patches"][0]["box"]
-        assert first[0] <= 130 <= first[2]
-        assert first[1] <= 720 <= first[3]
-        shown = np.asarray(page).astype(int)
-        bright = (shown[..., 1] > 200) & (shown[..., 0] < 60) & (shown[..., 2] < 60)
-        photo = bright[:, : WIDTH * 2 // 3]
-        rows, columns = np.flatnonzero(photo.sum(axis=1) > 40), np.flatnonzero(photo.sum(axis=0) > 40)
-        lines = (np.abs(shown - (70, 70, 78)) < 3).all(axis=2) | (np.abs(shown - (214, 76, 10)) < 3).all(
-            axis=2
-        )
-        around = lines[rows[0] - 140 : rows[-1] + 140, max(columns[0] - 140, 0) : columns[-1] + 140]
-        assert around.sum() > 200, orientation
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    data = encode(pixels, "PNG", exif=exif)
+    verdict, page = explain("photo.png", data, bundle, SETTINGS)
+    first = verdict.evidence["patches"][0]["box"]
+    assert first[0] <= 130 <= first[2]
+    assert first[1] <= 720 <= first[3]
+    shown = np.asarray(page).astype(int)
+    bright = (shown[..., 1] > 200) & (shown[..., 0] < 60) & (shown[..., 2] < 60)
+    photo = bright[:, : WIDTH * 2 // 3]
+    rows, columns = np.flatnonzero(photo.sum(axis=1) > 40), np.flatnonzero(photo.sum(axis=0) > 40)
+    lines = (np.abs(shown - (70, 70, 78)) < 3).all(axis=2) | (np.abs(shown - (214, 76, 10)) < 3).all(axis=2)
+    around = lines[rows[0] - 140 : rows[-1] + 140, max(columns[0] - 140, 0) : columns[-1] + 140]
+    assert around.sum() > 200, orientation
 
 
-def test_plain_crops_are_the_pixels_that_their_boxes_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("height", "width"), [(90, 130), (32, 33), (20, 200)])
+def test_plain_crops_are_the_pixels_that_their_boxes_name(tmp_path: Path, height: int, width: int) -> None:
     crops = [[0, 0], [0.25, 1], [1, 0.5]]
     rule = {"resize": "none", "size": 32, "crop": crops, "small": "wrap", "mean": [0] * 3, "std": [1] * 3}
     manifest = Bundle.load(plain_bundle(tmp_path, view=rule)).manifest
-    for height, width in ((90, 130), (32, 33), (20, 200)):
-        pixels = photograph(height, width)
-        seen = Trace(pixels, 1, manifest, Detection(0.0), {})
-        views = view([pixels], manifest.view)
-        for box, crop in zip(crop_boxes(seen), views, strict=True):
-            top, left, bottom, right = (round(edge) for edge in box)
-            assert 0 <= top < bottom <= height
-            assert 0 <= left < right <= width
-            named = pixels[top:bottom, left:right].transpose(2, 0, 1) / np.float32(255)
-            assert np.allclose(crop[:, : bottom - top, : right - left], named, atol=1e-6)
+    pixels = photograph(height, width)
+    seen = Trace(pixels, 1, manifest, Detection(0.0), {})
+    views = view([pixels], manifest.view)
+    for box, crop in zip(crop_boxes(seen), views, strict=True):
+        top, left, bottom, right = (round(edge) for edge in box)
+        assert 0 <= top < bottom <= height
+        assert 0 <= left < right <= width
+        named = pixels[top:bottom, left:right].transpose(2, 0, 1) / np.float32(255)
+        assert np.allclose(crop[:, : bottom - top, : right - left], named, atol=1e-6)
 
 
 def test_crops_of_further_rules_have_boxes_of_their_own(tmp_path: Path) -> None:
@@ -165,18 +162,12 @@ def test_a_refused_image_is_refused_with_its_reason(bundle: Bundle) -> None:
         assert refused.value.reason in sample.reasons
 
 
-def assay(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 def test_the_command_writes_a_picture_and_prints_the_line_of_scan(bundle: Bundle, tmp_path: Path) -> None:
     photo = tmp_path / "ünïcode name.jpg"
     photo.write_bytes(encode(photograph(100, 140)))
     for out in (tmp_path / "out.png", tmp_path / "out.webp"):
-        printed = assay("explain", photo, "-o", out, "--bundle", bundle.path)
-        assert printed == assay("scan", photo, "--bundle", bundle.path, "--workers", 0)
+        printed = assay("explain", photo, "-o", out, "--bundle", bundle.path).stdout
+        assert printed == assay("scan", photo, "--bundle", bundle.path, "--workers", 0).stdout
         with Image.open(out) as page:
             assert page.width == WIDTH
 
@@ -206,7 +197,7 @@ def test_it_draws_without_torch_or_matplotlib(bundle_folder: Path, tmp_path: Pat
     photo.write_bytes(encode(photograph()))
     code = (
         "import sys\n"
-        "from typer.testing import CliRunner; from assay.engine.cli.app import app\n"
+        "from typer.testing import CliRunner; from assay.engine.commands.app import app\n"
         "result = CliRunner().invoke(app, sys.argv[1:]); assert result.exit_code == 0, result.output\n"
         "assert not {'torch', 'matplotlib'} & set(sys.modules)"
     )

@@ -140,7 +140,12 @@ def test_what_was_edited_in_is_a_part(
     assert manifest_of(signed(image(), "image/jpeg", *actions), checker).declares is declares
 
 
-def test_ingredients_that_were_edited_count_and_those_that_were_placed_are_parts() -> None:
+@pytest.mark.parametrize(
+    ("relationship", "declares"), [("parentOf", Source.SYNTHETIC), ("componentOf", Source.PARTLY)]
+)
+def test_ingredients_that_were_edited_count_and_those_that_were_placed_are_parts(
+    relationship: str, declares: Source
+) -> None:
     def store(relationship: str) -> dict[str, Any]:
         made = {"label": "c2pa.actions.v2", "data": {"actions": [MADE]}}
         ingredients = [{"relationship": relationship, "active_manifest": "old"}, {"active_manifest": "new"}]
@@ -153,8 +158,7 @@ def test_ingredients_that_were_edited_count_and_those_that_were_placed_are_parts
             },
         }
 
-    for relationship, declares in (("parentOf", Source.SYNTHETIC), ("componentOf", Source.PARTLY)):
-        assert c2pa.manifest(summary(store(relationship)), listed=False).declares is declares
+    assert c2pa.manifest(summary(store(relationship)), listed=False).declares is declares
 
 
 def test_a_helper_that_dies_is_replaced_and_one_that_hangs_is_not_waited_for(

@@ -237,8 +237,10 @@ def test_free_text_needs_more_than_a_word() -> None:
     assert of_text("nodes: 5") is None
 
 
-def test_pillow_reads_what_is_tested_here() -> None:
-    for data in (with_chunks(text_chunk("prompt", GRAPH, "zTXt")), with_exif(exif_block(CAMERA), "WEBP")):
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            assert image.info
+@pytest.mark.parametrize(
+    "data", [with_chunks(text_chunk("prompt", GRAPH, "zTXt")), with_exif(exif_block(CAMERA), "WEBP")]
+)
+def test_pillow_reads_what_is_tested_here(data: bytes) -> None:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert image.info

@@ -6,15 +6,15 @@ import re
 import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.bundles import plain_bundle
+from support.command import assay
 from support.images import encode, evil, good, photograph
-from typer.testing import CliRunner
 
-from assay.engine.cli.app import app
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Label, Reason, Rejection, Verdict
 from assay.engine.report import html as html_report
@@ -56,12 +56,6 @@ def verdict(evidence: dict[str, object] | None = None) -> Verdict:
     return Verdict("x", Label.SYNTHETIC, 0.9, {"plain": 2.5}, "bundle", "1.0", evidence or {})
 
 
-def assay(*arguments: object) -> None:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    assert result.stdout == ""
-
-
 def test_every_file_has_a_card(tmp_path: Path) -> None:
     folder, out = tmp_path / "photos", tmp_path / "report.html"
     folder.mkdir()
@@ -76,7 +70,8 @@ def test_every_file_has_a_card(tmp_path: Path) -> None:
         file.write_bytes(encode(np.full((40, 60, 3), 60 * number, np.uint8)))
     for number, sample in enumerate(list(evil().values())[:9]):
         (folder / f"evil {number}").write_bytes(sample.data)
-    assay("scan", folder, "--report", out, "--bundle", plain_bundle(tmp_path / "bundle"), "--workers", 0)
+    options = ("--report", out, "--bundle", plain_bundle(tmp_path / "bundle"), "--workers", 0)
+    assert assay("scan", folder, *options).stdout == ""
     text = out.read_text("utf-8")
     page = Page(text)
     assert page.open == []
@@ -91,28 +86,32 @@ def test_every_file_has_a_card(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_thumbnails_are_turned_and_boxes_with_them(tmp_path: Path, orientation: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"), [("photo.jpg", {"format": "JPEG", "quality": 95}), ("photo.png", {"format": "PNG"})]
+)
+def test_thumbnails_are_turned_and_boxes_with_them(
+    tmp_path: Path, orientation: int, name: str, options: dict[str, Any]
+) -> None:
     pixels = np.full((600, 900, 3), 30, np.uint8)
     pixels[100:300, 100:400] = (250, 250, 250)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    for name, options in (("photo.jpg", {"format": "JPEG", "quality": 95}), ("photo.png", {"format": "PNG"})):
-        file = tmp_path / name
-        file.write_bytes(encode(pixels, **options, exif=exif))  # type: ignore[arg-type]
-        data = thumbnail(file, [[100, 100, 300, 400]])
-        assert data is not None
-        shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int)
-        assert max(shown.shape) == html_report.SIDE
-        bright = shown.min(axis=2) > 200
-        framed = (shown[..., 0] - shown[..., 2]) > 90
-        rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
-        assert framed.any()
-        for edges, lines in ((rows, framed.any(axis=1)), (columns, framed.any(axis=0))):
-            where = np.flatnonzero(lines)
-            assert abs(where[0] - edges[0]) <= 4
-            assert abs(where[-1] - edges[-1]) <= 4
-        upright = orientation < 5
-        assert (shown.shape[1] > shown.shape[0]) == upright
+    file = tmp_path / name
+    file.write_bytes(encode(pixels, **options, exif=exif))  # type: ignore[arg-type]
+    data = thumbnail(file, [[100, 100, 300, 400]])
+    assert data is not None
+    shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int)
+    assert max(shown.shape) == html_report.SIDE
+    bright = shown.min(axis=2) > 200
+    framed = (shown[..., 0] - shown[..., 2]) > 90
+    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+    assert framed.any()
+    for edges, lines in ((rows, framed.any(axis=1)), (columns, framed.any(axis=0))):
+        where = np.flatnonzero(lines)
+        assert abs(where[0] - edges[0]) <= 4
+        assert abs(where[-1] - edges[-1]) <= 4
+    upright = orientation < 5
+    assert (shown.shape[1] > shown.shape[0]) == upright
 
 
 def test_every_good_format_has_a_thumbnail_and_no_evil_one_breaks_the_page(tmp_path: Path) -> None:
@@ -159,16 +158,8 @@ def test_memory_and_thumbnails_are_bounded(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_report_of_nothing_is_a_page(tmp_path: Path) -> None:
     out = tmp_path / "report.html"
-    assay(
-        "scan",
-        tmp_path,
-        "--report",
-        out,
-        "--bundle",
-        plain_bundle(tmp_path.parent / "bundle0"),
-        "--workers",
-        0,
-    )
+    options = ("--report", out, "--bundle", plain_bundle(tmp_path.parent / "bundle0"), "--workers", 0)
+    assert assay("scan", tmp_path, *options).stdout == ""
     page = Page(out.read_text())
     assert page.open == []
     assert "nothing to score" in page.words

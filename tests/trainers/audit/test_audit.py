@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.command import exit_code
 from support.photos import scene
 
-from assay.engine.cli.app import main
 from assay.engine.errors import SetupError
 from assay.trainers.audit.audit import File, audit, best_rule, jpeg_quality
 from assay.trainers.audit.reencode import ReencodeSettings, reencode
@@ -143,15 +143,9 @@ def test_files_are_never_written_into_data(tmp_path: Path) -> None:
             reencode(read_samples(root), root, out, ReencodeSettings(90))
 
 
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
-
-
 def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     root = broken(tmp_path / "data")
-    assert run("audit", root, "--json", "--re-encode", tmp_path / "alike") == 0
+    assert exit_code("audit", root, "--json", "--re-encode", tmp_path / "alike") == 0
     record = json.loads(capfd.readouterr().out)
     assert record["classes"]["synthetic"]["formats"] == {"PNG": 10}
     assert "all: calling an image synthetic if format is not JPEG is right for 100.0%" in record["warnings"]
@@ -160,10 +154,10 @@ def test_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         "of 100.0% on exactly these files."
     )
     assert len(record["corrupt"]) == record["written"]["corrupt"] == 2
-    assert run("audit", tmp_path / "alike") == 0
+    assert exit_code("audit", tmp_path / "alike") == 0
     shown = capfd.readouterr().out
     assert "0 corrupt files" in shown
     assert shown.startswith("Without a look at a pixel, calling an image synthetic if width is")
     assert "format is" not in shown  # what is left to tell them is size, which was not cut
-    assert run("audit", tmp_path / "nowhere") == 2
-    assert run("audit", root, "--size", 64) == 2
+    assert exit_code("audit", tmp_path / "nowhere") == 2
+    assert exit_code("audit", root, "--size", 64) == 2

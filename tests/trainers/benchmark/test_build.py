@@ -95,7 +95,9 @@ def test_the_manifest_says_what_is_there(built: Path) -> None:
 
 
 def test_a_pair_differs_in_nothing_but_its_content(built: Path) -> None:
-    for pair, records in pairs(built).items():
+    of_pairs = pairs(built)
+    assert of_pairs
+    for pair, records in of_pairs.items():
         labels = [record.label for record in records]
         assert labels.count("real") == 1, pair
         assert labels.count("fake") >= 1, pair

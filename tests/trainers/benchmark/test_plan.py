@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,20 +83,22 @@ def test_a_plan_depends_on_the_seed_and_the_photograph_alone(photo: Photo, seen:
     assert set(first) <= set(more)
 
 
-def test_large_views_are_of_large_photographs_and_have_two_synthetic_images() -> None:
-    for size, least in (((425, 900), 0), ((426, 640), 426), ((6000, 4000), 426)):
-        for seen in (True, False):
-            photo = Photo("office/a", "office", Path(), size)
-            there = set(plan(photo, seen)) - set(plan(photo, seen, large=0))
-            splits_there = [job.split for job in there]
-            expected = {split: 3 if split == "train" else 1 for split in splits(photo, seen, 0)}
-            assert {split: splits_there.count(split) for split in expected if least} == (
-                expected if least else {}
-            )
-            for job in there:
-                assert least <= min(job.view.width, job.view.height) <= 720
-                assert job.view.kind == "whole"
-                assert len(job.families) == 2
+@pytest.mark.parametrize(("size", "least"), [((425, 900), 0), ((426, 640), 426), ((6000, 4000), 426)])
+def test_large_views_are_of_large_photographs_and_have_two_synthetic_images(
+    size: tuple[int, int], least: int
+) -> None:
+    for seen in (True, False):
+        photo = Photo("office/a", "office", Path(), size)
+        there = set(plan(photo, seen)) - set(plan(photo, seen, large=0))
+        splits_there = [job.split for job in there]
+        expected = {split: 3 if split == "train" else 1 for split in splits(photo, seen, 0)}
+        assert {split: splits_there.count(split) for split in expected if least} == (
+            expected if least else {}
+        )
+        for job in there:
+            assert least <= min(job.view.width, job.view.height) <= 720
+            assert job.view.kind == "whole"
+            assert len(job.families) == 2
 
 
 def test_splits_have_the_stated_shares() -> None:
@@ -121,15 +124,18 @@ def test_the_light_plan_has_no_slow_family() -> None:
     assert "realcugan_se_x2" in names
 
 
-def test_faces_are_64_pixels_and_keep_their_roles() -> None:
-    photo = Photo("a", "s", Path(), (301, 200))
-    for split, family in (
+@pytest.mark.parametrize(
+    ("split", "family"),
+    [
         ("train", "dcgan_celeba_64"),
         ("val", "dcgan_celeba_64"),
         ("test-1", "dcgan_digiface_64"),
-    ):
-        job = face_job(photo, split, 0, FACE_FAMILIES)  # type: ignore[arg-type]
-        assert job.families == (family,)
-        assert (job.view.width, job.view.height) == (64, 64)
-        assert (job.view.left, job.view.right, job.view.top, job.view.bottom) == (50, 250, 0, 200)
-        assert job.publication.resize == 1
+    ],
+)
+def test_faces_are_64_pixels_and_keep_their_roles(split: str, family: str) -> None:
+    photo = Photo("a", "s", Path(), (301, 200))
+    job = face_job(photo, split, 0, FACE_FAMILIES)  # type: ignore[arg-type]
+    assert job.families == (family,)
+    assert (job.view.width, job.view.height) == (64, 64)
+    assert (job.view.left, job.view.right, job.view.top, job.view.bottom) == (50, 250, 0, 200)
+    assert job.publication.resize == 1

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
@@ -66,24 +67,24 @@ def _stored(image: np.ndarray, subsampling: str) -> tuple[np.ndarray, History]:
         return np.asarray(picture.convert("RGB")), past
 
 
-def test_a_crop_on_the_grid_has_its_history_already() -> None:
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_a_crop_on_the_grid_has_its_history_already(subsampling: str) -> None:
     """Compressing again on the same grid changes little; off the grid, or a clean image, much more."""
     image = scene(np.random.default_rng(3), 160, 160)
-    for subsampling in ("4:4:4", "4:2:0"):
-        decoded, past = _stored(image, subsampling)
+    decoded, past = _stored(image, subsampling)
 
-        def change(crop: np.ndarray, past: History = past) -> float:
-            return float(np.abs(past.repeat(crop).astype(int) - crop).mean())
+    def change(crop: np.ndarray, past: History = past) -> float:
+        return float(np.abs(past.repeat(crop).astype(int) - crop).mean())
 
-        on, off = decoded[16:144, 32:144], decoded[20:148, 35:147]
-        assert change(on) < 0.5 * change(off), subsampling
-        assert change(on) < 0.5 * change(image[16:144, 32:144]), subsampling
+    on, off = decoded[16:144, 32:144], decoded[20:148, 35:147]
+    assert change(on) < 0.5 * change(off), subsampling
+    assert change(on) < 0.5 * change(image[16:144, 32:144]), subsampling
 
 
-def test_only_colour_jpegs_have_a_history() -> None:
+@pytest.mark.parametrize(("mode", "kind"), [("RGB", "PNG"), ("L", "JPEG"), ("CMYK", "JPEG")])
+def test_only_colour_jpegs_have_a_history(mode: str, kind: str) -> None:
     image = Image.fromarray(scene(np.random.default_rng(4), 32, 32))
-    for mode, kind in (("RGB", "PNG"), ("L", "JPEG"), ("CMYK", "JPEG")):
-        buffer = io.BytesIO()
-        image.convert(mode).save(buffer, kind)
-        with Image.open(buffer) as picture:
-            assert history(picture) is None, (mode, kind)
+    buffer = io.BytesIO()
+    image.convert(mode).save(buffer, kind)
+    with Image.open(buffer) as picture:
+        assert history(picture) is None, (mode, kind)

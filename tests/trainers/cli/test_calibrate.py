@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.bundles import plain_bundle
+from support.command import exit_code
 
 from assay.engine.bundle import Bundle
-from assay.engine.cli.app import main
 from assay.engine.engine import Engine
 from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
@@ -30,19 +30,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
-
-
 @pytest.mark.parametrize("method", ["isotonic", "temperature"])
 def test_the_engine_serves_what_was_fitted(
     folder: Path, method: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(folder / "bundle", ignore_errors=True)
     before = Bundle.load(plain_bundle(folder / "bundle")).manifest.calibration
-    assert run("calibrate", folder / "bundle", "--data", folder / "data", "--method", method) == 0
+    assert exit_code("calibrate", folder / "bundle", "--data", folder / "data", "--method", method) == 0
     shown = " ".join(capfd.readouterr().err.split())
     assert shown.startswith(f"{method}: ")
     assert "cross-entropy on held-out sources: temperature 0." in shown
@@ -60,5 +54,5 @@ def test_the_engine_serves_what_was_fitted(
 
 
 def test_an_unknown_method_is_refused(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("calibrate", folder / "bundle", "--data", folder / "data", "--method", "platt") == 2
+    assert exit_code("calibrate", folder / "bundle", "--data", folder / "data", "--method", "platt") == 2
     assert "platt" in capfd.readouterr().err

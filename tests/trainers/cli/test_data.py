@@ -4,17 +4,15 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-
-from assay.engine.cli.app import main
+from support.command import exit_code
 
 
 def run(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
+    code = exit_code(*arguments)
     output = capfd.readouterr()
     assert output.out == ""
     assert "Traceback" not in output.err
-    return int(ended.value.code or 0), " ".join(output.err.split())
+    return code, " ".join(output.err.split())
 
 
 def test_a_missing_package_client(

@@ -11,21 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.bundles import plain_bundle
+from support.command import exit_code
 from support.photos import scene
 from support.tables import read_csv
 
 from assay.engine.bundle import Bundle
-from assay.engine.cli.app import main
 from assay.trainers.evaluate.markdown import table
 from assay.trainers.evaluate.metrics import Row
 from assay.trainers.evaluate.result import json_schema
 from assay.trainers.evaluate.spread import spread
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +65,7 @@ def capfd_module(folder: Path) -> str:
         folder / "out",
     ]
     with redirect_stdout(printed):
-        assert run("evaluate", folder / "one", folder / "two", *arguments) == 0
+        assert exit_code("evaluate", folder / "one", folder / "two", *arguments) == 0
     return printed.getvalue()
 
 
@@ -194,7 +188,7 @@ def test_wrong_input_is_one_sentence(folder: Path, capfd: pytest.CaptureFixture[
         ([folder / "large", "--data", data], "large can score none of the 31 images"),
         ([folder / "three", "--data", data], "there is no such folder"),
     ):
-        assert run("evaluate", *arguments) == 2
+        assert exit_code("evaluate", *arguments) == 2
         shown = capfd.readouterr()
         assert words in " ".join(shown.err.split())
         assert "Traceback" not in shown.err
@@ -207,7 +201,7 @@ def test_one_class_alone_has_what_figures_it_can(folder: Path, capfd: pytest.Cap
     for number in range(3):
         Image.fromarray(scene(np.random.default_rng(number), 24, 24)).save(target / f"{number}.png")
     arguments = ["--data", folder / "photographs", "--out", folder / "half"]
-    assert run("evaluate", folder / "one", *arguments) == 0
+    assert exit_code("evaluate", folder / "one", *arguments) == 0
     assert "camera" in capfd.readouterr().out
     [result] = json.loads((folder / "half/report.json").read_text())["results"]
     assert result["overall"]["auc"] is None
@@ -218,7 +212,7 @@ def test_one_class_alone_has_what_figures_it_can(folder: Path, capfd: pytest.Cap
 
 def test_two_bundles_of_one_name_are_told_apart(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     plain_bundle(folder / "again", "one")
-    assert run("evaluate", folder / "one", folder / "again", "--data", folder / "data") == 0
+    assert exit_code("evaluate", folder / "one", folder / "again", "--data", folder / "data") == 0
     shown = capfd.readouterr().out
     assert f"| {folder / 'one'} |" in shown
     assert f"| {folder / 'again'} |" in shown

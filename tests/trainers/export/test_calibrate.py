@@ -1,7 +1,9 @@
 """Calibration and thresholds against their definitions, written out."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,12 +117,12 @@ def test_the_better_method_on_held_out_images_is_chosen(groups: int) -> None:
     assert stepped.error < 0.05 < choose_calibration(drawn(3000, stairs), "temperature").error
 
 
-def test_a_named_method_is_taken_and_both_are_measured() -> None:
+@pytest.mark.parametrize(("method", "fit"), [("temperature", fit_calibration), ("isotonic", fit_isotonic)])
+def test_a_named_method_is_taken_and_both_are_measured(method: str, fit: Callable[..., Any]) -> None:
     data = drawn(300, sigmoid)
-    for method, fit in (("temperature", fit_calibration), ("isotonic", fit_isotonic)):
-        choice = choose_calibration(data, method)  # type: ignore[arg-type]
-        assert choice.calibration == fit(data)
-        assert set(choice.losses) == {"temperature", "isotonic"}
+    choice = choose_calibration(data, method)  # type: ignore[arg-type]
+    assert choice.calibration == fit(data)
+    assert set(choice.losses) == {"temperature", "isotonic"}
 
 
 def test_sources_that_differ_are_not_learnt_by_heart() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from assay.bench.papers import PAPERS, paper_bundle
 from assay.engine.bundle import Bundle
-from assay.engine.cli.compile import compile_bundle
+from assay.engine.commands.compile import compile_bundle
 from assay.engine.executors.tensorrt.build import Builder
 
 trt = pytest.importorskip("tensorrt_rtx_bindings")

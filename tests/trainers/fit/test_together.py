@@ -1,14 +1,12 @@
 """Steps in parts and steps of several processes are the steps of one process that has the memory."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from support.tables import read_csv
+from support.torchrun import torchrun
 from torch import Tensor, nn
 
 from assay.trainers.data.dataset import BalancedSampler, Batch
@@ -20,7 +18,6 @@ from assay.trainers.fit.run import LAST, LOG
 from assay.trainers.fit.schedule import FLOOR, Plateau
 from assay.trainers.fit.settings import FitSettings
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 EPOCHS, STEPS, WHOLE = 2, 3, 8
 
 
@@ -96,23 +93,13 @@ def test_the_last_parts_of_an_epoch_make_a_step_too(tmp_path: Path) -> None:
 @pytest.mark.timeout(180)
 def test_two_processes_make_the_same_steps_as_one(tmp_path: Path) -> None:
     whole = fitted(tmp_path / "whole")
-    script = tmp_path / "train_together.py"
-    script.write_text(
+    program = (
         "import os, sys\n"
         "from pathlib import Path\n"
         "from test_together import fitted\n"
         "fitted(Path(sys.argv[1]), parts=2, only=int(os.environ['RANK']))\n"
     )
-    folders = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-    done = subprocess.run(
-        [*TORCHRUN, str(script), str(tmp_path / "shared")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(folders)},
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    torchrun(tmp_path, program, tmp_path / "shared", near=Path(__file__).parent, timeout=170)
     assert_close(whole, checkpoint.load(tmp_path / "shared" / LAST)["model"])
     assert [row["epoch"] for row in read_csv(tmp_path / "shared" / LOG)] == ["1", "2"]
 

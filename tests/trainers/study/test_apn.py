@@ -9,14 +9,13 @@ import torch
 from PIL import Image
 from support.apn import ALL, NONE, SIDE, bands_bundle
 from support.apn_networks import pictures, small_run, tiny_trunks
+from support.command import assay
 from support.photos import write_tree
 from support.tables import read_csv
-from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle
 from assay.engine.detectors import Detection
 from assay.engine.errors import SetupError
-from assay.trainers.cli.study import app
 from assay.trainers.data.samples import Sample, read_samples
 from assay.trainers.evaluate.score import Scored
 from assay.trainers.kinds.apn.fit import make_fit, network_of
@@ -145,16 +144,12 @@ def forensics(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
+    return assay("study", *arguments).stdout
 
 
 def test_corrupt_files_are_counted(forensics: Path, tmp_path: Path) -> None:
     methods = [f"{name}={bands_bundle(tmp_path / name)}" for name in ("one", "other")]
-    arguments = ["shared-photographs", *methods, "--data", str(forensics), "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    result = assay("study", "shared-photographs", *methods, "--data", forensics, "--out", tmp_path / "out")
     assert result.stderr.count("1 files were left out, corrupt or too small") == 2
     assert (tmp_path / "out/left_out_one.txt").read_text().endswith("adm/broken.png\n")
     assert [row["adm"] for row in whole(tmp_path / "out", "shared_photographs")] == ["50.0", "50.0"]

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.command import assay
 from support.lnp_networks import lively
 from support.photos import write_tree
 from support.tables import read_csv
-from typer.testing import CliRunner
 
 from assay.engine.errors import SetupError
-from assay.trainers.cli.study import app
 from assay.trainers.data.samples import read_samples
 from assay.trainers.evaluate.score import score
 from assay.trainers.fit import checkpoint
@@ -55,9 +54,7 @@ def write_run(folder: Path, data: Path, seed: int = 0, **changed: Any) -> Path:
 
 
 def study(*arguments: object) -> str:
-    result = CliRunner().invoke(app, ["faces", *map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
+    return assay("study", "faces", *arguments).stdout
 
 
 def test_a_cell_is_the_mean_over_runs() -> None:

@@ -6,14 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.command import assay
 from support.fusing import brightness_bundle
 from support.photos import write_tree
 from support.tables import read_csv
-from typer.testing import CliRunner
 
 from assay.engine.errors import SetupError
-from assay.trainers.cli.study import app
-from assay.trainers.cli.train import train
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.score import Scored
 from assay.trainers.study import patches, robustness, sizes, table
@@ -88,13 +86,9 @@ def test_commands_write_markdown_csv_and_plots(data: Path, tmp_path: Path) -> No
     bundle = brightness_bundle(tmp_path / "bundle")
     out = tmp_path / "out"
     method = f"bright={bundle}"
-    run = CliRunner()
-    shared = [method, "--data", str(data), "--out", str(out)]
-    result = run.invoke(app, ["generators", *shared], catch_exceptions=False)
-    assert result.exit_code == 0
-    assert "Perceptual loss" in result.stdout
-    result = run.invoke(app, ["robustness", *shared, "--to", "jpeg"], catch_exceptions=False)
-    assert result.exit_code == 0
+    shared = [method, "--data", data, "--out", out]
+    assert "Perceptual loss" in assay("study", "generators", *shared).stdout
+    assay("study", "robustness", *shared, "--to", "jpeg")
     [row] = read_csv(out / "generators.csv")
     assert row["method"] == "bright"
     assert all(not math.isnan(float(value)) for name, value in row.items() if name != "method")
@@ -116,9 +110,9 @@ def test_files_that_no_method_can_score_are_counted_and_listed(data: Path, tmp_p
     bad = good.with_name("cut.jpg")
     bad.write_bytes(good.read_bytes()[:200])
     out = tmp_path / "out"
-    command = [f"bright={bundle}", "--data", str(data), "--out", str(out)]
+    command = [f"bright={bundle}", "--data", data, "--out", out]
     for chosen in (["generators"], ["robustness", "--to", "blur"]):
-        result = CliRunner().invoke(app, [chosen[0], *command, *chosen[1:]], catch_exceptions=False)
+        result = assay("study", chosen[0], *command, *chosen[1:])
         assert "bright: 1 files were left out" in result.stderr
         assert (out / "left_out_bright.txt").read_text() == f"{bad}\n"
         (out / "left_out_bright.txt").unlink()
@@ -129,8 +123,7 @@ def test_a_baseline_trains_and_stands_in_a_study(tmp_path: Path) -> None:
     folders = [f"{split}/{label}" for split in ("train", "val", "test") for label in ("0_real", "1_fake")]
     data = write_tree(tmp_path / "data", dict.fromkeys(folders, 4), side=64)
     options = "--backbone patch_forensics --epochs 1 --batch 4 --size 32 --workers 0"
-    command = ["plain", "--data", str(data), "--out", str(tmp_path / "run"), *options.split()]
-    assert CliRunner().invoke(train, command, catch_exceptions=False).exit_code == 0
+    assay("train", "plain", "--data", data, "--out", tmp_path / "run", *options.split())
     found = method_of(f"patches={tmp_path / 'run'}").score(of_split(read_samples(data), "test"), None)
     assert len(found.logits) == 8
     assert np.ptp(found.logits) > 0
@@ -164,11 +157,10 @@ def test_patches_are_drawn_where_they_are(tmp_path: Path) -> None:
 
     files = []
     for number in range(5):
-        files.append(str(tmp_path / f"{number}.png"))
+        files.append(tmp_path / f"{number}.png")
         Image.fromarray(dark + number * 30).save(files[-1])
     bundle = brightness_bundle(tmp_path / "bundle")
-    command = ["patches", str(bundle), *files, "--out", str(tmp_path / "out")]
-    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    assay("study", "patches", bundle, *files, "--out", tmp_path / "out")
     assert len(read_csv(tmp_path / "out" / "patches.csv")) == 5 * 6
     with Image.open(tmp_path / "out" / "patches.png") as sheet:
         assert sheet.size == (4 * 384, 2 * 384)

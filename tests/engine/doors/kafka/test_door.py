@@ -285,15 +285,20 @@ def test_an_unreachable_broker_is_reported_with_its_cause_within_10_s(topics: To
     assert time.monotonic() - start < 10
 
 
-def test_tls_that_cannot_work_is_reported_with_its_cause(topics: Topics) -> None:
-    for changed, cause in (
+@pytest.mark.parametrize(
+    ("changed", "cause"),
+    [
         ({"security": "SSL"}, "Handshake failed"),
         ({"security": "SSL", "ca_file": "/no/such.pem"}, r"\(/no/such.pem\)"),
-    ):
-        door = KafkaDoor(DisorderedCore(), topics.settings(**changed))
-        with pytest.raises(SetupError, match=cause):
-            door.start()
-        door.stop()
+    ],
+)
+def test_tls_that_cannot_work_is_reported_with_its_cause(
+    topics: Topics, changed: dict[str, str], cause: str
+) -> None:
+    door = KafkaDoor(DisorderedCore(), topics.settings(**changed))
+    with pytest.raises(SetupError, match=cause):
+        door.start()
+    door.stop()
 
 
 def test_settings_that_cannot_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,18 +115,21 @@ def test_a_graph_of_every_known_layer(tmp_path: Path, quantise: bool) -> None:
     assert np.abs(output - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_what_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
-    weights = {"one/kernel": np.ones((3, 3, 3, 3)), "one/bias": np.zeros(3)}
-    start = layer("InputLayer", "in", [])
-    for bad, sentence in (
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
         (layer("Conv2DTranspose", "one", ["in"]), "layer one is a Conv2DTranspose"),
         (convolution("one", "in", 3, strides=[2, 2]), "layer one: only dense padded"),
         (convolution("one", "in", 3, padding="valid"), "layer one: only dense padded"),
         (convolution("one", "in", 3, "swish"), "activation swish"),
-    ):
-        path, _ = write(tmp_path, [start, bad], weights)
-        with pytest.raises(UnknownLayerError, match=sentence):
-            load(path)
+    ],
+)
+def test_what_is_not_known_is_refused_by_name(tmp_path: Path, bad: dict[str, Any], sentence: str) -> None:
+    weights = {"one/kernel": np.ones((3, 3, 3, 3)), "one/bias": np.zeros(3)}
+    start = layer("InputLayer", "in", [])
+    path, _ = write(tmp_path, [start, bad], weights)
+    with pytest.raises(UnknownLayerError, match=sentence):
+        load(path)
 
 
 def test_shards_of_the_wrong_length_are_refused(tmp_path: Path) -> None:

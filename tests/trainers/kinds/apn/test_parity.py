@@ -1,7 +1,6 @@
 """A purification network in torch and as an exported bundle on OpenVINO, on photographs of many sizes."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,30 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from support import real_photos
 from support.apn_networks import enliven, lively, pictures
-from support.fusing import SIZES, Pixels, resized
+from support.parity_suite import LIVELY, check_engine, check_few, check_many, check_sizes, photographs, pillow
 
 from assay import kernels
-from assay.engine.bundle import Bundle, Thresholds
-from assay.engine.core import Core
+from assay.engine.bundle import Bundle
 from assay.engine.detectors import KINDS, Graph, Stopwatch
 from assay.engine.executors.openvino import computes_bf16
-from assay.engine.item import Item
-from assay.engine.outcome import Verdict
-from assay.engine.settings import Settings
 from assay.trainers.export.bundle import graphs_of
 from assay.trainers.export.parity import Side, compare
 from assay.trainers.kinds.apn.bundle import export, manifest_template, torch_graphs
 from assay.trainers.kinds.apn.network import APN
 
 PROPOSALS, SIZE = 3, 64
-
-
-def pillow(file: Path) -> Pixels:
-    with Image.open(file) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 @pytest.fixture(scope="module")
@@ -42,24 +31,13 @@ def network() -> APN:
 
 @pytest.fixture(scope="module")
 def bundle(network: APN, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    update = {
-        "name": "lively",
-        "version": "1.0.0",
-        "licence": "Apache-2.0",
-        "thresholds": Thresholds(synthetic=0.8, authentic=0.2),
-    }
-    return export(
-        network, tmp_path_factory.mktemp("apn"), manifest_template(PROPOSALS, SIZE).model_copy(update=update)
-    )
+    manifest = manifest_template(PROPOSALS, SIZE).model_copy(update=LIVELY)
+    return export(network, tmp_path_factory.mktemp("apn"), manifest)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photographs")
-    files = [folder / f"{number}.jpg" for number in range(len(SIZES))]
-    for number, (file, size) in enumerate(zip(files, SIZES, strict=True)):
-        Image.fromarray(resized(*size, number)).save(file, quality=90)
-    return files
+    return photographs(tmp_path_factory.mktemp("photographs"))
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +46,7 @@ def reference(network: APN) -> Side:
 
 
 def test_fp32_is_torch(bundle: Bundle, files: list[Path], reference: Side) -> None:
-    parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
-    assert parity.images == len(files)
-    assert parity.same_choices == 1
-    assert parity.forced <= 0.001
-    assert parity.largest <= 0.001
-    assert parity.changed_labels == 0
+    check_sizes(bundle, reference, files)
 
 
 @pytest.mark.skipif(not computes_bf16(), reason="this CPU does not compute in bfloat16")
@@ -84,22 +57,13 @@ def test_bf16_chooses_what_fp32_chooses(bundle: Bundle, files: list[Path], refer
 
 
 def test_real_photographs(bundle: Bundle, reference: Side) -> None:
-    parity = compare(real_photos.few(8), bundle.manifest, reference, Side(graphs_of(bundle)))
-    assert parity.same_choices == 1
-    assert parity.largest <= 0.001
+    check_few(bundle, reference)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(1200)
 def test_two_hundred_real_photographs(bundle: Bundle, reference: Side) -> None:
-    """Two hundred distinct photographs as they are stored, shorter sides from 128 to 1280 pixels."""
-    files = real_photos.many(200)
-    parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
-    assert parity.images == 200
-    assert parity.same_choices >= 0.99
-    assert parity.passes("fp32")
-    assert parity.p95 <= 0.001
-    assert parity.changed_labels <= 0.005
+    check_many(bundle, reference)
 
 
 @pytest.mark.full
@@ -166,24 +130,8 @@ def test_the_served_chain_is_the_forward_pass(network: APN, bundle: Bundle, file
     assert len({detection.chosen for detection in found}) > 1
 
 
-@pytest.fixture(scope="module")
-def core(bundle: Bundle) -> Iterator[Core]:
-    core = Core([bundle], Settings(workers=0, precision="fp32"))
-    yield core
-    core.stop()
-
-
-def test_the_engine_gives_torchs_verdicts(core: Core, files: list[Path], network: APN) -> None:
-    """From bytes to outcome: batches, admission and calibration change nothing."""
-    outcomes = [
-        future.result()
-        for future in core.submit([Item(file.name, file.read_bytes()) for file in files], wait=True)
-    ]
-    manifest = core.bundles["lively"].manifest
-    for file, outcome in zip(files, outcomes, strict=True):
-        [expected] = KINDS["apn"].detector(manifest)([pillow(file)], torch_graphs(network), Stopwatch())
-        assert isinstance(outcome, Verdict)
-        assert outcome.scores["apn"] == pytest.approx(expected.logit, abs=1e-3)
-        held = [band["amplitude"] for band in outcome.evidence["bands"]]
+def test_the_engine_gives_torchs_verdicts(bundle: Bundle, files: list[Path], network: APN) -> None:
+    for served, expected in check_engine(bundle, torch_graphs(network), files):
+        held = [band["amplitude"] for band in served.evidence["bands"]]
         assert held == [band["amplitude"] for band in expected.evidence["bands"]]
-        assert set(outcome.seconds) >= {"view", "spectrum", "propose", "purify", "classify"}
+        assert set(served.seconds) >= {"view", "spectrum", "propose", "purify", "classify"}

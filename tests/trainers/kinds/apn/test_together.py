@@ -1,8 +1,5 @@
 """Two processes that train `apn` together take the steps of one that computes them in two parts."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +7,7 @@ import torch
 from support.apn_networks import small_run, tiny_trunks
 from support.photos import write_tree
 from support.tables import read_csv
+from support.torchrun import torchrun
 from torch import Tensor
 
 from assay.trainers.fit import checkpoint
@@ -17,7 +15,6 @@ from assay.trainers.fit.run import LAST, LOG
 from assay.trainers.kinds.apn.fit import make_fit
 from assay.trainers.kinds.apn.run import ApnFit
 
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 RATE, EPOCHS = 1e-3, 2
 
 
@@ -56,23 +53,13 @@ def test_two_processes_make_the_steps_of_two_parts(tmp_path: Path) -> None:
     folders = ("train/real", "train/fake", "val/real", "val/fake")
     data = write_tree(tmp_path / "data", dict.fromkeys(folders, 4), side=40)
     fitted(data, tmp_path / "alone", parts=2)
-    script = tmp_path / "train_together.py"
-    script.write_text(
+    program = (
         "import sys\n"
         "from pathlib import Path\n"
         "from test_together import fitted\n"
         "fitted(Path(sys.argv[1]), Path(sys.argv[2]), parts=1)\n"
     )
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
-    done = subprocess.run(
-        [*TORCHRUN, str(script), str(data), str(tmp_path / "together")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        text=True,
-        timeout=270,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    torchrun(tmp_path, program, data, tmp_path / "together", near=Path(__file__).parent)
     alone, together = weights(tmp_path / "alone"), weights(tmp_path / "together")
     second = torch.load(tmp_path / "together/second.pt", weights_only=True)
     for name, value in together.items():

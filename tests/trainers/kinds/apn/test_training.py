@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 import torch
 from support.apn_networks import tiny_trunks
+from support.command import assay
 from support.photos import write_tree
 from torch import Tensor
-from typer import Typer
-from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle
 from assay.engine.errors import SetupError
-from assay.trainers.cli.export import export
-from assay.trainers.cli.train import train
 from assay.trainers.data.dataset import Batch
 from assay.trainers.fit.checkpoint import load, load_state
 from assay.trainers.fit.schedule import Staircase
@@ -28,15 +25,7 @@ from assay.trainers.kinds.apn.losses import OBJECTIVES, features, losses
 from assay.trainers.kinds.apn.network import APN
 from assay.trainers.kinds.apn.run import ApnFit, ApnRun
 
-app = Typer(pretty_exceptions_enable=False)
-app.add_typer(train, name="train")
-app.command("export")(export)
 SMALL = "--proposals 2 --spatial resnet18 --frequency resnet18 --size 32 --batch 4 --workers 0"
-
-
-def assay(*arguments: object) -> None:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,45 +1,21 @@
 """A fusing network in torch and as an exported bundle on OpenVINO: parity on photographs of many sizes."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from support import real_photos
-from support.fusing import SIZES, Pixels, resized
 from support.fusing_networks import lively
+from support.parity_suite import LIVELY, check_engine, check_few, check_many, check_sizes, photographs, pillow
 
-from assay.engine.bundle import Bundle, Thresholds
-from assay.engine.core import Core
-from assay.engine.detectors import KINDS, Graph, Stopwatch
+from assay.engine.bundle import Bundle
+from assay.engine.detectors import Graph
 from assay.engine.executors.openvino import computes_bf16
-from assay.engine.item import Item
-from assay.engine.outcome import Verdict
-from assay.engine.settings import Settings
 from assay.trainers.export.bundle import graphs_of
 from assay.trainers.export.parity import Side, compare
 from assay.trainers.kinds.fusing.bundle import export, manifest_template, torch_graphs
 from assay.trainers.kinds.fusing.network import Fusing
-
-
-def pillow(file: Path) -> Pixels:
-    with Image.open(file) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def photographs(folder: Path, count: int) -> list[Path]:
-    """`count` JPEG files with what two photographs show, in sizes from 33 to 2000 pixels."""
-    random = np.random.default_rng(5)
-    files = []
-    for number in range(count):
-        height, width = SIZES[number % len(SIZES)]
-        grow = 1 if number < len(SIZES) else random.uniform(0.7, 1.4)
-        files.append(folder / f"{number}.jpg")
-        Image.fromarray(resized(int(height * grow), int(width * grow), number)).save(files[-1], quality=90)
-    return files
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +25,13 @@ def network() -> Fusing:
 
 @pytest.fixture(scope="module")
 def bundle(network: Fusing, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    named = {"name": "lively", "version": "1.0.0", "licence": "Apache-2.0"}
-    half = {"thresholds": Thresholds(synthetic=0.8, authentic=0.2)}
-    return export(
-        network, tmp_path_factory.mktemp("fusing"), manifest_template().model_copy(update=named | half)
-    )
+    manifest = manifest_template().model_copy(update=LIVELY)
+    return export(network, tmp_path_factory.mktemp("fusing"), manifest)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return photographs(tmp_path_factory.mktemp("photographs"), len(SIZES))[::2]
+    return photographs(tmp_path_factory.mktemp("photographs"))[::2]
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +40,7 @@ def reference(network: Fusing) -> Side:
 
 
 def test_fp32_is_torch(bundle: Bundle, files: list[Path], reference: Side) -> None:
-    parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
-    assert parity.images == len(files)
-    assert parity.same_choices == 1
-    assert parity.forced <= 0.001
-    assert parity.largest <= 0.001
-    assert parity.changed_labels == 0
+    check_sizes(bundle, reference, files)
 
 
 @pytest.mark.skipif(not computes_bf16(), reason="this CPU does not compute in bfloat16")
@@ -84,23 +52,13 @@ def test_bf16_looks_where_fp32_looks(bundle: Bundle, files: list[Path], referenc
 
 
 def test_real_photographs(bundle: Bundle, reference: Side) -> None:
-    parity = compare(real_photos.few(8), bundle.manifest, reference, Side(graphs_of(bundle)))
-    assert parity.images == 8
-    assert parity.same_choices == 1
-    assert parity.largest <= 0.001
+    check_few(bundle, reference)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(1200)
 def test_two_hundred_real_photographs(bundle: Bundle, reference: Side) -> None:
-    """Two hundred distinct photographs as they are stored, shorter sides from 128 to 1280 pixels."""
-    files = real_photos.many(200)
-    parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
-    assert parity.images == 200
-    assert parity.same_choices >= 0.99
-    assert parity.passes("fp32")
-    assert parity.p95 <= 0.001
-    assert parity.changed_labels <= 0.005
+    check_many(bundle, reference)
 
 
 def test_a_flipped_index_is_seen_and_told_apart_from_a_wrong_graph(
@@ -137,21 +95,7 @@ def test_a_decoder_that_differs_is_seen(bundle: Bundle, files: list[Path], refer
     assert parity.largest > 0.01
 
 
-@pytest.fixture(scope="module")
-def core(bundle: Bundle) -> Iterator[Core]:
-    core = Core([bundle], Settings(workers=0, precision="fp32"))
-    yield core
-    core.stop()
-
-
-def test_the_engine_gives_torchs_verdicts(core: Core, files: list[Path], network: Fusing) -> None:
-    """From bytes to outcome: batches, admission and calibration change nothing."""
-    items = [Item(file.name, file.read_bytes()) for file in files]
-    outcomes = [future.result() for future in core.submit(items, wait=True)]
-    manifest = core.bundles["lively"].manifest
-    for file, outcome in zip(files, outcomes, strict=True):
-        [expected] = KINDS["fusing"].detector(manifest)([pillow(file)], torch_graphs(network), Stopwatch())
-        assert isinstance(outcome, Verdict)
-        assert outcome.scores["fusing"] == pytest.approx(expected.logit, abs=1e-3)
-        boxes = [patch["box"] for patch in outcome.evidence["patches"]]
+def test_the_engine_gives_torchs_verdicts(bundle: Bundle, files: list[Path], network: Fusing) -> None:
+    for served, expected in check_engine(bundle, torch_graphs(network), files):
+        boxes = [patch["box"] for patch in served.evidence["patches"]]
         assert boxes == [patch["box"] for patch in expected.evidence["patches"]]

@@ -2,18 +2,15 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.command import assay
 from support.photos import write_tree
+from support.torchrun import torchrun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from typer import Typer
-from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle
 from assay.engine.engine import Engine
@@ -21,8 +18,6 @@ from assay.engine.errors import SetupError
 from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
 from assay.kernels import view
-from assay.trainers.cli.export import export
-from assay.trainers.cli.train import train
 from assay.trainers.data.augment import Blur, recipe
 from assay.trainers.data.dataset import loader
 from assay.trainers.data.samples import of_split, read_samples
@@ -34,15 +29,7 @@ from assay.trainers.kinds.fusing.network import Fusing
 from assay.trainers.kinds.fusing.originals import collate, original_and_view
 from assay.trainers.kinds.fusing.run import FusingRun
 
-app = Typer(pretty_exceptions_enable=False)
-app.add_typer(train, name="train")
-app.command("export")(export)
 SMALL = "--backbone resnet18 --batch 4 --workers 0 --lr 0.001"
-
-
-def assay(*arguments: object) -> None:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +111,7 @@ def test_batches_hold_originals_and_the_views_of_just_those_pixels(data: Path) -
 def test_parts_of_a_batch_that_cannot_be_even_are_refused(data: Path, tmp_path: Path) -> None:
     options = "--backbone resnet18 --batch 6 --accumulate 4 --workers 0"
     with pytest.raises(Exception, match="6 images cannot be shared out evenly"):
-        CliRunner().invoke(
-            app,
-            ["train", "fusing", "--data", str(data), "--out", str(tmp_path / "run"), *options.split()],
-            catch_exceptions=False,
-        )
+        assay("train", "fusing", "--data", data, "--out", tmp_path / "run", *options.split())
     assert not (tmp_path / "run").exists()
 
 
@@ -137,21 +120,9 @@ def test_parts_of_a_batch_that_cannot_be_even_are_refused(data: Path, tmp_path: 
 def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
     """By torchrun: each on its share of every batch, one log, one set of weights that the export reads."""
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    program = "from assay.engine.cli.app import main; raise SystemExit(main())"
-    script = tmp_path / "command.py"
-    script.write_text(program)
+    program = "from assay.engine.commands.app import main; raise SystemExit(main())"
     arguments = ["train", "fusing", "--data", data, "--out", folder, "--epochs", 1, *SMALL.split()]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(script), *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=270,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    torchrun(tmp_path, program, *arguments)
     with (folder / "log.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 1
     Fusing("resnet18").load_published(folder / "last.pt")

@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.command import assay
 from support.fusing import resized
 from support.photos import write_tree
 from torch import nn
-from typer import Typer
-from typer.testing import CliRunner
 
 from assay.engine.errors import SetupError
-from assay.trainers.cli.train import train
 from assay.trainers.data.samples import of_split, read_samples
 from assay.trainers.fit.checkpoint import load_state
 from assay.trainers.fit.distributed import Distributed
@@ -30,8 +28,6 @@ from assay.trainers.kinds.lnp.denoiser.fit import (
 from assay.trainers.kinds.lnp.denoiser.network import Student
 from assay.trainers.kinds.lnp.denoiser.run import DenoiserFit, DenoiserRun
 
-app = Typer(pretty_exceptions_enable=False)
-app.add_typer(train, name="train")
 SMALL = "--crop 32 --crops 2 --batch 4 --workers 0"
 
 
@@ -50,9 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(data: Path, out: Path, *options: str) -> None:
-    arguments = ["train", "denoiser", "--data", str(data), "--out", str(out), *SMALL.split(), *options]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    assay("train", "denoiser", "--data", data, "--out", out, *SMALL.split(), *options)
 
 
 def test_a_resumed_run_ends_like_one_that_was_not_stopped(data: Path, tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.fusing import SIZES, Pixels, resized
+from support.fusing import SIZES, resized
 from support.lnp_networks import lively
+from support.parity_suite import LIVELY, pillow
 from support.sam import write_tiny_sam
 from torch.nn import functional
 
-from assay.engine.bundle import Bundle, Manifest, Thresholds
+from assay.engine.bundle import Bundle, Manifest
 from assay.engine.detectors import KINDS, Graph, Stopwatch, detector_of
 from assay.engine.detectors.lnp import face as faces
 from assay.engine.detectors.lnp.face import CutSettings, chosen_mask, find_masks, fitted, padded
@@ -41,12 +42,7 @@ pytest.importorskip("transformers")
 SIDE, VIEW = 32, 64
 POINTS = ((0.25, 0.5), (0.75, 0.125))
 PHOTOS = [resized(*size, seed) for seed, size in enumerate(SIZES) if min(size) > 20]
-NAMED = {
-    "name": "faces",
-    "version": "1.0.0",
-    "licence": "Apache-2.0",
-    "thresholds": Thresholds(synthetic=0.8, authentic=0.2),
-}
+NAMED = {**LIVELY, "name": "faces"}
 
 
 @pytest.fixture(scope="module")
@@ -178,10 +174,6 @@ def test_only_the_face_reaches_the_denoiser(
 def test_exported_it_gives_the_same(
     bundle: Bundle, manifest: Manifest, cutter: FaceCutter, tmp_path: Path
 ) -> None:
-    def pillow(file: Path) -> Pixels:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("RGB"))
-
     # smaller images wrap around in the view: most of their spectrum is 0, and its logarithm rounding
     large = [image for image in PHOTOS if min(image.shape[:2]) >= VIEW]
     files = [tmp_path / f"{number}.jpg" for number in range(len(large))]

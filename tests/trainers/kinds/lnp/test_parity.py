@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from support import real_photos
-from support.fusing import SIZES, Pixels, resized
 from support.lnp_networks import inputs, lively
+from support.parity_suite import LIVELY, check_few, check_many, check_sizes, photographs, pillow
 
-from assay.engine.bundle import Bundle, GraphSpec, Thresholds
+from assay.engine.bundle import Bundle, GraphSpec
 from assay.engine.detectors import KINDS, Stopwatch
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.trainers.export.bundle import export_graph, graphs_of
@@ -23,11 +22,6 @@ from assay.trainers.kinds.lnp.network import LNP
 SIZE = 64
 
 
-def pillow(file: Path) -> Pixels:
-    with Image.open(file) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 @pytest.fixture(scope="module")
 def networks() -> tuple[Pattern, LNP]:
     return lively(SIZE)
@@ -35,63 +29,45 @@ def networks() -> tuple[Pattern, LNP]:
 
 @pytest.fixture(scope="module")
 def bundle(networks: tuple[Pattern, LNP], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    update = {
-        "name": "lively",
-        "version": "1.0.0",
-        "licence": "Apache-2.0",
-        "thresholds": Thresholds(synthetic=0.8, authentic=0.2),
-    }
-    return export(
-        *networks, tmp_path_factory.mktemp("lnp"), manifest_template(SIZE).model_copy(update=update)
-    )
+    manifest = manifest_template(SIZE).model_copy(update=LIVELY)
+    return export(*networks, tmp_path_factory.mktemp("lnp"), manifest)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photographs")
-    files = [folder / f"{number}.jpg" for number in range(len(SIZES))]
-    for number, (file, size) in enumerate(zip(files, SIZES, strict=True)):
-        Image.fromarray(resized(*size, number)).save(file, quality=90)
-    return files
+    return photographs(tmp_path_factory.mktemp("photographs"))
 
 
-def test_fp32_is_torch(bundle: Bundle, files: list[Path], networks: tuple[Pattern, LNP]) -> None:
-    reference = Side(torch_graphs(*networks), pillow)
+@pytest.fixture(scope="module")
+def reference(networks: tuple[Pattern, LNP]) -> Side:
+    return Side(torch_graphs(*networks), pillow)
+
+
+def test_fp32_is_torch(bundle: Bundle, files: list[Path], reference: Side) -> None:
+    check_sizes(bundle, reference, files, largest=0.003)
+
+
+def test_a_wrong_graph_is_seen(bundle: Bundle, files: list[Path], reference: Side) -> None:
     graphs = graphs_of(bundle)
-    parity = compare(files, bundle.manifest, reference, Side(graphs))
-    assert parity.images == len(files)
-    assert parity.largest <= 0.003
-    assert parity.changed_labels == 0
-    assert parity.passes("fp32")
 
     def shifted(*arrays: Any) -> Any:
         (logit,) = graphs["classify"](*arrays)
         return (logit + 0.5,)
 
-    assert not compare(files[:4], bundle.manifest, reference, Side({**graphs, "classify": shifted})).passes(
-        "fp32"
-    )
+    wrong = Side({**graphs, "classify": shifted})
+    assert not compare(files[:4], bundle.manifest, reference, wrong).passes("fp32")
 
 
-def test_real_photographs(bundle: Bundle, networks: tuple[Pattern, LNP]) -> None:
-    reference = Side(torch_graphs(*networks), pillow)
-    parity = compare(real_photos.few(8), bundle.manifest, reference, Side(graphs_of(bundle)))
-    assert parity.images == 8
-    assert parity.largest <= 0.003
+def test_real_photographs(bundle: Bundle, reference: Side) -> None:
+    check_few(bundle, reference, largest=0.003)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(1200)
-def test_two_hundred_real_photographs(bundle: Bundle, networks: tuple[Pattern, LNP]) -> None:
-    """As they are stored, shorter sides from 128 to 1280 pixels; each precision as it would be offered."""
-    files = real_photos.many(200)
-    reference = Side(torch_graphs(*networks), pillow)
-    parity = compare(files, bundle.manifest, reference, Side(graphs_of(bundle)))
-    assert parity.images == 200
-    assert parity.passes("fp32")
-    assert parity.p95 <= 0.003
-    assert parity.changed_labels <= 0.005
-    rough = compare(files, bundle.manifest, reference, Side(graphs_of(bundle, "bf16")))
+def test_two_hundred_real_photographs(bundle: Bundle, reference: Side) -> None:
+    """Each precision as it would be offered."""
+    parity = check_many(bundle, reference, p95=0.003)
+    rough = compare(real_photos.many(200), bundle.manifest, reference, Side(graphs_of(bundle, "bf16")))
     assert rough.largest > parity.largest  # bf16 was really used
 
 

@@ -6,18 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.command import assay
 from support.lnp_networks import lively
 from support.photos import write_tree
 from support.sam import write_tiny_sam
 from support.tables import read_csv
 from torch import nn
-from typer import Typer
-from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle
 from assay.engine.errors import SetupError
-from assay.trainers.cli.export import export
-from assay.trainers.cli.train import train
 from assay.trainers.data.dataset import BalancedSampler, Draw
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.score import score
@@ -31,16 +28,8 @@ from assay.trainers.kinds.lnp.patterns import Patterns, fingerprint
 from assay.trainers.kinds.lnp.source import load_denoiser
 from assay.trainers.kinds.lnp.views import Views, Ways
 
-app = Typer(pretty_exceptions_enable=False)
-app.add_typer(train, name="train")
-app.command("export")(export)
 SMALL = "--size 32 --batch 4 --workers 0 --recipe cnn_aug --schedule cosine --lr 0.001"
 CPU = torch.device("cpu")
-
-
-def assay(*arguments: object) -> None:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
 
 
 @pytest.fixture(scope="module")

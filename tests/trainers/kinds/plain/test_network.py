@@ -1,6 +1,7 @@
 """The network, its pretrained backbones, and files that are none."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -124,11 +125,11 @@ def test_garbage_is_one_sentence(tmp_path: Path, content: bytes) -> None:
         checkpoint.load_state(tmp_path / "weights.pth")
 
 
-def test_a_dictionary_of_other_things_is_no_state_dict(tmp_path: Path) -> None:
-    for content in ({"model": {"a": 1}}, {}, [torch.zeros(1)]):
-        torch.save(content, tmp_path / "weights.pth")
-        with pytest.raises(SetupError, match=r"weights\.pth holds no"):
-            checkpoint.load_state(tmp_path / "weights.pth")
+@pytest.mark.parametrize("content", [{"model": {"a": 1}}, {}, [torch.zeros(1)]])
+def test_a_dictionary_of_other_things_is_no_state_dict(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(SetupError, match=r"weights\.pth holds no"):
+        checkpoint.load_state(tmp_path / "weights.pth")
 
 
 def test_stages_are_those_of_the_file_and_stay_as_they_are(tmp_path: Path) -> None:

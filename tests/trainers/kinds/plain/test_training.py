@@ -11,14 +11,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from support.command import assay
 from support.photos import write_tree
 from support.tables import read_csv
 from torch import nn
-from typer.testing import CliRunner
 
 from assay.engine.bundle import Bundle, File, GraphSpec, Manifest
-from assay.engine.cli.app import app
-from assay.engine.cli.compile import compile_bundle
+from assay.engine.commands.compile import compile_bundle
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
 from assay.engine.executors.openvino import OpenVinoGraph
@@ -33,14 +32,6 @@ from assay.trainers.export.parity import LIMITS
 from assay.trainers.fit import checkpoint
 from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import Plain
-
-
-def assay(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +98,9 @@ def test_a_head_on_stages_is_trained_and_served_with_both_views(
     made = Bundle.load(tmp_path / "bundle")
     assert [rule["resize"] for rule in made.manifest.parameters["more_views"]] == ["short_side"]
     assert made.manifest.trained_on["traces"] == "classify.onnx"
-    printed = assay("evaluate", made.path, "--data", data, "--split", "test", "--alike")
+    printed = assay("evaluate", made.path, "--data", data, "--split", "test", "--alike").stdout
     assert "gan" in printed
-    assert printed != assay("evaluate", made.path, "--data", data, "--split", "test")
+    assert printed != assay("evaluate", made.path, "--data", data, "--split", "test").stdout
     with pytest.raises(SetupError, match="--traces stands beside --backbone stages"):
         assay("train", "plain", "--data", data, "--out", tmp_path / "other", *second)
 
@@ -173,21 +164,21 @@ def test_a_graph_that_differs_is_not_exported(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-4])
+@pytest.mark.parametrize(("factor", "exported"), [(1.0005, True), (1.002, False)])
 def test_small_outputs_are_compared_as_strictly(
-    size: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    size: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float, exported: bool
 ) -> None:
     call = OpenVinoGraph.__call__
     module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
     nn.init.constant_(module[2].weight, 0.0)
     nn.init.constant_(module[2].bias, size)
-    for factor, exported in ((1.0005, True), (1.002, False)):
 
-        def scaled(self: OpenVinoGraph, *arrays: Any, factor: float = factor) -> Any:
-            return (call(self, *arrays)[0] * np.float32(factor),)
+    def scaled(self: OpenVinoGraph, *arrays: Any) -> Any:
+        return (call(self, *arrays)[0] * np.float32(factor),)
 
-        monkeypatch.setattr(OpenVinoGraph, "__call__", scaled)
-        with nullcontext() if exported else pytest.raises(SetupError, match="differs"):
-            export_graph(module, manifest_template(64).graphs["classify"], tmp_path / "classify.onnx")
+    monkeypatch.setattr(OpenVinoGraph, "__call__", scaled)
+    with nullcontext() if exported else pytest.raises(SetupError, match="differs"):
+        export_graph(module, manifest_template(64).graphs["classify"], tmp_path / "classify.onnx")
 
 
 @pytest.mark.parametrize(("count", "exported"), [(6, True), (7, False)])
@@ -210,7 +201,8 @@ def test_one_value_in_a_thousand_may_round_otherwise(
 
 def test_evaluation(bundle: Bundle, data: Path, tmp_path: Path) -> None:
     (data / "test/gan/0_real/text.png").write_text("no image")
-    printed = assay("evaluate", bundle.path, "--data", data, "--split", "test", "--out", tmp_path, "--record")
+    options = ("--split", "test", "--out", tmp_path, "--record")
+    printed = assay("evaluate", bundle.path, "--data", data, *options).stdout
     assert printed.rstrip("\n") == (tmp_path / "report.md").read_text().rstrip("\n")
     assert "1 files were refused" in printed
     scores = read_csv(tmp_path / "scores.csv")
@@ -273,6 +265,6 @@ def test_a_graph_that_has_nothing_to_quantise_is_its_own_int8_form(
 
 
 def test_help_explains_itself() -> None:
-    text = assay("train", "plain", "--help")
+    text = assay("train", "plain", "--help").stdout
     for word in ("--weights", "--recipe", "--resume", "0_real", "unreadable.txt"):
         assert word in text

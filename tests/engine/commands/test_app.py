@@ -182,7 +182,7 @@ def test_a_wrong_setting_is_named(assay: Run, bundle: Path, tmp_path: Path) -> N
     [
         ("import assay.engine.client", {"scipy", "openvino", "numpy", "PIL", "pydantic", "typer"}),
         (
-            "from assay.engine.cli.app import app; app(['--help'], standalone_mode=False)",
+            "from assay.engine.commands.app import app; app(['--help'], standalone_mode=False)",
             {"scipy", "openvino", "numpy", "PIL", "pydantic", "grpc", "kafka"},
         ),
     ],
@@ -204,7 +204,7 @@ def test_what_follows_two_dashes_is_a_path(assay: Run, bundle: Path, tmp_path: P
 def test_version_names_what_matters_and_loads_nothing_for_it() -> None:
     command = (
         "import sys\n"
-        "from assay.engine.cli.app import main\n"
+        "from assay.engine.commands.app import main\n"
         "try: main(['--version'])\n"
         "finally: print({'openvino', 'torch', 'cupy', 'grpc', 'kafka'} & set(sys.modules))\n"
     )

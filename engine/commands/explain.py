@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from assay.engine.bundle import DEFAULT, find
-from assay.engine.cli.log import start_log
-from assay.engine.cli.options import (
+from assay.engine.commands.log import start_log
+from assay.engine.commands.options import (
     BundleName,
     ConfigFile,
     Precision,

@@ -11,8 +11,8 @@ from support.bundles import SIDE, plain_bundle
 
 from assay.engine import bundle as bundles
 from assay.engine.bundle import Bundle
-from assay.engine.cli.app import main
-from assay.engine.cli.compile import compile_bundle
+from assay.engine.commands.app import main
+from assay.engine.commands.compile import compile_bundle
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.executors import cache
 from assay.engine.executors.tensorrt import library as tensorrt_library

@@ -8,8 +8,8 @@ import typer
 
 from assay.engine import server
 from assay.engine.bundle import DEFAULT, find
-from assay.engine.cli.log import start_log
-from assay.engine.cli.options import (
+from assay.engine.commands.log import start_log
+from assay.engine.commands.options import (
     ConfigFile,
     Devices,
     Executor,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from assay.engine.cli.group import commands
+from assay.engine.commands.group import commands
 from assay.engine.errors import AssayError, EngineFault, SetupError
 from assay.engine.quiet import keep_in_cache, keep_offline
 from assay.engine.streams import CLOSED, flush_output, open_closed, refusal, say, show_any_text
@@ -31,7 +31,7 @@ LAZY: dict[str, str] = {}
 
 def show_versions(wanted: bool) -> None:
     if wanted:
-        from assay.engine.cli.versions import versions
+        from assay.engine.commands.versions import versions
 
         for name, number in versions():
             print(f"{name:<14} {number}")
@@ -105,27 +105,29 @@ def _elsewhere(name: str, module: str, extra: str, help: str) -> None:
 
 _elsewhere(
     "scan",
-    "assay.engine.cli.scan:scan_command",
+    "assay.engine.commands.scan:scan_command",
     "",
     "Score files and folders: one line for each regular file, a verdict or why there is none.",
 )
 _elsewhere(
     "explain",
-    "assay.engine.cli.explain:explain_command",
+    "assay.engine.commands.explain:explain_command",
     "",
     "Draw what the verdict on one image rests on; prints the line that `assay scan` prints.",
 )
 _elsewhere(
     "serve",
-    "assay.engine.cli.serve:serve_command",
+    "assay.engine.commands.serve:serve_command",
     "",
     "Serve gRPC and Kafka over one engine, until SIGTERM.",
 )
-_elsewhere("bundles", "assay.engine.cli.bundles:bundles_command", "", "List the bundles that can be named.")
-_elsewhere("client", "assay.engine.cli.client:client_command", "", "Send files and folders to a server.")
+_elsewhere(
+    "bundles", "assay.engine.commands.bundles:bundles_command", "", "List the bundles that can be named."
+)
+_elsewhere("client", "assay.engine.commands.client:client_command", "", "Send files and folders to a server.")
 _elsewhere(
     "compile",
-    "assay.engine.cli.compile:compile_command",
+    "assay.engine.commands.compile:compile_command",
     "gpu",
     "Build a bundle's graphs for TensorRT ahead of time, or quantise them.",
 )

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.engine.cli.app import app
-from assay.engine.cli.reference import TABLES, reference
+from assay.engine.commands.app import app
+from assay.engine.commands.reference import TABLES, reference
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference.md"
 

@@ -1,4 +1,4 @@
-"""`python -m assay.engine.cli.reference`: docs/reference.md, from the settings and commands themselves."""
+"""`python -m assay.engine.commands.reference`: docs/reference.md, from the settings and commands."""
 
 import ast
 import inspect
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer.models import ArgumentInfo, OptionInfo
 
-from assay.engine.cli.app import LAZY, app
+from assay.engine.commands.app import LAZY, app
 from assay.engine.doors.grpc import GrpcSettings
 from assay.engine.doors.http import HttpSettings
 from assay.engine.doors.kafka import KafkaSettings
