@@ -24,7 +24,7 @@ def read(data: bytes | memoryview) -> tuple[int, int, int]:
         IndexError, struct.error: the data end too early.
     """
     width, height, flags = struct.unpack_from("<HHB", data, 6)
-    frame = _first_frame(data, 13 + _palette(flags))
+    frame = _first_frame(data, 13 + palette_bytes(flags))
     left, top, across, down = struct.unpack_from("<4H", data, frame + 1)
     return max(width, left + across), max(height, top + down), len(data) + 3 * frame
 
@@ -54,6 +54,6 @@ def _first_frame(data: bytes | memoryview, position: int) -> int:
     return position
 
 
-def _palette(flags: int) -> int:
-    """Bytes of the colour table that a byte of flags announces."""
+def palette_bytes(flags: int) -> int:
+    """Bytes of the colour table that the flags of a screen or a frame announce."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0

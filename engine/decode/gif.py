@@ -5,6 +5,7 @@ Pillow gathers comments in a list, block by block.
 
 import io
 
+from assay.engine.admission.gif import palette_bytes
 from assay.engine.outcome import Reason, Refused
 
 _EXTENSION, _FRAME, _END = 0x21, 0x2C, 0x3B
@@ -18,7 +19,7 @@ def image_alone(data: bytes | memoryview) -> io.BytesIO:
         Refused: `undecodable`: the file ends, or holds something else, before its first frame.
         IndexError: the data end before the frame does.
     """
-    at = 13 + _palette(data[10])
+    at = 13 + palette_bytes(data[10])
     alone = io.BytesIO()
     alone.write(data[:at])
     control: bytes | memoryview = b""
@@ -39,11 +40,6 @@ def image_alone(data: bytes | memoryview) -> io.BytesIO:
     alone.write(data[at:])  # the frame's end is for the decoder to find
     alone.seek(0)
     return alone
-
-
-def _palette(flags: int) -> int:
-    """Bytes of the palette that a screen or frame with these flags has."""
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _behind_blocks(data: bytes | memoryview, at: int) -> int:
