@@ -59,12 +59,10 @@ def before_any_command(
 
 
 def _of_doors() -> Sequence[type["BaseModel"]]:
-    from assay.engine.doors.grpc import GrpcSettings
-    from assay.engine.doors.http import HttpSettings
-    from assay.engine.doors.kafka import KafkaSettings
+    from assay.engine.registry import DOORS, named
     from assay.engine.server import ServeSettings
 
-    return GrpcSettings, HttpSettings, KafkaSettings, ServeSettings
+    return [*(named(DOORS, name, "door").settings for name in DOORS), ServeSettings]
 
 
 class _Passing(TyperCommand):

@@ -17,9 +17,8 @@ from pydantic_core import PydanticUndefined
 from typer.models import ArgumentInfo, OptionInfo
 
 from assay.engine.commands.app import LAZY, app
-from assay.engine.doors.grpc import GrpcSettings
-from assay.engine.doors.http import HttpSettings
-from assay.engine.doors.kafka import KafkaSettings
+from assay.engine.doors.door import DoorKind
+from assay.engine.registry import DOORS, named
 from assay.engine.server import ServeSettings
 from assay.engine.settings import Limits, Settings
 
@@ -45,12 +44,11 @@ COMMANDS = """
 address or broker, with one sentence on standard error; 1 the engine lost its last worker, or
 nobody reads its output on.
 """
+_DOORS: dict[str, DoorKind] = {name: named(DOORS, name, "door") for name in sorted(DOORS)}
 TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("", "ASSAY_", Settings),
     ("limits", "ASSAY_LIMITS__", Limits),
-    ("grpc", "ASSAY_GRPC_", GrpcSettings),
-    ("http", "ASSAY_HTTP_", HttpSettings),
-    ("kafka", "ASSAY_KAFKA_", KafkaSettings),
+    *((name, kind.prefix, kind.settings) for name, kind in _DOORS.items()),
     ("serve", "ASSAY_SERVE_", ServeSettings),
 )
 """Tables of the settings file, with what their variables begin with."""
