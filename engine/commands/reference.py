@@ -6,7 +6,6 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from enum import EnumType
-from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -16,9 +15,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer.models import ArgumentInfo, OptionInfo
 
-from assay.engine.commands.app import LAZY, app
+from assay.engine.commands.app import COMMANDS, app
 from assay.engine.doors.door import DoorKind
-from assay.engine.registry import DOORS, named
+from assay.engine.registry import DOORS, attribute, named
 from assay.engine.server import ServeSettings
 from assay.engine.settings import Limits, Settings
 
@@ -37,7 +36,7 @@ A setting is given as an option of the command, as an environment variable, or i
 `--config` names; the first of these that has it counts. A default that depends on the machine or on other
 settings is described.
 """
-COMMANDS = """
+USE = """
 ## Commands
 
 `-h` or `--help` behind any of them prints the same. Exit codes: 0 done; 2 a wrong option, path, bundle,
@@ -56,7 +55,7 @@ TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
 
 def reference() -> str:
     """The page, as Markdown."""
-    return "".join([INTRODUCTION, SETTINGS, *map(_settings, TABLES), COMMANDS, *_commands()])
+    return "".join([INTRODUCTION, SETTINGS, *map(_settings, TABLES), USE, *_commands()])
 
 
 def _settings(table: tuple[str, str, type[BaseModel]]) -> str:
@@ -98,22 +97,16 @@ def _default(info: Any) -> str:
 def _commands() -> Iterator[str]:
     if app.registered_callback and (before := app.registered_callback.callback):
         yield _command("", before)
-    for command in app.registered_commands:
-        assert command.name
-        assert command.callback
-        if command.name not in LAZY:
-            yield _command(command.name, command.callback)
-            continue
-        module, attribute = LAZY[command.name].split(":")
-        found = getattr(import_module(module), attribute)
+    for name, command in COMMANDS.items():
+        found = attribute(command.where)
         if not isinstance(found, typer.Typer):
-            yield _command(command.name, found)
+            yield _command(name, found)
             continue
-        yield f"\n### assay {command.name}\n\n{found.info.help}\n"
+        yield f"\n### assay {name}\n\n{found.info.help}\n"
         for below in found.registered_commands:
             assert below.callback
-            name = below.name or below.callback.__name__.removesuffix("_command").replace("_", "-")
-            yield _command(f"{command.name} {name}", below.callback, "####")
+            own = below.name or below.callback.__name__.removesuffix("_command").replace("_", "-")
+            yield _command(f"{name} {own}", below.callback, "####")
 
 
 def _command(name: str, callback: Callable[..., Any], level: str = "###") -> str:
