@@ -123,7 +123,7 @@ def before_any_command(
         ),
     ] = False,
 ) -> None:
-    """Tell camera photographs from AI-synthesised images."""
+    """Tell camera photographs from synthetic images."""
     from assay.engine.config import unknown_variables
     from assay.engine.settings import Settings
 
