@@ -23,6 +23,7 @@ from assay.bench.provenance import provenance
 from assay.engine.bundle import Bundle
 from assay.engine.detectors.lnp.detector import Parameters
 from assay.engine.doors.files import find_files
+from assay.engine.report.markdown import table
 from assay.trainers.kinds.lnp.bundle import export, manifest_template
 from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Form, Pattern, Student
 from assay.trainers.kinds.lnp.network import LNP
@@ -58,14 +59,15 @@ def main(
 
 def _rates(runs: versus.Runs) -> None:
     """Prints the rate of each form, and how many times those of the procedure and the large denoiser."""
-    print("| | images/s | times the procedure | times the large denoiser |\n|---|--:|--:|--:|")
+    rows = [["", "images/s", "times the procedure", "times the large denoiser"]]
     for name, each in runs.items():
         large = name.replace(STUDENT, LARGE)
         times = (
             versus.ratio(runs[versus.PEER], each),
             "" if large == name else versus.ratio(runs[large], each),
         )
-        print(f"| {name} | {versus.rate(each)} | {' | '.join(times)} |")
+        rows.append([name, versus.rate(each), *times])
+    print(table(rows))
 
 
 def _forms(folder: Path, found: Sequence[Path], count: int) -> versus.Forms:

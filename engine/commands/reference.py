@@ -4,8 +4,9 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from enum import EnumType
+from itertools import starmap
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -18,6 +19,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from assay.engine.commands.app import COMMANDS, app
 from assay.engine.doors.door import DoorKind
 from assay.engine.registry import DOORS, attribute, named
+from assay.engine.report.markdown import table
 from assay.engine.server import ServeSettings
 from assay.engine.settings import Limits, Settings
 
@@ -55,11 +57,10 @@ TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
 
 def reference() -> str:
     """The page, as Markdown."""
-    return "".join([INTRODUCTION, SETTINGS, *map(_settings, TABLES), USE, *_commands()])
+    return "".join([INTRODUCTION, SETTINGS, *starmap(_settings, TABLES), USE, *_commands()])
 
 
-def _settings(table: tuple[str, str, type[BaseModel]]) -> str:
-    name, prefix, model = table
+def _settings(name: str, prefix: str, model: type[BaseModel]) -> str:
     texts = _docstrings(model)
     rows = [
         (f"`{field}`", f"`{prefix}{field.upper()}`", _type(info.annotation), _default(info), texts[field])
@@ -68,7 +69,9 @@ def _settings(table: tuple[str, str, type[BaseModel]]) -> str:
     ]
     title = f"\n### Table `[{name}]`\n" if name else "\n### The engine: top level of the file\n"
     intro = _line(inspect.getdoc(model))
-    return f"{title}\n{intro}\n\n" + _table(("setting", "variable", "type", "default", "what it is"), rows)
+    return f"{title}\n{intro}\n\n" + table(
+        [("setting", "variable", "type", "default", "what it is"), *rows], numbers=False
+    )
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
@@ -130,9 +133,8 @@ def _command(name: str, callback: Callable[..., Any], level: str = "###") -> str
         rows.append((f"`{spelling}`", _type(kind, info), _shown(parameter, info), _line(info.help)))
     called = "    " + " ".join([*usage, "[OPTIONS]"])
     text = inspect.cleandoc(callback.__doc__ or "")
-    return f"\n{level} {title}\n\n{called}\n\n{text}\n\n" + _table(
-        ("option", "type", "default", "what it is"), rows
-    )
+    options = table([("option", "type", "default", "what it is"), *rows], numbers=False) if rows else ""
+    return f"\n{level} {title}\n\n{called}\n\n{text}\n\n{options}"
 
 
 def _spelling(name: str, kind: Any, info: OptionInfo | ArgumentInfo) -> str:
@@ -177,13 +179,6 @@ def _type(annotation: Any, info: OptionInfo | ArgumentInfo | None = None) -> str
     least, most = (info.min, info.max) if info else (None, None)
     bounds = [f"from {least}"] * (least is not None) + [f"to {most}"] * (most is not None)
     return " ".join([word, *bounds])
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    if not rows:
-        return ""
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def _line(text: str | None) -> str:
