@@ -2,7 +2,7 @@
 
     python -m assay.bench.lnp [IMAGES] [--count 8] [--pairs 3]
 
-The procedure runs as published (see `assay.bench.published_lnp`) with torch on all cores; the engine runs as
+The procedure runs as published (see `assay.bench.published.lnp`) with torch on all cores; the engine runs as
 it is served, a worker a core, in fp32 and, where the CPU computes in it, in bf16: the same networks in the
 same form, then MobileNetV2 with the large denoiser and with the student, all on 224 pixels of a photograph.
 Weights are random, which changes no time. Each round runs every form once; rates and ratios are medians over
@@ -18,8 +18,9 @@ from typing import Annotated
 import torch
 import typer
 
-from assay.bench import published_lnp, versus
+from assay.bench import versus
 from assay.bench.provenance import provenance
+from assay.bench.published import lnp as published_lnp
 from assay.engine.bundle import Bundle
 from assay.engine.detectors.lnp.detector import Parameters
 from assay.engine.doors.files import find_files
