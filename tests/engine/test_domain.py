@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 from support.bundles import brightness_graph, plain_bundle
 from support.images import encode, photograph
 from support.manifests import check_refused
+from support.metadata import INFOTEXT, text_chunk, with_chunks
 
 from assay.engine.bundle import Bundle
 from assay.engine.domain import LEAST, MOST, UNKNOWABLE, Domain, doubted, in_words
@@ -224,3 +225,31 @@ def test_what_is_unknowable_withdraws_synthetic_and_people_are_told(tmp_path: Pa
     shown, _ = explain("a.jpg", data, bundle, Settings())
     assert (shown.label, shown.doubts) == (verdict.label, verdict.doubts)
     assert shown.evidence["measures"] == verdict.evidence["measures"]
+
+
+def test_a_label_that_provenance_set_has_no_doubts(tmp_path: Path) -> None:
+    bundle = bundle_with(tmp_path, {"side": 161})
+    data = with_chunks(text_chunk("parameters", INFOTEXT), pixels=DARK)
+    with Engine(bundle, settings=Settings(workers=0, provenance="act")) as engine:
+        verdict = engine.score(data)
+    assert isinstance(verdict, Verdict)
+    assert (verdict.label, verdict.doubts) == (Label.SYNTHETIC, ())
+    assert verdict.evidence["provenance"]["label"]["was"] == "uncertain"
+    assert in_words(verdict) == ""
+
+
+def test_worker_processes_measure_as_the_caller_does(tmp_path: Path) -> None:
+    """The quality crosses with the header, and not with the pixels."""
+    bundle = bundle_with(tmp_path, {"quality": 50})
+    data = [encode(DARK, quality=quality) for quality in (30, 90)]
+    with Engine(bundle, settings=Settings(workers=1)) as engine:
+        outcomes = engine.score(data)
+    expected = [scored(bundle, one) for one in data]
+    for outcome, wanted in zip(outcomes, expected, strict=True):
+        assert isinstance(outcome, Verdict)
+        assert (outcome.label, outcome.doubts, outcome.evidence) == (
+            wanted.label,
+            wanted.doubts,
+            wanted.evidence,
+        )
+    assert [wanted.doubts for wanted in expected] == [(Doubt.COMPRESSED,), ()]
