@@ -16,8 +16,8 @@ Measures = Mapping[str, float]
 
 LEAST = {"side": Doubt.SMALL, "detail": Doubt.FLAT, "quality": Doubt.COMPRESSED, "fineness": Doubt.ENLARGED}
 MOST = {"repeated": Doubt.SCREENSHOT, "distance": Doubt.UNFAMILIAR}
-UNANSWERABLE = frozenset({Doubt.SMALL, Doubt.FLAT, Doubt.SCREENSHOT})
-"""What withdraws `synthetic`, too: too little to see, or what neither camera nor generator makes."""
+WITHDRAW_SYNTHETIC = frozenset({Doubt.SMALL, Doubt.FLAT, Doubt.ENLARGED, Doubt.SCREENSHOT})
+"""Under these, photographs or drawings are called synthetic, too (`docs/uncertain.md` has the figures)."""
 
 
 class Domain(Record):
@@ -52,11 +52,11 @@ class Domain(Record):
 def doubted(label: Label, doubts: Sequence[Doubt]) -> tuple[Label, tuple[Doubt, ...]]:
     """The label that thresholds gave, and what speaks against it -> the label of the verdict, and its doubts.
 
-    `authentic` is withdrawn by any doubt, `synthetic` by those that are `UNANSWERABLE`.
+    `authentic` is withdrawn by any doubt, `synthetic` by those that are `WITHDRAW_SYNTHETIC`.
     """
     if label is Label.UNCERTAIN:
         return label, (Doubt.BETWEEN_THRESHOLDS, *doubts)
-    if doubts and (label is Label.AUTHENTIC or UNANSWERABLE.intersection(doubts)):
+    if doubts and (label is Label.AUTHENTIC or WITHDRAW_SYNTHETIC.intersection(doubts)):
         return Label.UNCERTAIN, tuple(doubts)
     return label, ()
 

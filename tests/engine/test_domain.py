@@ -20,7 +20,7 @@ from support.manifests import check_refused
 from support.metadata import INFOTEXT, text_chunk, with_chunks
 
 from assay.engine.bundle import Bundle
-from assay.engine.domain import LEAST, MOST, UNANSWERABLE, Domain, doubted, in_words
+from assay.engine.domain import LEAST, MOST, WITHDRAW_SYNTHETIC, Domain, doubted, in_words
 from assay.engine.engine import Engine
 from assay.engine.errors import BundleError, EngineFault
 from assay.engine.explain import explain
@@ -92,7 +92,7 @@ def test_doubts_are_there_exactly_where_a_verdict_is_uncertain(label: Label, fou
     if label is Label.AUTHENTIC:
         assert (given_label is Label.AUTHENTIC) == (not found)
     if label is Label.SYNTHETIC:
-        assert (given_label is Label.SYNTHETIC) == (not UNANSWERABLE & set(found))
+        assert (given_label is Label.SYNTHETIC) == (not WITHDRAW_SYNTHETIC & set(found))
     assert set(doubts) - {Doubt.BETWEEN_THRESHOLDS} in ({*found}, set())
 
 
@@ -206,7 +206,7 @@ def test_a_bundle_that_takes_what_is_too_small_to_measure_has_no_domain(tmp_path
     check_refused(bundle_with(tmp_path, {"side": 70}).path, lower, "domain needs a min_side of at least 16")
 
 
-def test_what_is_unanswerable_withdraws_synthetic_and_people_are_told(tmp_path: Path) -> None:
+def test_some_doubts_withdraw_synthetic_and_people_are_told(tmp_path: Path) -> None:
     bundle, data = bundle_with(tmp_path / "bundle", {"side": 161, "quality": 50}), encode(BRIGHT, quality=30)
     verdict = scored(bundle, data)
     assert verdict.label is Label.UNCERTAIN

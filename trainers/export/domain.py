@@ -48,8 +48,8 @@ def _weights(scored: Scored) -> Values:
     place = np.array([groups.index(name) for name in names])
     each = 1 / np.bincount(place)[place]
     in_class = np.bincount([label for label, _ in groups], minlength=2)[scored.labels]
-    weights: Values = each / in_class
-    return weights / weights.sum()
+    weights: Values = each / in_class / (each / in_class).sum()
+    return weights
 
 
 def _quantile(values: Values, weights: Values, share: float) -> float:
