@@ -17,6 +17,8 @@ def _sum(quality: int) -> int:
     return sum(min(max((step * scale + 50) // 100, 1), 255) for step in _LUMA)
 
 
+MOST_TABLES = 4
+"""Tables that a decoder can hold; more in one segment are not looked at."""
 _SUMS = [_sum(quality) for quality in range(100, 0, -1)]
 
 
@@ -26,7 +28,9 @@ def luma_steps(data: bytes | memoryview, position: int, length: int) -> int:
     Raises IndexError where the data end within it.
     """
     end, at = position + length, position + 2
-    while at < end:
+    for _ in range(MOST_TABLES):
+        if at >= end:
+            break
         wide, table = divmod(data[at], 16)
         size = 128 if wide else 64
         steps = data[at + 1 : at + 1 + size]

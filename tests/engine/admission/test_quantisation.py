@@ -42,6 +42,14 @@ def test_the_table_of_luma_counts_in_any_place_and_precision_and_the_last_one() 
     assert quality(data[:position] + segment + data[position:]) == 75
 
 
+def test_a_segment_full_of_tables_is_not_read_to_its_end() -> None:
+    data = encode(PHOTO, quality=75)
+    position = find_marker(data, 0xC0)
+    tables = bytes([1, *[1] * 64]) * 900 + bytes([0, *[255] * 64])
+    segment = b"\xff\xdb" + struct.pack(">H", 2 + len(tables)) + tables
+    assert quality(data[:position] + segment + data[position:]) == 75
+
+
 def test_a_broken_table_is_no_more_than_truncated() -> None:
     data = encode(PHOTO, quality=75)
     position = find_marker(data, 0xDB)
