@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from assay.engine.engine import Engine
     from assay.engine.errors import AssayError, BundleError, EngineFault, SetupError
     from assay.engine.item import Item, Priority
-    from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict
+    from assay.engine.outcome import Doubt, Label, Outcome, Reason, Rejection, Verdict
     from assay.engine.settings import Limits, Settings
 
 _HOMES = {
@@ -20,6 +20,7 @@ _HOMES = {
     "Bundle": "bundle",
     "BundleError": "errors",
     "Client": "client",
+    "Doubt": "outcome",
     "Engine": "engine",
     "EngineFault": "errors",
     "Item": "item",
@@ -38,6 +39,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "Client",
+    "Doubt",
     "Engine",
     "EngineFault",
     "Item",

@@ -15,20 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
+from assay.engine.domain import Domain, Measures, doubted
 from assay.engine.errors import BundleError
-from assay.engine.outcome import Label
+from assay.engine.outcome import Doubt, Label
+from assay.engine.record import Record
 from assay.kernels import ViewRule
 
 SCHEMA = 1
@@ -40,18 +32,7 @@ Shape = tuple[int | str, ...]
 """The shape of a tensor, images first; a name (`N`, `K`) stands for a dimension that varies."""
 
 
-class _Record(BaseModel):
-    """What a manifest is made of; a field that is None is not written."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        record: dict[str, Any] = write(self)
-        return {name: value for name, value in record.items() if value is not None}
-
-
-class File(_Record):
+class File(Record):
     """A file of the bundle and its hash."""
 
     file: str
@@ -70,7 +51,7 @@ class GraphSpec(File):
 
     inputs: dict[str, Shape]
     outputs: dict[str, Shape]
-    precisions: dict[str, float] = {"fp32": 0.0}
+    precisions: dict[str, float] = Field(default_factory=lambda: {"fp32": 0.0})
     """Precision -> largest measured difference of the probability to fp32."""
     program: File | None = None
     """The same graph as a torch.export program (`.pt2`), for the executor `torch_export`."""
@@ -78,7 +59,7 @@ class GraphSpec(File):
     """The same graph with quantisers, where int8 was measured and is offered."""
 
 
-class Calibration(_Record):
+class Calibration(Record):
     """How a logit becomes a probability.
 
     `temperature`: sigmoid((logit - shift) / temperature). `isotonic`: linear between `points`, (logit,
@@ -112,7 +93,7 @@ class Calibration(_Record):
         return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
 
 
-class Thresholds(_Record):
+class Thresholds(Record):
     """At or above `synthetic` the label is synthetic, at or below `authentic` it is authentic."""
 
     synthetic: float = Field(ge=0, le=1)
@@ -130,7 +111,7 @@ class Thresholds(_Record):
         return Label.AUTHENTIC if probability <= self.authentic else Label.UNCERTAIN
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """The contents of `manifest.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -143,12 +124,19 @@ class Manifest(_Record):
     view: ViewRule
     min_side: int = Field(gt=0)
     max_batch: int = Field(64, gt=0)
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     graphs: dict[str, GraphSpec]
     calibration: Calibration = Calibration()
     thresholds: Thresholds
-    trained_on: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
+    domain: Domain | None = None
+    """What the bundle knows; without it no image is doubted."""
+    trained_on: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+
+    def label(self, probability: float, measures: Measures) -> tuple[Label, tuple[Doubt, ...]]:
+        """The label of an image, and why it is uncertain where it is."""
+        doubts = self.domain.doubts(measures) if self.domain else ()
+        return doubted(self.thresholds.label(probability), doubts)
 
 
 @dataclass(frozen=True)

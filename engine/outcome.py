@@ -18,6 +18,18 @@ class Label(StrEnum):
     UNCERTAIN = "uncertain"
 
 
+class Doubt(StrEnum):
+    """Why a verdict is `uncertain`: probability, or an image unlike those that the bundle was made for."""
+
+    BETWEEN_THRESHOLDS = "between_thresholds"
+    SMALL = "small"
+    FLAT = "flat"
+    COMPRESSED = "compressed"
+    ENLARGED = "enlarged"
+    SCREENSHOT = "screenshot"
+    UNFAMILIAR = "unfamiliar"
+
+
 class Reason(StrEnum):
     """Why an image got no verdict."""
 
@@ -40,7 +52,8 @@ class Verdict:
 
     `probability` is the calibrated probability that the image is synthetic, `scores` each detector's own
     score before calibration (a logit), `evidence` what the detector looked at, in pixels of the stored
-    image, and what the file says of its origin, `seconds` the time of each stage.
+    image, and what the file says of its origin, `seconds` the time of each stage. `doubts` say why a label is
+    uncertain; of another label there are none.
     """
 
     id: str
@@ -51,11 +64,13 @@ class Verdict:
     version: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "label": self.label.value,
+            "doubts": [doubt.value for doubt in self.doubts],
             "probability": self.probability,
             "scores": dict(self.scores),
             "bundle": self.bundle,
@@ -92,7 +107,8 @@ def from_dict(record: Mapping[str, Any]) -> Outcome:
     if "rejected" in fields:
         fields["reason"] = Reason(fields.pop("rejected"))
         return Rejection(**fields)
-    return Verdict(**{**fields, "label": Label(fields["label"])})
+    doubts = tuple(map(Doubt, fields.get("doubts", ())))  # a record of an older Assay has none
+    return Verdict(**{**fields, "label": Label(fields["label"]), "doubts": doubts})
 
 
 class Refused(Exception):

@@ -1,4 +1,4 @@
-"""Views, windowed patch scores, batched crops, spectra and band purification.
+"""Views, windowed patch scores, batched crops, spectra, band purification and measures of images.
 
 NumPy arrays in, NumPy arrays out; CuPy arrays in, CuPy arrays out, on the caller's stream and without
 waiting for the device. Values are float32 (spectra complex64), indices and boxes int32. Wrong shapes, dtypes,
@@ -7,6 +7,7 @@ mixed devices and, on the host, NaN raise ValueError naming the argument.
 
 from assay.kernels.crops import crop_resize
 from assay.kernels.images import FlatImages
+from assay.kernels.measure import measure
 from assay.kernels.purification import purify
 from assay.kernels.rule import ViewRule
 from assay.kernels.spectra import amplitude, full, grey, phase, spectrum
@@ -20,6 +21,7 @@ __all__ = [
     "crop_resize",
     "full",
     "grey",
+    "measure",
     "patch_boxes",
     "phase",
     "purify",

@@ -61,6 +61,8 @@ class Header:
     """Of a JPEG: several scans make the image (progressive), so decoding holds all its coefficients."""
     held: int = field(default=0, compare=False)
     """Bytes that decoding holds beside what it takes for each pixel: copies, tables, coded frames."""
+    quality: int = field(default=0, compare=False)
+    """Of a JPEG: libjpeg's quality, 1 to 100, by the quantisation table of luma; 0 where there is none."""
 
     @property
     def name(self) -> str:

@@ -6,13 +6,14 @@ A progressive file of 50 kB can hold hundreds of scans, each of which costs a pa
 import re
 import struct
 
+from assay.engine.admission.quantisation import luma_steps, quality_of
 from assay.engine.admission.scans import after_marker, more_scans
 from assay.engine.outcome import Reason, Refused
 
 # Start-of-frame markers; 0xC4, 0xC8 and 0xCC in the same range are tables and extensions.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-_SCAN, _END = 0xDA, 0xD9
+_SCAN, _END, _TABLES = 0xDA, 0xD9, 0xDB
 _ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}  # markers without a length: restarts, SOI, TEM
 
 _MARKER = re.compile(rb"\xff++([^\x00])", re.DOTALL)  # fill bytes may precede a marker's code
@@ -23,16 +24,16 @@ MAX_SEGMENTS = 1024
 _NAMED = frozenset({(1, 1), (2, 1), (2, 2), (1, 2), (4, 1), (1, 4)})  # sampling of luma over that of chroma
 
 
-def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, bool, int]:
-    """Width, height, number of components, where the first scan starts, whether more follow, and the bytes
-    that decoding holds beside the pixels.
+def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, bool, int, int]:
+    """Width, height, number of components, where the first scan starts, whether more follow, the bytes that
+    decoding holds beside the pixels, and the quality that the quantisation table shows (0: it shows none).
 
     Raises:
         Refused: `undecodable`: no frame, a broken segment, more scans than `max_scans`.
         struct.error, IndexError: the data end before the first scan.
     """
     position = 2
-    width = height = components = frame = 0
+    width = height = components = frame = steps = 0
     progressive = False
     for _ in range(MAX_SEGMENTS):
         marker, position = _next_marker(data, position)
@@ -51,6 +52,8 @@ def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, 
             height, width, components = struct.unpack_from(">HHB", data, position + 3)
             progressive = marker in _PROGRESSIVE
             frame = position
+        elif marker == _TABLES:
+            steps = luma_steps(data, position, length) or steps
         elif marker == _SCAN:
             break
         position += length
@@ -74,7 +77,8 @@ def read(data: bytes | memoryview, max_scans: int) -> tuple[int, int, int, int, 
             height=height,
             limit=max_scans,
         )
-    return width, height, components, position, multiscan, _held(data, frame, multiscan)
+    quality = quality_of(steps) if steps else 0
+    return width, height, components, position, multiscan, _held(data, frame, multiscan), quality
 
 
 def _held(data: bytes | memoryview, frame: int, multiscan: bool) -> int:

@@ -12,6 +12,7 @@ from assay.engine.detectors import apn, fusing, plain
 from assay.engine.detectors.detector import Choice, Detect, Detection, Detector, Graph, Image, Stopwatch
 from assay.engine.detectors.lnp import detector as lnp
 from assay.engine.errors import BundleError
+from assay.kernels.measure import LEAST_SIDE, MEASURE_BYTES
 
 __all__ = [
     "KINDS",
@@ -40,6 +41,7 @@ class Kind:
     intermediate_bytes: memory that one image needs between its pixels and its score.
     choosing: graphs that choose indices, by the name that `detect` asks for; a bundle may lack optional ones.
     check: raises ValueError where graphs or view are not what `detect` needs.
+    distance: the graph that may have an output `distance`.
     """
 
     detect: Detect
@@ -48,6 +50,7 @@ class Kind:
     intermediate_bytes: Callable[[Manifest], int]
     choosing: Mapping[str, Choice] = field(default_factory=dict)
     check: Callable[[Manifest], None] = lambda manifest: None
+    distance: str | None = None
 
     def detector(self, manifest: Manifest) -> Detector:
         """The detector of a bundle with that manifest, whose parameters are checked here and not per batch.
@@ -72,6 +75,7 @@ KINDS = {
         plain.Parameters,
         plain.intermediate_bytes,
         check=plain.check,
+        distance="classify",
     ),
     "fusing": Kind(
         fusing.detect,
@@ -118,6 +122,7 @@ def detector_of(bundle: Bundle) -> Detector:
     try:
         detector = kind.detector(bundle.manifest)
         kind.check(bundle.manifest)
+        _check_domain(bundle.manifest, kind)
     except ValidationError as error:
         where, said = first_fault(error)
         raise BundleError(f"bundle {bundle.path}: manifest.json, parameters.{where}: {said}") from None
@@ -126,9 +131,23 @@ def detector_of(bundle: Bundle) -> Detector:
     return detector
 
 
+def _check_domain(manifest: Manifest, kind: Kind) -> None:
+    domain = manifest.domain
+    if domain is None:
+        return
+    if manifest.min_side < LEAST_SIDE:
+        raise ValueError(f"domain needs a min_side of at least {LEAST_SIDE}, not {manifest.min_side}")
+    outputs = manifest.graphs[kind.distance].outputs if kind.distance else {}
+    if domain.distance is not None and plain.DISTANCE not in outputs:
+        raise ValueError(
+            f"domain.distance needs a graph with an output {plain.DISTANCE!r}, and there is none"
+        )
+
+
 def intermediate_bytes(bundle: Bundle) -> int:
-    """Bytes that one image needs between its pixels and its score."""
-    return KINDS[bundle.kind].intermediate_bytes(bundle.manifest)
+    """Bytes that one image needs between its pixels and its score, or between these and its measures."""
+    needed = KINDS[bundle.kind].intermediate_bytes(bundle.manifest)
+    return max(needed, MEASURE_BYTES) if bundle.manifest.domain else needed
 
 
 def make_graphs(

@@ -1,8 +1,10 @@
 """`plain`: any image classifier. Views in, one logit out, averaged over the crops of an image.
 
-Graph `classify`: image (N, 3, S, S) -> logit (N, 1). Someone else's ONNX is served by naming in
-`parameters` the `output` to read, its `activation` and the `synthetic_index` in its last axis. `more_views`
-adds crops by further rules, such as the whole image made smaller beside crops of its own pixels.
+Graph `classify`: image (N, 3, S, S) -> logit (N, 1). With a further output `distance` (N, 1) it says how far
+a view is from those that it was trained on; an image's distance is the mean over its views. Someone else's
+ONNX is served by naming in `parameters` the `output` to read, its `activation` and the `synthetic_index` in
+its last axis. `more_views` adds crops by further rules, such as the whole image made smaller beside crops of
+its own pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +18,9 @@ from assay.engine.bundle import Manifest
 from assay.engine.detectors.detector import Detection, Graph, Image, Stopwatch
 from assay.kernels import ViewRule, view
 from assay.kernels.arrays import Array, on_host
+
+DISTANCE = "distance"
+"""The output that says how far a view is from those that were trained on."""
 
 
 class Parameters(BaseModel):
@@ -69,7 +74,14 @@ def detect(
     names = list(manifest.graphs["classify"].outputs)
     scores = outputs[names.index(parameters.output) if parameters.output else 0]
     logits = _logits(scores, parameters).reshape(len(images), -1)
-    return [Detection(float(row.mean()), _evidence(row)) for row in logits]
+    distances: list[float | None] = [None] * len(images)
+    if DISTANCE in names:
+        of_views = on_host(outputs[names.index(DISTANCE)]).reshape(len(images), -1)
+        distances = of_views.mean(axis=1, dtype=np.float64).tolist()
+    return [
+        Detection(float(row.mean()), _evidence(row), distance=distance)
+        for row, distance in zip(logits, distances, strict=True)
+    ]
 
 
 def _views(images: Sequence[Image], rules: Sequence[ViewRule]) -> Array:

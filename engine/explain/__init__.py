@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from assay.engine import domain
 from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
 from assay.engine.decode import make_decoder
@@ -48,7 +49,8 @@ def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple
     [detection] = chain.detector([pixels], graphs, watch)
     checker = Checker(settings.trust_list) if settings.provenance != "off" else None
     provenance = claims(data, header, checker) if checker else None
-    verdict = chain.verdict(detection, watch.seconds, provenance)
+    [measures] = chain.measure([pixels], [detection], [header.quality], watch)
+    verdict = chain.verdict(detection, measures, watch.seconds, provenance)
     seen = Trace(pixels, orientation_of(data), bundle.manifest, detection, calls)
     limits = bundle.manifest.thresholds
     shown = ", turned for showing as its EXIF says" if seen.orientation != 1 else ""
@@ -58,5 +60,5 @@ def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple
         f"{limits.synthetic:.3f}, authentic up to {limits.authentic:.3f}"
     )
     headline = f"{verdict.label.value}, probability of synthetic {verdict.probability:.3f}"
-    words = [file, rule, in_words(verdict.evidence)]
+    words = [file, rule, domain.in_words(verdict), in_words(verdict.evidence)]
     return verdict, sheet(headline, COLOURS[verdict.label], words, PANELS[bundle.kind](seen))

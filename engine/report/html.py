@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, JpegImagePlugin
 
+from assay.engine import domain
 from assay.engine.admission import Header, admit
 from assay.engine.decode import make_decoder
 from assay.engine.outcome import Label, Outcome, Refused, Verdict
@@ -182,8 +183,8 @@ def _verdict(path: Path, verdict: Verdict, picture: bytes | None) -> str:
     )
     scores = ", ".join(f"{name} {score:+.3f}" for name, score in verdict.scores.items())
     evidence = _text(json.dumps(verdict.evidence))
-    provenance = in_words(verdict.evidence)
-    said = f"<div><small>{_text(provenance)}</small></div>" if provenance else ""
+    lines = (domain.in_words(verdict), in_words(verdict.evidence))
+    said = "".join(f"<div><small>{_text(line)}</small></div>" for line in lines if line)
     return (
         f'<article class="{verdict.label.value}">{shown}'
         f"<b>{verdict.label.value}</b> {verdict.probability:.3f}"

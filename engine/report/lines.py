@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 Scored = tuple[Path, Outcome]
-CSV_COLUMNS = ("path", "label", "probability", "bundle", "version", "rejected", "detail")
+CSV_COLUMNS = ("path", "label", "probability", "bundle", "version", "rejected", "detail", "doubts")
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What begins a formula in a spreadsheet; the last four in East Asian ones."""
 
@@ -80,7 +80,9 @@ def csv_writer(stream: "SupportsWrite[str]") -> Writer:
     rows.writeheader()
 
     def write(path: Path, outcome: Outcome) -> None:
-        cells = {name: _harmless(cell, "'") for name, cell in outcome.to_dict().items()}
+        record = outcome.to_dict()
+        record["doubts"] = " ".join(record.get("doubts", ()))
+        cells = {name: _harmless(cell, "'") for name, cell in record.items()}
         rows.writerow({**cells, "path": _harmless(str(path), "./")})
 
     return write

@@ -5,6 +5,11 @@ from prometheus_client import Counter, Gauge, Histogram
 from assay.engine.outcome import Label, Outcome, Verdict
 
 OUTCOMES = Counter("assay_outcomes_total", "Outcomes by label or reason of rejection", ["bundle", "outcome"])
+DOUBTS = Counter(
+    "assay_uncertain_total",
+    "Uncertain verdicts by why; one with several doubts counts for each",
+    ["bundle", "doubt"],
+)
 PROBABILITIES = Histogram(
     "assay_verdict_probability",
     "Calibrated probability of synthetic of each verdict: how it is spread shows when images change",
@@ -48,6 +53,8 @@ def count(outcome: Outcome, bundle: str) -> None:
     """Record one outcome, its probability and its stage times."""
     if isinstance(outcome, Verdict):
         OUTCOMES.labels(bundle, outcome.label.value).inc()
+        for doubt in outcome.doubts:
+            DOUBTS.labels(bundle, doubt.value).inc()
         PROBABILITIES.labels(bundle).observe(outcome.probability)
         for stage, seconds in outcome.seconds.items():
             STAGES.labels(stage).observe(seconds)

@@ -5,13 +5,15 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
 
-from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict
+from assay.engine.outcome import Doubt, Label, Outcome, Reason, Rejection, Verdict
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 
 _LABELS: dict[Label, pb.Label] = {label: getattr(pb, f"LABEL_{label.name}") for label in Label}
 _REASONS: dict[Reason, pb.Reason] = {reason: getattr(pb, f"REASON_{reason.name}") for reason in Reason}
+_DOUBTS: dict[Doubt, pb.Doubt] = {doubt: getattr(pb, f"DOUBT_{doubt.name}") for doubt in Doubt}
 _LABEL_OF = {number: label for label, number in _LABELS.items()}
 _REASON_OF = {number: reason for reason, number in _REASONS.items()}
+_DOUBT_OF = {number: doubt for doubt, number in _DOUBTS.items()}
 
 
 def to_message(outcome: Outcome) -> pb.Outcome:
@@ -26,6 +28,7 @@ def to_message(outcome: Outcome) -> pb.Outcome:
                 bundle=outcome.bundle,
                 version=outcome.version,
                 seconds=outcome.seconds,
+                doubts=[_DOUBTS[doubt] for doubt in outcome.doubts],
             )
             return pb.Outcome(id=outcome.id, verdict=verdict)
         case Rejection():
@@ -37,7 +40,7 @@ def to_message(outcome: Outcome) -> pb.Outcome:
 
 def from_message(message: pb.Outcome) -> Outcome:
     """The outcome of a message. Raises ValueError for one that is neither verdict nor rejection, or has a
-    label or reason that this version does not know.
+    label, doubt or reason that this version does not know.
     """
     try:
         match message.WhichOneof("result"):
@@ -52,6 +55,7 @@ def from_message(message: pb.Outcome) -> Outcome:
                     version=verdict.version,
                     evidence=_mapping(verdict.evidence),
                     seconds=dict(verdict.seconds),
+                    doubts=tuple(_DOUBT_OF[doubt] for doubt in verdict.doubts),
                 )
             case "rejection":
                 rejection = message.rejection
@@ -60,7 +64,7 @@ def from_message(message: pb.Outcome) -> Outcome:
                 )
     except KeyError as unknown:
         raise ValueError(
-            f"outcome {message.id!r}: unknown label or reason {unknown}; the server is newer"
+            f"outcome {message.id!r}: unknown label, doubt or reason {unknown}; the server is newer"
         ) from None
     raise ValueError(f"outcome {message.id!r} is neither a verdict nor a rejection; the server is newer")
 

@@ -18,6 +18,8 @@ from assay.engine.bundle import Bundle
 from assay.engine.decode import Decoded, Encoded, make_decoder
 from assay.engine.decode.confined import ConfinedDecoder
 from assay.engine.detectors import Detection, Graph, Image, Stopwatch, detector_of, make_graphs
+from assay.engine.detectors.measures import measures_of
+from assay.engine.domain import Measures
 from assay.engine.errors import EngineFault
 from assay.engine.executors.choose import choose
 from assay.engine.outcome import Label, Outcome, Refused, Verdict
@@ -56,13 +58,15 @@ class Followed(list[Encoded]):
 class Batch:
     """Decoded images, or why not; the seconds that took; on a GPU the event after which pixels are there.
 
-    `provenance`: of each image what its metadata say, None where that is nothing.
+    `provenance`: of each image what its metadata say, None where that is nothing. `qualities`: those of the
+    headers.
     """
 
     results: Sequence[Decoded]
     seconds: float
     ready: Any
     provenance: Sequence[Provenance | None]
+    qualities: Sequence[int]
 
 
 class Scorer:
@@ -114,7 +118,8 @@ class Scorer:
             note(None)
             provenance = self._provenance(jobs, results)
         ready = self._gpu.decoded() if self._gpu else None
-        return Batch(results, watch.seconds["decode"], ready, provenance)
+        qualities = [job.header.quality for job in jobs]
+        return Batch(results, watch.seconds["decode"], ready, provenance, qualities)
 
     def _provenance(self, jobs: Sequence[Job], results: Sequence[Decoded]) -> list[Provenance | None]:
         """What the metadata of each image say; of one without pixels nobody asks."""
@@ -131,9 +136,15 @@ class Scorer:
         chain = self._chains[bundle]
         watch = Stopwatch()
         images = [result for result in batch.results if not isinstance(result, Refused)]
+        qualities = [
+            quality
+            for quality, result in zip(batch.qualities, batch.results, strict=True)
+            if not isinstance(result, Refused)
+        ]
         start = perf_counter()
         with self._gpu.computing(batch.ready) if self._gpu else nullcontext():
-            detections = iter(self._oom(lambda part: chain.detect(part, watch), images))
+            detections = self._oom(lambda part: chain.detect(part, watch), images)
+            found = zip(detections, chain.measure(images, detections, qualities, watch), strict=True)
         seconds = {"decode": batch.seconds, **watch.seconds}
         if self._gpu:  # stages are what it took to give the work to the device, and this is the rest
             seconds["device"] = perf_counter() - start - sum(watch.seconds.values())
@@ -141,7 +152,7 @@ class Scorer:
         return [
             result.rejection("")
             if isinstance(result, Refused)
-            else chain.verdict(next(detections), share, provenance)
+            else chain.verdict(*next(found), share, provenance)
             for result, provenance in zip(batch.results, batch.provenance, strict=True)
         ]
 
@@ -184,22 +195,43 @@ class Chain:
     def detect(self, images: Sequence[Image], watch: Stopwatch) -> list[Detection]:
         return self.detector(images, self.graphs, watch)
 
+    def measure(
+        self,
+        images: Sequence[Image],
+        detections: Sequence[Detection],
+        qualities: Sequence[int],
+        watch: Stopwatch,
+    ) -> list[Measures]:
+        """Of each image what the limits of the bundle's domain are held against; nothing without a domain."""
+        if self.bundle.manifest.domain is None:
+            return [{}] * len(images)
+        with watch.stage("measure"):
+            return measures_of(images, detections, qualities)
+
     def verdict(
-        self, detection: Detection, seconds: Mapping[str, float], provenance: Provenance | None = None
+        self,
+        detection: Detection,
+        measures: Measures,
+        seconds: Mapping[str, float],
+        provenance: Provenance | None = None,
     ) -> Verdict:
-        """The verdict of a detection; the label is that of the probability, unless provenance may set it."""
-        if not math.isfinite(detection.logit):
-            raise EngineFault(f"bundle {self.bundle.name}: the logit is {detection.logit}")
+        """The verdict of a detection; the label is that of the probability, unless `measures` give cause to
+        doubt it, or provenance may set it."""
+        for name, value in (("logit", detection.logit), ("distance", detection.distance or 0.0)):
+            if not math.isfinite(value):
+                raise EngineFault(f"bundle {self.bundle.name}: the {name} is {value}")
         manifest = self.bundle.manifest
         probability = manifest.calibration.probability(detection.logit)
-        label = manifest.thresholds.label(probability)
         evidence = dict(detection.evidence)
+        if measures:
+            evidence["measures"] = dict(measures)
+        label, doubts = manifest.label(probability, measures)
         if provenance:
             evidence["provenance"] = said = provenance.to_dict()
             declared = provenance.declared
             if self._acts and declared and declared[0] is Source.SYNTHETIC:
                 said["label"] = {"was": label.value, "because": declared[1]}
-                label = Label.SYNTHETIC
+                label, doubts = Label.SYNTHETIC, ()
         return Verdict(
             id="",
             label=label,
@@ -209,6 +241,7 @@ class Chain:
             version=manifest.version,
             evidence=evidence,
             seconds=seconds,
+            doubts=doubts,
         )
 
 

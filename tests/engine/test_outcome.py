@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict, from_dict
+from assay.engine.outcome import Doubt, Label, Outcome, Reason, Rejection, Verdict, from_dict
 
 SCHEMA: dict[str, Any] = json.loads((files("assay.engine") / "outcome.schema.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -22,6 +22,7 @@ verdicts = st.builds(
     version=st.text(),
     evidence=st.dictionaries(st.text(), st.lists(st.integers())),
     seconds=st.dictionaries(st.text(), st.floats(0, 100)),
+    doubts=st.lists(st.sampled_from(Doubt), unique=True).map(tuple),
 )
 rejections = st.builds(
     Rejection,
@@ -59,3 +60,10 @@ def test_the_schema_knows_every_label_and_reason() -> None:
     kinds = SCHEMA["$defs"]
     assert kinds["verdict"]["properties"]["label"]["enum"] == [label.value for label in Label]
     assert kinds["rejection"]["properties"]["rejected"]["enum"] == [reason.value for reason in Reason]
+    assert kinds["verdict"]["properties"]["doubts"]["items"]["enum"] == [doubt.value for doubt in Doubt]
+
+
+def test_a_record_without_doubts_is_one_of_an_older_assay() -> None:
+    record = Verdict("1", Label.UNCERTAIN, 0.5, {"plain": 0.0}, "bundle", "1.0.0").to_dict()
+    del record["doubts"]
+    assert from_dict(record) == Verdict("1", Label.UNCERTAIN, 0.5, {"plain": 0.0}, "bundle", "1.0.0")

@@ -53,7 +53,9 @@ def test_verdicts_are_of_the_bundle(bundle: Bundle, verdicts: dict[str, Verdict]
     for verdict in verdicts.values():
         logit = verdict.scores[manifest.kind]
         assert verdict.probability == pytest.approx(manifest.calibration.probability(logit))
-        assert verdict.label is manifest.thresholds.label(verdict.probability)
+        measures = verdict.evidence.get("measures", {})
+        assert bool(measures) == (manifest.domain is not None)
+        assert (verdict.label, verdict.doubts) == manifest.label(verdict.probability, measures)
         assert (verdict.bundle, verdict.version) == (manifest.name, manifest.version)
 
 

@@ -31,6 +31,16 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    doubts: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="Fit the limits of what the bundle knows: the share of images that each one may doubt. "
+            "[default: the limits stay as they are]",
+            show_default=False,
+        ),
+    ] = None,
     int8: Annotated[
         bool,
         typer.Option(
@@ -54,6 +64,7 @@ def calibrate(
             false_alarms=false_alarms,
             misses=misses,
             method=method,
+            doubts=doubts,
             scale_on=of_split(samples, "train") if int8 else (),
             advance=lambda count: progress.advance(task, count),
         )
@@ -74,6 +85,10 @@ def calibrate(
         console.print(
             f"expected calibration error: {done.error_before:.4f} before; too few images to hold out"
         )
+    if doubts is not None and (domain := done.bundle.manifest.domain):
+        chosen = ", ".join(f"{name} {limit:g}" for name, limit in domain.model_dump().items())
+        shares = ", ".join(f"{doubt} {share:.1%}" for doubt, share in done.doubtful.items())
+        console.print(f"limits: {chosen}; doubted: {shares or 'none'}")
     for precision, difference in done.differences.items():
         offered = "offered" if difference <= LIMITS[precision] else "not offered"
         console.print(f"{precision}: largest difference {difference:.4f}, {offered}")

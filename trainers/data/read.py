@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.engine.admission import admit
+from assay.engine.admission import Header, admit
 from assay.engine.decode.turbo import decode_one
 from assay.engine.outcome import Refused
 from assay.engine.settings import Limits
@@ -16,7 +16,13 @@ def read_pixels(path: Path) -> Pixels:
 
 def pixels_of(data: bytes) -> Pixels:
     """The (H, W, 3) uint8 RGB pixels of an encoded image. Raises Refused where the engine would refuse it."""
-    image = decode_one((data, admit(data, Limits(), min_side=1)))
+    return decoded(data)[0]
+
+
+def decoded(data: bytes) -> tuple[Pixels, Header]:
+    """The same, and what the image says of itself."""
+    header = admit(data, Limits(), min_side=1)
+    image = decode_one((data, header))
     if isinstance(image, Refused):
         raise image
-    return image
+    return image, header

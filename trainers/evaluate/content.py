@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
+from assay.engine.outcome import Doubt
 from assay.trainers.evaluate.intervals import Interval
 from assay.trainers.evaluate.metrics import Row
 from assay.trainers.evaluate.result import Report, Result
@@ -38,6 +39,7 @@ def sections(report: Report) -> list[Section]:
         _ranking(report),
         _labels(report),
         _probabilities(report),
+        *_doubts(report),
         *(
             Section(title, text, _rows(report, rows))
             for title, text, rows in (
@@ -168,6 +170,35 @@ def _probabilities(report: Report) -> Section:
         "what is not uncertain. Photographs and synthetic images weigh the same."
     )
     return Section("Probabilities", text, _cased(report, header, lines))
+
+
+def _doubts(report: Report) -> list[Section]:
+    """What doubts are worth, and whose images they fall on; nothing where no bundle has any."""
+    between = Doubt.BETWEEN_THRESHOLDS.value
+    there = {doubt for one in report.results for row in one.doubted for doubt in row.doubts}
+    if not there - {between}:
+        return []
+    header = ["labelled", "wrong of these", "by thresholds alone", "wrong of these"]
+    lines = [
+        [_cell(value) for pair in (one.decided, one.by_thresholds) for value in (pair.coverage, pair.risk)]
+        for one in report.results
+    ]
+    text = (
+        "Labelled with doubts and without, photographs and synthetic images weighing the same; then the "
+        "share that is uncertain, and that of each doubt. An image may have several."
+    )
+    columns, shown = _columns(report), [doubt.value for doubt in Doubt if doubt.value in there]
+    rows = [
+        [*_names(one, columns), row.label, row.name, str(row.images), _cell(row.uncertain)]
+        + [_cell(row.doubts.get(doubt, 0.0)) for doubt in shown]
+        for one in report.results
+        for row in one.doubted
+    ]
+    names = ["class", "name", "images", "uncertain", *(doubt.replace("_", " ") for doubt in shown)]
+    return [
+        Section("Doubts", text, _cased(report, header, lines)),
+        Section("Doubts by source and generator", "", [[*columns, *names], *rows]),
+    ]
 
 
 def _rows(report: Report, rows: Callable[[Result], Sequence[Row]]) -> list[Cells]:

@@ -61,8 +61,9 @@ def judge(
 
     def evaluated(alter: Alter | None) -> Evaluation:
         manifest = bundle.manifest
-        scored = score(samples, manifest, graphs, advance, alter=alter)
-        return Evaluation(_some(name, scored), manifest.calibration, manifest.thresholds)
+        domain = manifest.domain
+        scored = score(samples, manifest, graphs, advance, alter=alter, measured=domain is not None)
+        return Evaluation(_some(name, scored), manifest.calibration, manifest.thresholds, domain)
 
     for treatment in treatments:
         plain = evaluated(treatment.alter)

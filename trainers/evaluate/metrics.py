@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from assay.engine.bundle import Calibration, Thresholds
-from assay.engine.outcome import Label
+from assay.engine.domain import Domain, doubted
+from assay.engine.outcome import Doubt, Label
 from assay.trainers.evaluate.score import Scored
 
 SIDES = (0, 64, 112, 224, 320, 512, 1024, 1 << 31)
@@ -58,26 +59,63 @@ class Row:
     called_authentic: float
 
 
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """Images of a source or a generator, or all photographs or synthetic images: the share that is uncertain,
+    and that of each doubt. An image may have several; doubts that no image has at all are left out.
+    """
+
+    label: str
+    name: str
+    images: int
+    uncertain: float
+    doubts: dict[str, float]
+
+
 class Evaluation:
     """Scored images at a bundle's calibration and thresholds."""
 
-    def __init__(self, scored: Scored, calibration: Calibration, thresholds: Thresholds) -> None:
+    def __init__(
+        self,
+        scored: Scored,
+        calibration: Calibration,
+        thresholds: Thresholds,
+        domain: Domain | None = None,
+    ) -> None:
+        """With a `domain` verdicts are doubted as they would be served; `scored` must have measures then."""
         self.scored = scored
         self.probabilities = np.array([calibration.probability(logit) for logit in scored.logits])
-        self.called_synthetic = self.probabilities >= thresholds.synthetic
-        self.called_authentic = self.probabilities <= thresholds.authentic
+        doubts = [domain.doubts(one) for one in scored.measures] if domain else [()] * len(scored.samples)
+        labels = [thresholds.label(probability) for probability in self.probabilities]
+        self.verdicts = [doubted(label, found) for label, found in zip(labels, doubts, strict=True)]
+        """Of each image its label, and why it is uncertain where it is."""
+        self.called_synthetic = np.array([label is Label.SYNTHETIC for label, _ in self.verdicts], np.bool_)
+        self.called_authentic = np.array([label is Label.AUTHENTIC for label, _ in self.verdicts], np.bool_)
         self._labels = scored.labels
         self._pools = np.array([sample.pool for sample in scored.samples])
         self._groups = np.array([sample.group for sample in scored.samples])
 
     def labels(self) -> list[Label]:
         """What each image was called."""
-        names = np.where(
-            self.called_synthetic,
-            Label.SYNTHETIC,
-            np.where(self.called_authentic, Label.AUTHENTIC, Label.UNCERTAIN),
-        )
-        return [Label(name) for name in names.tolist()]
+        return [label for label, _ in self.verdicts]
+
+    def by_doubt(self) -> list[Doubted]:
+        """Why verdicts are uncertain: of each source of photographs, each generator, and each class."""
+        rows = []
+        for label, group in ((0, "photographs"), (1, "synthetic")):
+            own = self._labels == label
+            named = [(name, own & (self._groups == name)) for name in sorted(set(self._groups[own].tolist()))]
+            rows += [self._doubted(group, name, among) for name, among in [*named, (ALL, own)] if among.any()]
+        return rows
+
+    def _doubted(self, group: str, name: str, among: Mask) -> Doubted:
+        found = [self.verdicts[place][1] for place in np.flatnonzero(among)]
+        shares = {
+            doubt.value: sum(doubt in doubts for doubts in found) / len(found)
+            for doubt in Doubt
+            if any(doubt in doubts for _, doubts in self.verdicts)
+        }
+        return Doubted(group, name, len(found), sum(map(bool, found)) / len(found), shares)
 
     def by_generator(self) -> list[Row]:
         """Each generator of each pool against the photographs of that pool, or all where it has none.

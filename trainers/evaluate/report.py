@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.engine.errors import SetupError
+from assay.engine.outcome import Doubt
 from assay.trainers.evaluate.content import sections
 from assay.trainers.evaluate.judge import Case
 from assay.trainers.evaluate.markdown import markdown
@@ -47,6 +48,7 @@ def write_report(report: Report, cases: Sequence[Case], folder: Path) -> None:
         )
         _write_csv(folder / f"{name}.csv", ["bundle", "treatment", *names], rows)
     _write_sweeps(report, folder)
+    _write_doubts(report, folder)
     _write_scores(cases, folder)
     lines = dict.fromkeys(path for case in cases for path in case.evaluation.scored.unreadable)
     if lines:
@@ -83,6 +85,20 @@ def _write_sweeps(report: Report, folder: Path) -> None:
         _write_csv(folder / "sweeps.csv", ["bundle", "treatment", *keys], rows)
 
 
+def _write_doubts(report: Report, folder: Path) -> None:
+    """Where a bundle has any beside that of the thresholds."""
+    if all(set(row.doubts) <= {Doubt.BETWEEN_THRESHOLDS} for one in report.results for row in one.doubted):
+        return
+    rows = (
+        [one.bundle, one.treatment, row.label, row.name, row.images, row.uncertain]
+        + [row.doubts.get(doubt, 0.0) for doubt in Doubt]
+        for one in report.results
+        for row in one.doubted
+    )
+    header = ["bundle", "treatment", "label", "name", "images", "uncertain", *Doubt]
+    _write_csv(folder / "doubts.csv", header, rows)
+
+
 def _write_scores(cases: Sequence[Case], folder: Path) -> None:
     header = [
         "bundle",
@@ -95,6 +111,7 @@ def _write_scores(cases: Sequence[Case], folder: Path) -> None:
         "logit",
         "probability",
         "verdict",
+        "doubts",
     ]
     rows = (
         [case.name, case.treatment.name, sample.path, sample.pool, sample.group, sample.label, *values]
@@ -105,6 +122,7 @@ def _write_scores(cases: Sequence[Case], folder: Path) -> None:
             case.evaluation.scored.logits.tolist(),
             case.evaluation.probabilities.tolist(),
             case.evaluation.labels(),
+            (" ".join(doubts) for _, doubts in case.evaluation.verdicts),
             strict=True,
         )
     )

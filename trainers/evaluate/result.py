@@ -18,7 +18,7 @@ from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate import intervals, selective
 from assay.trainers.evaluate.intervals import Interval
 from assay.trainers.evaluate.judge import Case
-from assay.trainers.evaluate.metrics import Evaluation, Row
+from assay.trainers.evaluate.metrics import Doubted, Evaluation, Row
 from assay.trainers.evaluate.reliability import Bin, calibration_error, reliability
 from assay.trainers.evaluate.selective import Decided
 from assay.trainers.evaluate.spread import Spread, spread
@@ -80,6 +80,8 @@ class Result(_Record):
     reliability: list[Bin]
     aurc: float = Field(description="Area under the risk-coverage curve.")
     decided: Decided = Field(description="Coverage and risk of what is not labelled uncertain.")
+    by_thresholds: Decided = Field(description="The same if nothing were doubted.")
+    doubted: list[Doubted] = Field(description="Shares uncertain, by doubt, of sources and generators.")
     risk_coverage: Points = Field(description="(coverage, risk), rising.")
     roc: Points = Field(description="(share of photographs, share of synthetic images) above a score.")
     sweeps: list[AtLevel]
@@ -148,6 +150,8 @@ def result(case: Case) -> Result:
         reliability=bins,
         aurc=selective.area(curve),
         decided=selective.decided(labels, evaluation.called_synthetic, evaluation.called_authentic),
+        by_thresholds=_by_thresholds(evaluation, manifest.thresholds),
+        doubted=evaluation.by_doubt(),
         risk_coverage=_thinned(curve.coverage, curve.risk),
         roc=_roc(evaluation),
         sweeps=_sweeps(case, overall),
@@ -155,6 +159,15 @@ def result(case: Case) -> Result:
         by_generator=by_generator,
         by_source=by_source,
         sizes=evaluation.by_size(),
+    )
+
+
+def _by_thresholds(evaluation: Evaluation, thresholds: Thresholds) -> Decided:
+    probabilities = evaluation.probabilities
+    return selective.decided(
+        evaluation.scored.labels,
+        probabilities >= thresholds.synthetic,
+        probabilities <= thresholds.authentic,
     )
 
 

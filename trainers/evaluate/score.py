@@ -12,8 +12,10 @@ from torch import nn
 
 from assay.engine.bundle import Manifest
 from assay.engine.detectors import KINDS, Detector, Graph, Image, Stopwatch
+from assay.engine.detectors.measures import measures_of
+from assay.engine.domain import Measures
 from assay.engine.outcome import Refused
-from assay.trainers.data.read import read_pixels
+from assay.trainers.data.read import decoded
 from assay.trainers.data.samples import Sample
 
 _BATCH = 8
@@ -25,13 +27,15 @@ _BATCH_PIXELS = 4_000_000
 class Scored:
     """Samples with their uncalibrated logits (n,) float64 and shorter sides (n,) in pixels.
 
-    `unreadable`: files that the engine would refuse, too small ones included.
+    `unreadable`: files that the engine would refuse, too small ones included. `measures`: of each sample
+    what the limits of a bundle's domain are held against; empty where they were not asked for.
     """
 
     samples: tuple[Sample, ...]
     logits: NDArray[np.float64]
     sides: NDArray[np.int64]
     unreadable: tuple[Path, ...] = ()
+    measures: tuple[Measures, ...] = ()
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -52,22 +56,28 @@ def score(
     advance: Callable[[int], None] = lambda count: None,
     detect: Detector | None = None,
     alter: Alter | None = None,
+    measured: bool = False,
 ) -> Scored:
     """Scores `samples` by `detect`, else by the detector of the manifest's kind.
 
     `advance` is told after each batch how many files it took; `alter` is applied to decoded pixels, and what
-    it leaves too small for the bundle is refused as it would be served.
+    it leaves too small for the bundle is refused as it would be served. `measured`: with measures; those of
+    altered pixels lack the quality of a file.
     """
     detect = detect or KINDS[manifest.kind].detector(manifest)
     kept: list[Sample] = []
     logits: list[float] = []
     sides: list[int] = []
     unreadable: list[Path] = []
-    batch: list[tuple[Sample, Image]] = []
+    measures: list[Measures] = []
+    batch: list[tuple[Sample, Image, int]] = []
 
     def flush() -> None:
-        detections = detect([image for _, image in batch], graphs, Stopwatch()) if batch else []
-        for (sample, image), detection in zip(batch, detections, strict=True):
+        images = [image for _, image, _ in batch]
+        detections = detect(images, graphs, Stopwatch()) if batch else []
+        if measured:
+            measures.extend(measures_of(images, detections, [quality for *_, quality in batch]))
+        for (sample, image, _), detection in zip(batch, detections, strict=True):
             kept.append(sample)
             logits.append(detection.logit)
             sides.append(min(image.shape[:2]))
@@ -76,7 +86,7 @@ def score(
 
     for sample in samples:
         try:
-            image = read_pixels(sample.path)
+            image, header = decoded(sample.path.read_bytes())
             image = alter(image) if alter else image
         except (OSError, Refused):
             image = None
@@ -84,11 +94,13 @@ def score(
             unreadable.append(sample.path)
             advance(1)
             continue
-        batch.append((sample, image))
-        if len(batch) == _BATCH or sum(image.size for _, image in batch) > 3 * _BATCH_PIXELS:
+        batch.append((sample, image, 0 if alter else header.quality))
+        if len(batch) == _BATCH or sum(image.size for _, image, _ in batch) > 3 * _BATCH_PIXELS:
             flush()
     flush()
-    return Scored(tuple(kept), np.array(logits), np.array(sides, np.int64), tuple(unreadable))
+    return Scored(
+        tuple(kept), np.array(logits), np.array(sides, np.int64), tuple(unreadable), tuple(measures)
+    )
 
 
 def torch_graph(module: nn.Module, precision: torch.dtype = torch.float32) -> Graph:

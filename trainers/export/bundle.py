@@ -16,12 +16,15 @@ from assay.engine.detectors import Graph, make_graphs
 from assay.engine.errors import SetupError
 from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
 from assay.engine.executors.torch_export import TorchExportGraph
+from assay.engine.outcome import Doubt
 from assay.engine.quantise import evenly_spaced, int8_graphs
+from assay.kernels.measure import LEAST_SIDE
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.reliability import calibration_error, reliability
 from assay.trainers.evaluate.score import Scored, score, torch_graph
 from assay.trainers.export.calibrate import Choice, Method, choose_calibration, fit_thresholds
+from assay.trainers.export.domain import doubtful, fit_domain
 from assay.trainers.export.parity import LIMITS
 
 INT8 = "{}.int8.onnx"
@@ -121,12 +124,14 @@ class Calibrated:
 
     differences: the largest one of each precision to fp32, also of those not offered. choice: how
     calibrations compare. error_before: the expected calibration error (ECE) of the one that the bundle had.
+    doubtful: where limits were fitted, the share of the images that each doubt falls on.
     """
 
     bundle: Bundle
     differences: Mapping[str, float]
     choice: Choice
     error_before: float
+    doubtful: Mapping[Doubt, float]
 
 
 def calibrated(
@@ -136,6 +141,7 @@ def calibrated(
     false_alarms: float,
     misses: float,
     method: Method | None = None,
+    doubts: float | None = None,
     scale_on: Sequence[Sample] = (),
     advance: Callable[[int], None] = lambda count: None,
 ) -> Calibrated:
@@ -144,10 +150,19 @@ def calibrated(
     `method` is that of `choose_calibration`. A precision is offered where no sample's probability differs by
     more than its limit from fp32. int8 forms are made, scaled on the images of
     `scale_on`, where there are any, with as few first layers in fp32 as it takes to pass; they stay in the
-    bundle if int8 is offered.
+    bundle if int8 is offered. `doubts`: the share of the images that each limit of the domain may doubt;
+    without it the bundle keeps the domain that it has.
+
+    Raises SetupError where `doubts` are asked for and the bundle takes images that are too small to measure.
     """
     manifest = bundle.manifest
-    reference = score(samples, manifest, graphs_of(bundle), advance)
+    measured = doubts is not None
+    if measured and manifest.min_side < LEAST_SIDE:
+        raise SetupError(
+            f"{bundle.path} takes images from {manifest.min_side} pixels, and only those from {LEAST_SIDE} "
+            "can be measured: raise its min_side, or leave --doubts out"
+        )
+    reference = score(samples, manifest, graphs_of(bundle), advance, measured=measured)
     before = Evaluation(reference, manifest.calibration, manifest.thresholds).probabilities
     choice = choose_calibration(reference, method)
     calibration = choice.calibration
@@ -178,10 +193,12 @@ def calibrated(
         if file.name not in {spec.int8.file for spec in specs.values() if spec.int8}:
             file.unlink()
     thresholds = fit_thresholds(reference, calibration, false_alarms=false_alarms, misses=misses)
-    update = {"calibration": calibration, "thresholds": thresholds, "graphs": specs}
+    domain = manifest.domain if doubts is None else fit_domain(reference, doubts)
+    shares = doubtful(reference, domain) if domain and measured else {}
+    update = {"calibration": calibration, "thresholds": thresholds, "graphs": specs, "domain": domain}
     written = write_manifest(manifest.model_copy(update=update), bundle.path)
     error = calibration_error(reliability(reference.labels, before))
-    return Calibrated(written, differences, choice, error)
+    return Calibrated(written, differences, choice, error, shares)
 
 
 def with_int8(bundle: Bundle, images: Sequence[Path], first_fp32: float = 0.0) -> Manifest:

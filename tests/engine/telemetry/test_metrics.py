@@ -1,8 +1,10 @@
 """What an outcome adds to the metrics."""
 
+from dataclasses import replace
+
 from prometheus_client import REGISTRY
 
-from assay.engine.outcome import Label, Reason, Rejection, Verdict
+from assay.engine.outcome import Doubt, Label, Reason, Rejection, Verdict
 from assay.engine.telemetry import metrics
 
 
@@ -26,3 +28,12 @@ def test_verdicts_are_spread_over_probabilities_and_rejections_are_not() -> None
         for edge in ("0.01", "0.05", "0.5", "0.99", "1.0")
     }
     assert below == {"0.01": 1, "0.05": 2, "0.5": 3, "0.99": 3, "1.0": 5}
+
+
+def test_doubts_are_counted_each() -> None:
+    doubts = (Doubt.BETWEEN_THRESHOLDS, Doubt.SMALL)
+    metrics.count(replace(verdict(Label.UNCERTAIN, 0.5), doubts=doubts), "drift")
+    metrics.count(replace(verdict(Label.UNCERTAIN, 0.1), doubts=doubts[1:]), "drift")
+    metrics.count(verdict(Label.AUTHENTIC, 0.1), "drift")
+    assert value("assay_uncertain_total", doubt="between_thresholds") == 1
+    assert value("assay_uncertain_total", doubt="small") == 2

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict
+from assay.engine.outcome import Doubt, Label, Outcome, Reason, Rejection, Verdict
 from assay.engine.wire import generate
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.convert import from_message, to_message
@@ -21,8 +21,9 @@ json_values = st.recursive(
 )
 json_objects = st.dictionaries(text, json_values, max_size=4)
 by_name = st.dictionaries(text, numbers, max_size=3)
+doubts = st.lists(st.sampled_from(Doubt), unique=True).map(tuple)
 verdicts = st.builds(
-    Verdict, text, st.sampled_from(Label), st.floats(0, 1), by_name, text, text, json_objects, by_name
+    Verdict, text, st.sampled_from(Label), st.floats(0, 1), by_name, text, text, json_objects, by_name, doubts
 )
 rejections = st.builds(Rejection, text, st.sampled_from(Reason), text, json_objects)
 
@@ -73,8 +74,9 @@ def test_infinite_scores_cross() -> None:
         pb.Outcome(id="a"),
         pb.Outcome(id="a", verdict=pb.Verdict()),
         pb.Outcome(id="a", rejection=pb.Rejection(reason=99)),  # type: ignore[arg-type]
+        pb.Outcome(id="a", verdict=pb.Verdict(label=pb.LABEL_UNCERTAIN, doubts=[99])),  # type: ignore[list-item]
     ],
-    ids=["neither", "no label", "unknown reason"],
+    ids=["neither", "no label", "unknown reason", "unknown doubt"],
 )
 def test_what_a_newer_server_says_is_an_error_not_a_guess(message: pb.Outcome) -> None:
     with pytest.raises(ValueError, match=r"'a'.*newer"):

@@ -11,7 +11,7 @@ from support.command import exit_code
 
 from assay.engine.bundle import Bundle
 from assay.engine.engine import Engine
-from assay.engine.outcome import Verdict
+from assay.engine.outcome import Doubt, Label, Verdict
 from assay.engine.settings import Settings
 
 
@@ -56,3 +56,33 @@ def test_the_engine_serves_what_was_fitted(
 def test_an_unknown_method_is_refused(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert exit_code("calibrate", folder / "bundle", "--data", folder / "data", "--method", "platt") == 2
     assert "platt" in capfd.readouterr().err
+
+
+def test_limits_are_fitted_where_a_share_is_given_and_the_engine_holds_images_against_them(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number, path in enumerate(sorted((folder / "data/val").rglob("*.png"))):
+        with Image.open(path) as image:
+            rng = np.random.default_rng(number)
+            noise = rng.integers(0, 30, (20 + number, 40, 3)).astype(np.uint8)
+            Image.fromarray(np.asarray(image.resize((40, 20 + number))) // 2 + noise).save(path)
+    asked = ("calibrate", folder / "limits", "--data", folder / "data")
+    plain_bundle(folder / "limits", min_side=8)
+    assert exit_code(*asked, "--doubts", 0.1) == 2
+    assert "only those from 16 can be measured" in " ".join(capfd.readouterr().err.split())
+    plain_bundle(folder / "limits", min_side=16)
+    assert exit_code(*asked) == 0
+    assert Bundle.load(folder / "limits").manifest.domain is None
+    assert exit_code(*asked, "--doubts", 0.1) == 0
+    assert "small 8.3%" in " ".join(capfd.readouterr().err.split())
+    bundle = Bundle.load(folder / "limits")
+    assert bundle.manifest.domain is not None
+    assert exit_code(*asked) == 0
+    assert Bundle.load(folder / "limits").manifest.domain == bundle.manifest.domain
+    with Engine(bundle, settings=Settings(workers=0)) as engine:
+        outcomes = [engine.score(path.read_bytes()) for path in sorted((folder / "data/val").rglob("*.png"))]
+    doubted = [
+        outcome for outcome in outcomes if isinstance(outcome, Verdict) and Doubt.SMALL in outcome.doubts
+    ]
+    assert len(doubted) == 4  # of 48 images, a tenth at most, each source weighing the same
+    assert {verdict.label for verdict in doubted} == {Label.UNCERTAIN}

@@ -241,3 +241,31 @@ def test_the_worst_is_of_those_with_images_enough_and_one_row_each() -> None:
 def test_markdown_cells_stay_in_their_columns() -> None:
     assert table([["a|b", "c"], ["1\n2", "3"]]) == "| a\\|b | c |\n| --- | --: |\n| 1 2 | 3 |\n"
     assert table([]) == ""
+
+
+def test_doubts_are_told_by_source_and_generator(folder: Path, tmp_path: Path) -> None:
+    """The brightest and the darkest are labelled by thresholds alone, and doubted as too small."""
+    sure = {"synthetic": 0.51, "authentic": 0.49}
+    plain_bundle(tmp_path / "knows", "knows", min_side=16, thresholds=sure, domain={"side": 24})
+    plain_bundle(
+        tmp_path / "doubts", "doubts", min_side=16, thresholds=sure, domain={"side": 25, "quality": 99}
+    )
+    bundles = (tmp_path / "knows", tmp_path / "doubts")
+    assert exit_code("evaluate", *bundles, "--data", folder / "data", "--out", tmp_path / "out") == 0
+    found = json.loads((tmp_path / "out/report.json").read_text())
+    jsonschema.validate(found, json_schema())
+    knows, doubts = found["results"]
+    assert knows["decided"] == knows["by_thresholds"] == doubts["by_thresholds"]
+    assert doubts["decided"][0] == 0
+    rows = {(row["label"], row["name"]): row for row in doubts["doubted"]}
+    assert set(rows) == {
+        (label, name) for label in ("photographs", "synthetic") for name in ("a|b", "<flow>", "all")
+    }
+    assert {row["uncertain"] for row in rows.values()} == {1.0}
+    assert rows["photographs", "all"]["doubts"] == {"small": 1.0, "compressed": 0.0}  # these are no JPEGs
+    assert rows["synthetic", "<flow>"]["doubts"] == {"small": 1.0, "compressed": 1.0}
+    scores = read_csv(tmp_path / "out/scores.csv")
+    assert {row["doubts"] for row in scores if row["bundle"] == "knows"} == {""}
+    assert {row["doubts"] for row in scores if row["bundle"] == "doubts"} == {"small", "small compressed"}
+    assert len(read_csv(tmp_path / "out/doubts.csv")) == 2 * 6
+    assert "## Doubts by source and generator" in (tmp_path / "out/report.md").read_text()

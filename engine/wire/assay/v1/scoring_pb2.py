@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(assay/engine/wire/assay/v1/scoring.proto\x12\x08\x61ssay.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"]\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\".\n\x0cScoreRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.assay.v1.Image\"3\n\rScoreResponse\x12\"\n\x07outcome\x18\x01 \x01(\x0b\x32\x11.assay.v1.Outcome\"5\n\x12ScoreStreamRequest\x12\x1f\n\x06images\x18\x01 \x03(\x0b\x32\x0f.assay.v1.Image\":\n\x13ScoreStreamResponse\x12#\n\x08outcomes\x18\x01 \x03(\x0b\x32\x11.assay.v1.Outcome\"o\n\x07Outcome\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x07verdict\x18\x02 \x01(\x0b\x32\x11.assay.v1.VerdictH\x00\x12(\n\trejection\x18\x03 \x01(\x0b\x32\x13.assay.v1.RejectionH\x00\x42\x08\n\x06result\"\xc9\x02\n\x07Verdict\x12\x1e\n\x05label\x18\x01 \x01(\x0e\x32\x0f.assay.v1.Label\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12-\n\x06scores\x18\x03 \x03(\x0b\x32\x1d.assay.v1.Verdict.ScoresEntry\x12)\n\x08\x65vidence\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06\x62undle\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12/\n\x07seconds\x18\x07 \x03(\x0b\x32\x1e.assay.v1.Verdict.SecondsEntry\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0cSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"e\n\tRejection\x12 \n\x06reason\x18\x01 \x01(\x0e\x32\x10.assay.v1.Reason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12&\n\x05\x61\x62out\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x14\n\x12ListBundlesRequest\"8\n\x13ListBundlesResponse\x12!\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x10.assay.v1.Bundle\"5\n\x06\x42undle\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t*]\n\x05Label\x12\x15\n\x11LABEL_UNSPECIFIED\x10\x00\x12\x13\n\x0fLABEL_AUTHENTIC\x10\x01\x12\x13\n\x0fLABEL_SYNTHETIC\x10\x02\x12\x13\n\x0fLABEL_UNCERTAIN\x10\x03*\xa8\x02\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x10\n\x0cREASON_EMPTY\x10\x01\x12\x1d\n\x19REASON_UNSUPPORTED_FORMAT\x10\x02\x12\x14\n\x10REASON_TRUNCATED\x10\x03\x12\x16\n\x12REASON_UNDECODABLE\x10\x04\x12\x19\n\x15REASON_TOO_MANY_BYTES\x10\x05\x12\x1a\n\x16REASON_TOO_MANY_PIXELS\x10\x06\x12\x14\n\x10REASON_TOO_SMALL\x10\x07\x12\x13\n\x0fREASON_DEADLINE\x10\x08\x12\x15\n\x11REASON_OVERLOADED\x10\t\x12\x13\n\x0fREASON_INTERNAL\x10\n\x12\x19\n\x15REASON_UNKNOWN_BUNDLE\x10\x0b\x32\xe6\x01\n\x0eScoringService\x12\x38\n\x05Score\x12\x16.assay.v1.ScoreRequest\x1a\x17.assay.v1.ScoreResponse\x12N\n\x0bScoreStream\x12\x1c.assay.v1.ScoreStreamRequest\x1a\x1d.assay.v1.ScoreStreamResponse(\x01\x30\x01\x12J\n\x0bListBundles\x12\x1c.assay.v1.ListBundlesRequest\x1a\x1d.assay.v1.ListBundlesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(assay/engine/wire/assay/v1/scoring.proto\x12\x08\x61ssay.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"]\n\x05Image\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\".\n\x0cScoreRequest\x12\x1e\n\x05image\x18\x01 \x01(\x0b\x32\x0f.assay.v1.Image\"3\n\rScoreResponse\x12\"\n\x07outcome\x18\x01 \x01(\x0b\x32\x11.assay.v1.Outcome\"5\n\x12ScoreStreamRequest\x12\x1f\n\x06images\x18\x01 \x03(\x0b\x32\x0f.assay.v1.Image\":\n\x13ScoreStreamResponse\x12#\n\x08outcomes\x18\x01 \x03(\x0b\x32\x11.assay.v1.Outcome\"o\n\x07Outcome\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x07verdict\x18\x02 \x01(\x0b\x32\x11.assay.v1.VerdictH\x00\x12(\n\trejection\x18\x03 \x01(\x0b\x32\x13.assay.v1.RejectionH\x00\x42\x08\n\x06result\"\xea\x02\n\x07Verdict\x12\x1e\n\x05label\x18\x01 \x01(\x0e\x32\x0f.assay.v1.Label\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12-\n\x06scores\x18\x03 \x03(\x0b\x32\x1d.assay.v1.Verdict.ScoresEntry\x12)\n\x08\x65vidence\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06\x62undle\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12/\n\x07seconds\x18\x07 \x03(\x0b\x32\x1e.assay.v1.Verdict.SecondsEntry\x12\x1f\n\x06\x64oubts\x18\x08 \x03(\x0e\x32\x0f.assay.v1.Doubt\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a.\n\x0cSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"e\n\tRejection\x12 \n\x06reason\x18\x01 \x01(\x0e\x32\x10.assay.v1.Reason\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12&\n\x05\x61\x62out\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x14\n\x12ListBundlesRequest\"8\n\x13ListBundlesResponse\x12!\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x10.assay.v1.Bundle\"5\n\x06\x42undle\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t*]\n\x05Label\x12\x15\n\x11LABEL_UNSPECIFIED\x10\x00\x12\x13\n\x0fLABEL_AUTHENTIC\x10\x01\x12\x13\n\x0fLABEL_SYNTHETIC\x10\x02\x12\x13\n\x0fLABEL_UNCERTAIN\x10\x03*\xb3\x01\n\x05\x44oubt\x12\x15\n\x11\x44OUBT_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44OUBT_BETWEEN_THRESHOLDS\x10\x01\x12\x0f\n\x0b\x44OUBT_SMALL\x10\x02\x12\x0e\n\nDOUBT_FLAT\x10\x03\x12\x14\n\x10\x44OUBT_COMPRESSED\x10\x04\x12\x12\n\x0e\x44OUBT_ENLARGED\x10\x05\x12\x14\n\x10\x44OUBT_SCREENSHOT\x10\x06\x12\x14\n\x10\x44OUBT_UNFAMILIAR\x10\x07*\xa8\x02\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x10\n\x0cREASON_EMPTY\x10\x01\x12\x1d\n\x19REASON_UNSUPPORTED_FORMAT\x10\x02\x12\x14\n\x10REASON_TRUNCATED\x10\x03\x12\x16\n\x12REASON_UNDECODABLE\x10\x04\x12\x19\n\x15REASON_TOO_MANY_BYTES\x10\x05\x12\x1a\n\x16REASON_TOO_MANY_PIXELS\x10\x06\x12\x14\n\x10REASON_TOO_SMALL\x10\x07\x12\x13\n\x0fREASON_DEADLINE\x10\x08\x12\x15\n\x11REASON_OVERLOADED\x10\t\x12\x13\n\x0fREASON_INTERNAL\x10\n\x12\x19\n\x15REASON_UNKNOWN_BUNDLE\x10\x0b\x32\xe6\x01\n\x0eScoringService\x12\x38\n\x05Score\x12\x16.assay.v1.ScoreRequest\x1a\x17.assay.v1.ScoreResponse\x12N\n\x0bScoreStream\x12\x1c.assay.v1.ScoreStreamRequest\x1a\x1d.assay.v1.ScoreStreamResponse(\x01\x30\x01\x12J\n\x0bListBundles\x12\x1c.assay.v1.ListBundlesRequest\x1a\x1d.assay.v1.ListBundlesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,10 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERDICT_SCORESENTRY']._serialized_options = b'8\001'
   _globals['_VERDICT_SECONDSENTRY']._loaded_options = None
   _globals['_VERDICT_SECONDSENTRY']._serialized_options = b'8\001'
-  _globals['_LABEL']._serialized_start=1110
-  _globals['_LABEL']._serialized_end=1203
-  _globals['_REASON']._serialized_start=1206
-  _globals['_REASON']._serialized_end=1502
+  _globals['_LABEL']._serialized_start=1143
+  _globals['_LABEL']._serialized_end=1236
+  _globals['_DOUBT']._serialized_start=1239
+  _globals['_DOUBT']._serialized_end=1418
+  _globals['_REASON']._serialized_start=1421
+  _globals['_REASON']._serialized_end=1717
   _globals['_IMAGE']._serialized_start=116
   _globals['_IMAGE']._serialized_end=209
   _globals['_SCOREREQUEST']._serialized_start=211
@@ -54,19 +56,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTCOME']._serialized_start=427
   _globals['_OUTCOME']._serialized_end=538
   _globals['_VERDICT']._serialized_start=541
-  _globals['_VERDICT']._serialized_end=870
-  _globals['_VERDICT_SCORESENTRY']._serialized_start=777
-  _globals['_VERDICT_SCORESENTRY']._serialized_end=822
-  _globals['_VERDICT_SECONDSENTRY']._serialized_start=824
-  _globals['_VERDICT_SECONDSENTRY']._serialized_end=870
-  _globals['_REJECTION']._serialized_start=872
-  _globals['_REJECTION']._serialized_end=973
-  _globals['_LISTBUNDLESREQUEST']._serialized_start=975
-  _globals['_LISTBUNDLESREQUEST']._serialized_end=995
-  _globals['_LISTBUNDLESRESPONSE']._serialized_start=997
-  _globals['_LISTBUNDLESRESPONSE']._serialized_end=1053
-  _globals['_BUNDLE']._serialized_start=1055
-  _globals['_BUNDLE']._serialized_end=1108
-  _globals['_SCORINGSERVICE']._serialized_start=1505
-  _globals['_SCORINGSERVICE']._serialized_end=1735
+  _globals['_VERDICT']._serialized_end=903
+  _globals['_VERDICT_SCORESENTRY']._serialized_start=810
+  _globals['_VERDICT_SCORESENTRY']._serialized_end=855
+  _globals['_VERDICT_SECONDSENTRY']._serialized_start=857
+  _globals['_VERDICT_SECONDSENTRY']._serialized_end=903
+  _globals['_REJECTION']._serialized_start=905
+  _globals['_REJECTION']._serialized_end=1006
+  _globals['_LISTBUNDLESREQUEST']._serialized_start=1008
+  _globals['_LISTBUNDLESREQUEST']._serialized_end=1028
+  _globals['_LISTBUNDLESRESPONSE']._serialized_start=1030
+  _globals['_LISTBUNDLESRESPONSE']._serialized_end=1086
+  _globals['_BUNDLE']._serialized_start=1088
+  _globals['_BUNDLE']._serialized_end=1141
+  _globals['_SCORINGSERVICE']._serialized_start=1720
+  _globals['_SCORINGSERVICE']._serialized_end=1950
 # @@protoc_insertion_point(module_scope)

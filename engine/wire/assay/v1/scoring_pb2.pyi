@@ -18,6 +18,17 @@ class Label(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LABEL_SYNTHETIC: _ClassVar[Label]
     LABEL_UNCERTAIN: _ClassVar[Label]
 
+class Doubt(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DOUBT_UNSPECIFIED: _ClassVar[Doubt]
+    DOUBT_BETWEEN_THRESHOLDS: _ClassVar[Doubt]
+    DOUBT_SMALL: _ClassVar[Doubt]
+    DOUBT_FLAT: _ClassVar[Doubt]
+    DOUBT_COMPRESSED: _ClassVar[Doubt]
+    DOUBT_ENLARGED: _ClassVar[Doubt]
+    DOUBT_SCREENSHOT: _ClassVar[Doubt]
+    DOUBT_UNFAMILIAR: _ClassVar[Doubt]
+
 class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     REASON_UNSPECIFIED: _ClassVar[Reason]
@@ -36,6 +47,14 @@ LABEL_UNSPECIFIED: Label
 LABEL_AUTHENTIC: Label
 LABEL_SYNTHETIC: Label
 LABEL_UNCERTAIN: Label
+DOUBT_UNSPECIFIED: Doubt
+DOUBT_BETWEEN_THRESHOLDS: Doubt
+DOUBT_SMALL: Doubt
+DOUBT_FLAT: Doubt
+DOUBT_COMPRESSED: Doubt
+DOUBT_ENLARGED: Doubt
+DOUBT_SCREENSHOT: Doubt
+DOUBT_UNFAMILIAR: Doubt
 REASON_UNSPECIFIED: Reason
 REASON_EMPTY: Reason
 REASON_UNSUPPORTED_FORMAT: Reason
@@ -96,7 +115,7 @@ class Outcome(_message.Message):
     def __init__(self, id: _Optional[str] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., rejection: _Optional[_Union[Rejection, _Mapping]] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("label", "probability", "scores", "evidence", "bundle", "version", "seconds")
+    __slots__ = ("label", "probability", "scores", "evidence", "bundle", "version", "seconds", "doubts")
     class ScoresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +137,7 @@ class Verdict(_message.Message):
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DOUBTS_FIELD_NUMBER: _ClassVar[int]
     label: Label
     probability: float
     scores: _containers.ScalarMap[str, float]
@@ -125,7 +145,8 @@ class Verdict(_message.Message):
     bundle: str
     version: str
     seconds: _containers.ScalarMap[str, float]
-    def __init__(self, label: _Optional[_Union[Label, str]] = ..., probability: _Optional[float] = ..., scores: _Optional[_Mapping[str, float]] = ..., evidence: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., bundle: _Optional[str] = ..., version: _Optional[str] = ..., seconds: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    doubts: _containers.RepeatedScalarFieldContainer[Doubt]
+    def __init__(self, label: _Optional[_Union[Label, str]] = ..., probability: _Optional[float] = ..., scores: _Optional[_Mapping[str, float]] = ..., evidence: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., bundle: _Optional[str] = ..., version: _Optional[str] = ..., seconds: _Optional[_Mapping[str, float]] = ..., doubts: _Optional[_Iterable[_Union[Doubt, str]]] = ...) -> None: ...
 
 class Rejection(_message.Message):
     __slots__ = ("reason", "detail", "about")

@@ -184,9 +184,8 @@ def test_a_client_that_knows_nothing_finds_everything_by_reflection(channel) -> 
     service = pool.FindServiceByName("assay.v1.ScoringService")
     assert set(service.methods_by_name) == {"Score", "ScoreStream", "ListBundles"}
     verdict = pool.FindMessageTypeByName("assay.v1.Verdict")
-    assert {"label", "probability", "scores", "evidence", "bundle", "version", "seconds"} == set(
-        verdict.fields_by_name
-    )
+    fields = {"label", "doubts", "probability", "scores", "evidence", "bundle", "version", "seconds"}
+    assert fields == set(verdict.fields_by_name)
 
 
 def test_health_follows_the_drain(channel, door: GrpcDoor) -> None:
