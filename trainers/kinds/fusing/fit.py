@@ -16,6 +16,7 @@ from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored, Scorer, score
 from assay.trainers.fit import checkpoint
+from assay.trainers.fit.device import device_of
 from assay.trainers.fit.distributed import Distributed
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
@@ -26,11 +27,11 @@ from assay.trainers.kinds.fusing.originals import Originals, collate, original_a
 from assay.trainers.kinds.fusing.run import FusingRun
 
 
-def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -> Fit:
+def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int, device: str = "auto") -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank = Distributed()
+    rank = Distributed(device)
     micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
-    samples = read_samples(run.data, run.min_side)
+    samples = read_samples(run.data, run.min_side, run.only)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
     model = Fusing(run.backbone, run.patches)
@@ -96,11 +97,12 @@ def scored_by(
     return score(samples, manifest, {}, detect=detect, alter=alter)
 
 
-def scorer_of(folder: Path) -> Scorer:
-    """Scores samples by the best network of the run in `folder`."""
+def scorer_of(folder: Path, device: str = "auto") -> Scorer:
+    """Scores samples on `device` by the best network of the run in `folder`."""
     run = FusingRun.read(folder)
     network = Fusing(run.backbone, run.patches)
     network.load_state_dict(checkpoint.load_state(folder / BEST))
+    network.to(device_of(device))
     return lambda samples, alter: scored_by(network, samples, alter)
 
 
