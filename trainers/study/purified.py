@@ -25,9 +25,10 @@ def row(network: APN, pixels: Pixels) -> tuple[list[Image.Image], list[float]]:
     found, heat = looked_at(network.eval(), views)
     assert found.purified is not None
     shown = _picture(views[0].cpu())
-    order = found.confidence[0].argsort(descending=True)[:SHOWN].tolist()
+    confidence = found.confidence[0].detach().cpu()
+    order = confidence.argsort(descending=True)[:SHOWN].tolist()
     images = [_stretched(found.purified[0, k].detach().cpu()) for k in order]
-    return [shown, overlaid(shown, heat[0]), *images], found.confidence[0, order].tolist()
+    return [shown, overlaid(shown, heat[0]), *images], confidence[order].tolist()
 
 
 def looked_at(network: APN, views: Tensor) -> tuple[Output, NDArray[np.float32]]:
