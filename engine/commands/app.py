@@ -139,6 +139,12 @@ _elsewhere(
 )
 _elsewhere("study", "assay.trainers.cli.study:app", "train", "Make the papers' tables and figures.")
 _elsewhere("export", "assay.trainers.cli.export:export", "train", "Write a trained network as a bundle.")
+_elsewhere(
+    "import",
+    "assay.trainers.cli.published:import_weights",
+    "train",
+    "Make a bundle of weights that a paper's published code has written.",
+)
 _elsewhere("data", "assay.trainers.cli.data:build", "data,train", "Build the small benchmark from packages.")
 
 
