@@ -37,6 +37,10 @@ from assay.trainers.study.method import method_of
 LIGHT = ("--batch", 4, "--epochs", 1, "--workers", 0)
 OPTIONS: dict[str, str] = {
     "plain": "--backbone patch_forensics --size 32 --ema-decay 0.5",
+    "baseline": "dct_cnn --size 32",
+    "baseline spec": "spec --size 32",
+    "baseline gramnet": "gramnet --size 32",
+    "baseline swin_t": "swin_t --size 32",
     "fusing": "--backbone resnet18 --crop 32",
     "fusing random": "--backbone resnet18 --crop 32 --patches random",
     "fusing resized": "--backbone resnet18 --crop 32 --patches resized",

@@ -79,6 +79,11 @@ def command(name: str, kind: Kind) -> Callable[..., None]:
         run_training(trained, run, out, resume, kind.figure, more is not None)
 
     required = {"data": options.pop("data"), "out": _parameter("out", Out)}
+    if kind.argument:
+        field = run_fields[kind.argument]
+        named = Annotated[field.annotation, typer.Argument(help=" ".join((field.description or "").split()))]
+        required = {kind.argument: _parameter(kind.argument, named), **required}
+        del options[kind.argument]
     machine = {
         "device": _parameter("device", shared.Device, "auto"),
         "workers": _parameter("workers", shared.Workers, 2),

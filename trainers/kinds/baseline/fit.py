@@ -1,0 +1,118 @@
+"""Training a baseline: by the recipe of `plain`, on native crops, judged and served as a plain detector."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from assay.engine.bundle import Bundle, Manifest
+from assay.kernels import ViewRule
+from assay.trainers.data.augment import VALIDATION, recipe
+from assay.trainers.data.dataset import Batch, loader, random_view
+from assay.trainers.data.samples import of_split, read_samples
+from assay.trainers.evaluate.score import Scorer, score, torch_graph
+from assay.trainers.export.bundle import export_bundle
+from assay.trainers.fit import checkpoint
+from assay.trainers.fit.device import device_of
+from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.loop import Fit
+from assay.trainers.fit.losses import binary_cross_entropy
+from assay.trainers.fit.run import BEST, LAST
+from assay.trainers.kinds import Crop
+from assay.trainers.kinds.baseline.dct_cnn import DctCnn
+from assay.trainers.kinds.baseline.gramnet import GramNet
+from assay.trainers.kinds.baseline.network import Baseline
+from assay.trainers.kinds.baseline.run import BaselineRun, Name
+from assay.trainers.kinds.baseline.spec import Spec
+from assay.trainers.kinds.baseline.swin_t import SwinT
+from assay.trainers.kinds.plain.fit import manifest_template, validator
+
+BASELINES: dict[Name, type[Baseline]] = {
+    "spec": Spec,
+    "dct_cnn": DctCnn,
+    "gramnet": GramNet,
+    "swin_t": SwinT,
+}
+
+
+def template_of(run: BaselineRun, crop: Crop = "centre", min_side: int = 64) -> Manifest:
+    """How the network of a run is served."""
+    made = BASELINES[run.name]
+    rule = ViewRule(
+        resize="none", size=run.size, crop=crop, small="wrap", mean=tuple(made.mean), std=tuple(made.std)
+    )
+    return manifest_template(run.size, crop, min_side).model_copy(update={"view": rule})
+
+
+def make_fit(run: BaselineRun, folder: Path, weights: Path | None, workers: int, device: str = "auto") -> Fit:
+    """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
+    rank = Distributed(device)
+    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
+    samples = read_samples(run.data, run.min_side, run.only)
+    train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    torch.manual_seed(run.seed)
+    model = BASELINES[run.name](run.size)
+    if weights is not None:
+        model.load_backbone(weights)
+    prepare = random_view(recipe(run.recipe, run.size), template_of(run).view)
+
+    def batches(epoch: int) -> Iterable[Batch]:
+        return loader(
+            train,
+            prepare,
+            batch=micro_batch,
+            seed=run.seed,
+            epoch=epoch,
+            workers=workers,
+            number=rank.number,
+            world=rank.world,
+        )
+
+    def loss(network: nn.Module, batch: Batch) -> Tensor:
+        logits = network(batch.images.to(rank.device, non_blocking=True))
+        return binary_cross_entropy(logits, batch.labels.to(rank.device))
+
+    return Fit(
+        model,
+        batches=batches,
+        steps=max(1, len(train) // rank.world // micro_batch),
+        loss=loss,
+        validate=validator(held_out, template_of(run), VALIDATION if run.altered_validation else ()),
+        settings=run.fit,
+        folder=folder,
+        rank=rank,
+    )
+
+
+def trained(folder: Path, *, best: bool = True) -> tuple[BaselineRun, Baseline]:
+    """The run in `folder` and its best or last network. Raises SetupError where there is none."""
+    run = BaselineRun.read(folder)
+    model = BASELINES[run.name](run.size)
+    model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
+    return run, model.eval()
+
+
+def scorer_of(folder: Path, device: str = "auto") -> Scorer:
+    """Scores samples on `device` by the best network of the run in `folder`, as it would be served."""
+    run, model = trained(folder)
+    classify = {"classify": torch_graph(model.to(device_of(device)))}
+    return lambda samples, alter: score(samples, template_of(run), classify, alter=alter)
+
+
+def export_run(
+    folder: Path,
+    out: Path,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    best: bool,
+    crop: Crop,
+    min_side: int,
+    programs: bool = False,
+) -> Bundle:
+    """Writes the best or the last network of a run as a bundle of the kind plain, not yet calibrated."""
+    run, model = trained(folder, best=best)
+    manifest = template_of(run, crop, min_side).model_copy(update=run.manifest_fields(name, version, licence))
+    return export_bundle({"classify": model}, manifest, out, programs=programs)
