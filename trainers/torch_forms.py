@@ -17,7 +17,7 @@ from assay.trainers.kinds.apn import purification
 
 
 def spectrum(images: Tensor) -> Tensor:
-    half = torch.fft.rfft2(images)
+    half: Tensor = torch.fft.rfft2(images)
     height, width = images.shape[-2:]
     for row in {0, height // 2} if height % 2 == 0 else {0}:
         for column in {0, width // 2} if width % 2 == 0 else {0}:

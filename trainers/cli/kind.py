@@ -81,7 +81,8 @@ def command(name: str, kind: Kind) -> Callable[..., None]:
     required = {"data": options.pop("data"), "out": _parameter("out", Out)}
     if kind.argument:
         field = run_fields[kind.argument]
-        named = Annotated[field.annotation, typer.Argument(help=" ".join((field.description or "").split()))]
+        said = typer.Argument(help=" ".join((field.description or "").split()))
+        named: Any = Annotated[field.annotation, said]
         required = {kind.argument: _parameter(kind.argument, named), **required}
         del options[kind.argument]
     machine = {

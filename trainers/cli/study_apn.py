@@ -134,7 +134,8 @@ def cross_scene(
         for generator, path in networks.items():
             own = [one for one in known if one.group == generator or not one.label]
             same = [one for one in new if one.group == pairs[generator] or not one.label]
-            scores[generator] = tuple(loaded[path].score(samples, None) for samples in (own, same))
+            network = loaded[path]
+            scores[generator] = network.score(own, None), network.score(same, None)
         found[name] = accuracy.by_scene(scores, pairs)
     _report(out, "cross_scene", found, compared)
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from assay.trainers.fit.run import Files, RunConfig
 from assay.trainers.kinds.apn.run import ApnFiles, ApnRun
-from assay.trainers.kinds.baseline.run import BaselineRun
+from assay.trainers.kinds.baseline.run import BaselineFiles, BaselineRun
 from assay.trainers.kinds.fusing.run import FusingRun
 from assay.trainers.kinds.lnp.denoiser.run import DenoiserFiles, DenoiserRun
 from assay.trainers.kinds.lnp.run import LnpFiles, LnpRun
@@ -50,7 +50,7 @@ CROPS: dict[str, Crop] = {
 KINDS: dict[str, Kind] = {
     "plain": Kind(PlainRun, PlainFiles, "assay.trainers.kinds.plain.fit", several_crops=True),
     "baseline": Kind(
-        BaselineRun, Files, "assay.trainers.kinds.baseline.fit", several_crops=True, argument="name"
+        BaselineRun, BaselineFiles, "assay.trainers.kinds.baseline.fit", several_crops=True, argument="name"
     ),
     "fusing": Kind(FusingRun, Files, "assay.trainers.kinds.fusing.fit"),
     "apn": Kind(ApnRun, ApnFiles, "assay.trainers.kinds.apn.fit"),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.engine.bundle import Bundle, Manifest
+from assay.engine.errors import SetupError
 from assay.kernels import ViewRule
 from assay.trainers.data.augment import VALIDATION, recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
@@ -22,6 +23,7 @@ from assay.trainers.fit.run import BEST, LAST
 from assay.trainers.kinds import Crop
 from assay.trainers.kinds.baseline.dct_cnn import DctCnn
 from assay.trainers.kinds.baseline.gramnet import GramNet
+from assay.trainers.kinds.baseline.lgrad import LGrad
 from assay.trainers.kinds.baseline.network import Baseline
 from assay.trainers.kinds.baseline.run import BaselineRun, Name
 from assay.trainers.kinds.baseline.spec import Spec
@@ -33,28 +35,48 @@ BASELINES: dict[Name, type[Baseline]] = {
     "dct_cnn": DctCnn,
     "gramnet": GramNet,
     "swin_t": SwinT,
+    "lgrad": LGrad,
 }
+
+
+def network_of(run: BaselineRun) -> Baseline:
+    """A network of the run with random weights."""
+    if run.transform is not None:
+        return LGrad(run.size, run.transform)
+    return BASELINES[run.name](run.size)
 
 
 def template_of(run: BaselineRun, crop: Crop = "centre", min_side: int = 64) -> Manifest:
     """How the network of a run is served."""
     made = BASELINES[run.name]
-    rule = ViewRule(
-        resize="none", size=run.size, crop=crop, small="wrap", mean=tuple(made.mean), std=tuple(made.std)
-    )
+    rule = ViewRule(resize="none", size=run.size, crop=crop, small="wrap", mean=made.mean, std=made.std)
     return manifest_template(run.size, crop, min_side).model_copy(update={"view": rule})
 
 
-def make_fit(run: BaselineRun, folder: Path, weights: Path | None, workers: int, device: str = "auto") -> Fit:
-    """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
+def make_fit(
+    run: BaselineRun,
+    folder: Path,
+    weights: Path | None,
+    transform: Path | None,
+    workers: int,
+    device: str = "auto",
+) -> Fit:
+    """The fit of a run, ready to start or to resume.
+
+    transform: the folder of the run whose best network is LGrad's other one, where it is not to be resumed.
+    Raises SetupError about data, weights or processes.
+    """
     rank = Distributed(device)
     micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
     samples = read_samples(run.data, run.min_side, run.only)
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
-    model = BASELINES[run.name](run.size)
+    model = network_of(run)
     if weights is not None:
         model.load_backbone(weights)
+    if transform is not None:
+        assert isinstance(model, LGrad)
+        model.transform.load_state_dict(checkpoint.load_state(transform / BEST))
     prepare = random_view(recipe(run.recipe, run.size), template_of(run).view)
 
     def batches(epoch: int) -> Iterable[Batch]:
@@ -88,7 +110,7 @@ def make_fit(run: BaselineRun, folder: Path, weights: Path | None, workers: int,
 def trained(folder: Path, *, best: bool = True) -> tuple[BaselineRun, Baseline]:
     """The run in `folder` and its best or last network. Raises SetupError where there is none."""
     run = BaselineRun.read(folder)
-    model = BASELINES[run.name](run.size)
+    model = network_of(run)
     model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
     return run, model.eval()
 
@@ -112,7 +134,12 @@ def export_run(
     min_side: int,
     programs: bool = False,
 ) -> Bundle:
-    """Writes the best or the last network of a run as a bundle of the kind plain, not yet calibrated."""
+    """Writes the best or the last network of a run as a bundle of the kind plain, not yet calibrated.
+
+    Raises SetupError for LGrad, whose gradients no graph holds.
+    """
     run, model = trained(folder, best=best)
+    if isinstance(model, LGrad):
+        raise SetupError(f"{folder}: lgrad takes gradients as it runs, which no graph holds: judge the run")
     manifest = template_of(run, crop, min_side).model_copy(update=run.manifest_fields(name, version, licence))
     return export_bundle({"classify": model}, manifest, out, programs=programs)

@@ -16,11 +16,14 @@ from assay.engine.errors import SetupError
 from assay.trainers.data.samples import of_split, read_samples
 from assay.trainers.evaluate.score import score, torch_graph
 from assay.trainers.export.bundle import graphs_of
+from assay.trainers.fit.checkpoint import load_state
 from assay.trainers.kinds.baseline.dct_cnn import DctCnn, Standardise
 from assay.trainers.kinds.baseline.fit import BASELINES, trained
 from assay.trainers.kinds.baseline.gramnet import GramNet, Texture
+from assay.trainers.kinds.baseline.lgrad import LGrad
 from assay.trainers.kinds.baseline.run import Name
 from assay.trainers.kinds.baseline.spec import Spec
+from assay.trainers.study.method import method_of
 
 
 def images(count: int, size: int) -> torch.Tensor:
@@ -75,7 +78,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.full] * (name != "dct_cnn")) for name in BASELINES]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.full] * (name != "dct_cnn"))
+        for name in BASELINES
+        if name != "lgrad"
+    ],
 )
 def test_a_baseline_is_trained_exported_and_compared(name: Name, data: Path, tmp_path: Path) -> None:
     run, made = tmp_path / "run", tmp_path / "bundle"
@@ -115,3 +123,34 @@ def test_a_network_without_a_backbone_says_so(data: Path, tmp_path: Path) -> Non
     given = ("--data", data, "--out", tmp_path / "run", "--weights", tmp_path / "weights.pth")
     with pytest.raises(SetupError, match="trained from random weights alone; leave --weights out"):
         assay("train", "baseline", "dct_cnn", *given)
+
+
+def test_gradients_are_those_of_the_network_that_is_given(data: Path, tmp_path: Path) -> None:
+    light = ("--size", 32, "--batch", 4, "--epochs", 1, "--workers", 0)
+    given = ("--data", data, "--out")
+    assay("train", "plain", *given, tmp_path / "other", "--backbone", "patch_forensics", *light)
+    command = ("train", "baseline", "lgrad", *given, tmp_path / "run", *light)
+    with pytest.raises(SetupError, match="--transform RUN belongs to lgrad, which needs it"):
+        assay(*command)
+    assay(*command, "--transform", tmp_path / "other")
+    run, network = trained(tmp_path / "run")
+    assert isinstance(network, LGrad)
+    other = load_state(tmp_path / "other/best.pt")
+    kept = network.transform.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in other.items())  # its statistics, too
+
+    views = images(2, 32)
+    small = views[:1].double().requires_grad_()
+    network.double()
+    network.transform(small).sum().backward()
+    assert small.grad is not None
+    wanted = (small.grad - small.grad.min()) / (small.grad.max() - small.grad.min())
+    found = network.gradients(views.double())[:1]
+    mean, std = (torch.tensor(three).view(3, 1, 1) for three in (network.mean, network.std))
+    assert torch.allclose(found * std + mean, wanted, atol=1e-5)
+    scores = method_of(f"lgrad={tmp_path / 'run'}").score(of_split(read_samples(data), "test"), None)
+    assert np.isfinite(scores.logits).all()
+    assay("train", "baseline", "lgrad", *given, tmp_path / "run", "--resume", "--epochs", 2, "--workers", 0)
+    with pytest.raises(SetupError, match="which no graph holds: judge the run"):
+        assay("export", tmp_path / "run", tmp_path / "bundle", "--name", "lgrad")
+    assert run.transform == "patch_forensics"
