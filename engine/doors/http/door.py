@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from assay.engine.doors.address import address_family, cannot_listen, parse_address
+from assay.engine.doors.address import address_family, cannot_listen, check_free, parse_address
+from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.http.connection import Connection
 
 # Connections that are open at a time, and that the system lets wait for a place.
@@ -34,7 +35,7 @@ class HttpSettings(BaseSettings):
     """`HOST:PORT` to listen on."""
 
 
-class HttpDoor:
+class HttpDoor(Door):
     """Answers while the process lives; `ready` says whether images are welcome. `port` is the one in use.
 
     Where `MOST` connections are open, the one that was answered longest ago makes room for the next: those
@@ -44,6 +45,7 @@ class HttpDoor:
     def __init__(self, settings: HttpSettings, ready: Callable[[], bool]) -> None:
         self._host, self.port = parse_address(settings.address, "HTTP")
         self._ready = ready
+        self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -65,8 +67,9 @@ class HttpDoor:
         self._thread.start()
         log.info("HTTP on %s:%d", self._host, self.port)
 
-    def drain(self, timeout: float) -> None:
-        """Nothing to do: answers are immediate, and probes and metrics are wanted until the end."""
+    def not_serving(self) -> None:
+        """`/readyz` says no from now on; there is nothing to drain, as probes are answered until the end."""
+        self._ending = True
 
     def stop(self) -> None:
         if self._loop is not None and self._thread is not None:
@@ -78,7 +81,7 @@ class HttpDoor:
         """Runs in the door's thread until the loop is stopped."""
         with listener:
             listener.setblocking(False)
-            intake = Intake(listener, self._ready)
+            intake = Intake(listener, lambda: self._ready() and not self._ending)
             accepting = loop.create_task(intake.accept())
             loop.run_forever()
             accepting.cancel()
@@ -143,3 +146,13 @@ class Intake:
         if now - self._complained > SILENCE:
             self._complained = now
             log.warning("HTTP cannot accept connections for now: %s; raise `ulimit -n`", error.strerror)
+
+
+KIND = DoorKind(
+    HttpSettings,
+    lambda core, settings: HttpDoor(settings, lambda: core.serving),
+    "HOST:PORT",
+    {"address": ("--http", "HOST:PORT for metrics and probes.")},
+    scores=False,
+    check=lambda settings: check_free(*parse_address(settings.address, "HTTP"), "HTTP"),
+)

@@ -11,12 +11,12 @@ from assay.engine.errors import SetupError
 from assay.kernels import ViewRule
 from assay.trainers.data.augment import VALIDATION, recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
-from assay.trainers.data.samples import of_split, read_samples
 from assay.trainers.evaluate.score import Scorer, score, torch_graph
 from assay.trainers.export.bundle import export_bundle
+from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
+from assay.trainers.fit.begin import begin
 from assay.trainers.fit.device import device_of
-from assay.trainers.fit.distributed import Distributed
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
 from assay.trainers.fit.run import BEST, LAST
@@ -66,10 +66,7 @@ def make_fit(
     transform: the folder of the run whose best network is LGrad's other one, where it is not to be resumed.
     Raises SetupError about data, weights or processes.
     """
-    rank = Distributed(device)
-    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
-    samples = read_samples(run.data, run.min_side, run.only)
-    train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    rank, micro_batch, train, held_out = begin(run, device)
     torch.manual_seed(run.seed)
     model = network_of(run)
     if weights is not None:
@@ -122,24 +119,13 @@ def scorer_of(folder: Path, device: str = "auto") -> Scorer:
     return lambda samples, alter: score(samples, template_of(run), classify, alter=alter)
 
 
-def export_run(
-    folder: Path,
-    out: Path,
-    *,
-    name: str,
-    version: str,
-    licence: str,
-    best: bool,
-    crop: Crop,
-    min_side: int,
-    programs: bool = False,
-) -> Bundle:
+def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:
     """Writes the best or the last network of a run as a bundle of the kind plain, not yet calibrated.
 
     Raises SetupError for LGrad, whose gradients no graph holds.
     """
-    run, model = trained(folder, best=best)
+    run, model = trained(folder, best=options.best)
     if isinstance(model, LGrad):
         raise SetupError(f"{folder}: lgrad takes gradients as it runs, which no graph holds: judge the run")
-    manifest = template_of(run, crop, min_side).model_copy(update=run.manifest_fields(name, version, licence))
-    return export_bundle({"classify": model}, manifest, out, programs=programs)
+    manifest = options.manifest(template_of(run, options.crop, options.min_side), run)
+    return export_bundle({"classify": model}, manifest, out, programs=options.programs)
