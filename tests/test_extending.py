@@ -197,7 +197,7 @@ class ToyRun(RunConfig):
     fit: ToyFit = ToyFit()
 
 
-def make_fit(run: ToyRun, folder: Path, weights: Path | None, workers: int) -> Any:
+def make_fit(run: ToyRun, folder: Path, weights: Path | None, workers: int, device: str) -> Any:
     """What `assay train` runs, without a network."""
     done = SimpleNamespace(epoch=run.fit.epochs, best=0.5, best_epoch=1)
     return SimpleNamespace(

@@ -81,6 +81,11 @@ COMMANDS = {
     ),
     "study": Command("assay.trainers.cli.study:app", "Make the papers' tables and figures.", "train"),
     "export": Command("assay.trainers.cli.export:export", "Write a trained network as a bundle.", "train"),
+    "import": Command(
+        "assay.trainers.cli.published:import_weights",
+        "Make a bundle of weights that a paper's published code has written.",
+        "train",
+    ),
     "data": Command(
         "assay.trainers.cli.data:build", "Build the small benchmark from packages.", "data,train"
     ),

@@ -118,6 +118,8 @@ def _command(name: str, callback: Callable[..., Any], level: str = "###") -> str
     usage, rows = [title], []
     for parameter in inspect.signature(callback).parameters.values():
         hint = hints[parameter.name]
+        if hint is typer.Context:  # no option, but what typer says of the call
+            continue
         kind, info = (
             get_args(hint)[0],
             next(part for part in get_args(hint)[1:] if isinstance(part, OptionInfo | ArgumentInfo)),

@@ -41,6 +41,25 @@ def lively(backbone: Backbone = "resnet18") -> Fusing:
     return network
 
 
+def published_layout(trunk: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
+    """Random weights under the names and in the shapes of the published code."""
+    shapes = {"fc1.weight": (128, channels), "fc1.bias": (128,), "fc.weight": (1, 128), "fc.bias": (1,)}
+    for layer in range(3):
+        name = f"mha_list.{layer}."
+        shapes |= {f"{name}mha.in_proj_weight": (384, 128), f"{name}mha.in_proj_bias": (384,)}
+        shapes |= {f"{name}mha.out_proj.weight": (128, 128), f"{name}mha.out_proj.bias": (128,)}
+        for part in ("fc1", "fc2"):
+            shapes |= {f"{name}{part}.weight": (128, 128), f"{name}{part}.bias": (128,)}
+        for part in ("ln1", "ln2"):
+            shapes |= {f"{name}{part}.weight": (128,), f"{name}{part}.bias": (128,)}
+    random = torch.Generator().manual_seed(1)
+    state = {
+        f"resnet.{name}": torch.rand(value.shape, generator=random).to(value.dtype)
+        for name, value in trunk.items()
+    }
+    return state | {name: torch.rand(shape, generator=random) for name, shape in shapes.items()}
+
+
 def _outputs(layer: nn.Module, network: Fusing, images: list[Pixels]) -> Tensor:
     """What `layer` puts out, in one or several calls, where `network` scores `images`."""
     outputs: list[Tensor] = []

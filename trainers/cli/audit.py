@@ -14,6 +14,7 @@ from rich.table import Table
 
 from assay.engine.errors import SetupError
 from assay.trainers.audit.audit import strongest, told
+from assay.trainers.cli import options
 from assay.trainers.data.samples import read_samples
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def audit(
         int,
         typer.Option(min=0, help="Side in pixels of the central square that --re-encode keeps; 0: all."),
     ] = 0,
+    only: options.Only = None,
 ) -> None:
     """Report how photographs and synthetic images differ in format, size and JPEG quality.
 
@@ -46,7 +48,7 @@ def audit(
 
     if size and re_encode is None:
         raise SetupError("--size belongs to --re-encode OUT")
-    samples = read_samples(folder)
+    samples = read_samples(folder, only=only or ())
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=len(samples))
         found = look(samples, lambda: progress.advance(task))

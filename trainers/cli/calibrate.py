@@ -18,6 +18,7 @@ def calibrate(
     data: options.Data,
     split: Annotated[list[str] | None, typer.Option(help="Splits to calibrate on. [default: val]")] = None,
     min_side: options.MinSide = 0,
+    only: options.Only = None,
     false_alarms: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the photographs of any one source called synthetic.")
     ] = 0.05,
@@ -55,7 +56,7 @@ def calibrate(
     from assay.trainers.export.bundle import calibrated
     from assay.trainers.export.parity import LIMITS
 
-    samples = read_samples(data, min_side)
+    samples = read_samples(data, min_side, only or ())
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("scoring", total=None)
         done = calibrated(

@@ -1,7 +1,7 @@
 """`assay evaluate`: bundles judged as they are served."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,6 +21,7 @@ def evaluate(
     data: options.Data,
     split: Annotated[list[str] | None, typer.Option(help="Splits to judge. [default: all but train]")] = None,
     min_side: options.MinSide = 0,
+    only: options.Only = None,
     as_stored: Annotated[
         bool, typer.Option("--as-stored", help="Judge the files as they are: the default without --alike.")
     ] = False,
@@ -40,9 +41,9 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the report as Markdown, HTML, JSON, CSV and plots.")
     ] = None,
-    precision: Annotated[
-        Literal["fp32", "bf16", "int8"], typer.Option(help="What the graphs compute in.")
-    ] = "fp32",
+    device: options.Device = "auto",
+    executor: options.Executor = "auto",
+    precision: options.Precision = "fp32",
     record: Annotated[
         bool, typer.Option(help="Write mAP and label shares, as stored, into each bundle's manifest.")
     ] = False,
@@ -64,10 +65,11 @@ def evaluate(
     from assay.trainers.evaluate import sweep as sweeps
     from assay.trainers.evaluate.content import sections
     from assay.trainers.evaluate.markdown import markdown
+    from assay.trainers.evaluate.means import Means, ready
     from assay.trainers.evaluate.report import figures, open_folder, write_report
     from assay.trainers.evaluate.result import Report, result, stored
     from assay.trainers.evaluate.treatment import ALIKE, AS_STORED
-    from assay.trainers.export.bundle import graphs_of, write_manifest
+    from assay.trainers.export.bundle import write_manifest
 
     treatments = [AS_STORED] * (as_stored or not alike) + [ALIKE] * alike
     if record and AS_STORED not in treatments:
@@ -76,7 +78,9 @@ def evaluate(
         raise SetupError(f"{max(bundles, key=bundles.count)} is named twice: its figures would be the same")
     damages = sweeps.chosen(sweep) if sweep else []
     chosen = judge.named({name: find(name) for name in bundles})
-    samples = read_samples(data, min_side)
+    means = Means(device, executor, precision)
+    made = {name: ready(bundle, means) for name, bundle in chosen.items()}
+    samples = read_samples(data, min_side, only or ())
     splits = sorted(set(split or {sample.split for sample in samples} - {"train"}))
     if not splits:
         raise SetupError(f"{data} holds images of the split train alone: judge them with --split train")
@@ -91,12 +95,13 @@ def evaluate(
             cases += judge.judge(
                 name,
                 bundle,
-                graphs_of(bundle, precision),
-                precision,
+                made[name].graphs,
+                made[name].precision,
                 samples,
                 treatments,
                 damages,
                 lambda count, task=task: progress.advance(task, count),  # type: ignore[misc]
+                made[name].detect,
             )
     nowhere = judge.refused(cases)
     seen = [sample for sample in samples if sample.path not in nowhere]

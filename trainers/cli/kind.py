@@ -15,7 +15,7 @@ from rich.console import Console
 from assay.engine.errors import SetupError
 from assay.trainers.cli import options as shared
 from assay.trainers.cli.needs import need_torch
-from assay.trainers.cli.run import open_run, run_training
+from assay.trainers.cli.run import extended, open_run, run_training
 from assay.trainers.fit.run import RunConfig
 from assay.trainers.fit.settings import RENAMED, FitSettings
 from assay.trainers.kinds import Kind
@@ -25,7 +25,12 @@ Model = TypeVar("Model", bound=BaseModel)
 Out: TypeAlias = Annotated[
     Path, typer.Option(help="Folder of the run: settings, log.csv, tensorboard/, last.pt, best.pt.")
 ]
-Resume: TypeAlias = Annotated[bool, typer.Option(help="Continue the run in --out, with the settings it has.")]
+Resume: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        help="Continue the run in --out, with the settings it has; --epochs may be more than it was for."
+    ),
+]
 TOGETHER = "On several GPUs or machines: torchrun --nproc-per-node N --no-python assay train {} ..."
 RESUMED = (
     "A run that is stopped goes on with --resume and ends with the same weights as one that was not. Files "
@@ -51,6 +56,7 @@ def command(name: str, kind: Kind) -> Callable[..., None]:
     def train(**given: Any) -> None:
         need_torch()
         out, workers, resume = given.pop("out"), given.pop("workers"), given.pop("resume")
+        device, context = given.pop("device"), given.pop("context")
         given = _current_spellings(given, renamed)
         files = _checked(
             kind.files, {field: given[field] for field in kind.files.model_fields if field in given}
@@ -66,22 +72,38 @@ def command(name: str, kind: Kind) -> Callable[..., None]:
                 | {"fit": {field: given[field] for field in fit.model_fields if field in given}},
             ),
         )
+        more = given["epochs"] if resume and _was_given(context, "epochs") else None
+        run = extended(run, more)
         started = kind.files() if resume else files
-        trained = kind.load().make_fit(run, out, *started.arguments(), workers)
-        run_training(trained, run, out, resume, kind.figure)
+        trained = kind.load().make_fit(run, out, *started.arguments(), workers, device)
+        run_training(trained, run, out, resume, kind.figure, more is not None)
 
     required = {"data": options.pop("data"), "out": _parameter("out", Out)}
+    if kind.argument:
+        field = run_fields[kind.argument]
+        said = typer.Argument(help=" ".join((field.description or "").split()))
+        named: Any = Annotated[field.annotation, said]
+        required = {kind.argument: _parameter(kind.argument, named), **required}
+        del options[kind.argument]
     machine = {
+        "device": _parameter("device", shared.Device, "auto"),
         "workers": _parameter("workers", shared.Workers, 2),
         "resume": _parameter("resume", Resume, False),
     }
     old = {name: _old_option(name, options[new]) for name, new in renamed.items()}
-    parameters = {**required, **options, **machine, **old}
+    context = _parameter("context", typer.Context)
+    parameters = {"context": context, **required, **options, **machine, **old}
     train.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     train.__annotations__ = {field: parameter.annotation for field, parameter in parameters.items()}
     together = [TOGETHER.format(name)] if fit.model_fields["accumulate"].annotation is int else []
     train.__doc__ = "\n\n".join([inspect.getdoc(kind.run) or "", *together, RESUMED])
     return train
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _offered(info: FieldInfo) -> bool:
@@ -103,9 +125,9 @@ def _option(name: str, info: FieldInfo) -> inspect.Parameter:
     default = inspect.Parameter.empty if info.is_required() else info.default
     help_text = " ".join((info.description or "").split())
     if get_origin(annotation) is tuple:
-        shown = " ".join(",".join(map(str, value)) for value in info.default)
+        if shown := " ".join(",".join(map(str, value)) for value in info.default):
+            help_text += f" [default: {shown}]"
         annotation, default = list[str] | None, None
-        help_text += f" [default: {shown}]"
     bounds: dict[str, Any] = {}
     for bound in metadata:
         if isinstance(bound, Ge):

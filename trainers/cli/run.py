@@ -24,11 +24,25 @@ def open_run(kind: type[AnyRun], out: Path, resume: bool, new: Callable[[], AnyR
     return new()
 
 
-def run_training(fit: "Fit", run: RunConfig, out: Path, resume: bool, figure: str = "{:.4f}") -> None:
+def extended(run: AnyRun, epochs: int | None) -> AnyRun:
+    """`run` with this number of epochs, if there is one."""
+    if epochs is None:
+        return run
+    return run.model_copy(update={"fit": run.fit.model_copy(update={"epochs": epochs})})
+
+
+def run_training(
+    fit: "Fit",
+    run: RunConfig,
+    out: Path,
+    resume: bool,
+    figure: str = "{:.4f}",
+    extended: bool = False,
+) -> None:
     """Run `fit` into folder `out`, from where it stopped if `resume`; `figure` formats its best figure."""
-    run.write(out)
     if resume:
-        fit.resume()
+        fit.resume(extended)
+    run.write(out)
     console = Console(stderr=True)
     done = fit.run(console)
     if not fit.rank.first:

@@ -7,9 +7,9 @@ import typer
 
 from assay.engine.commands.group import commands
 from assay.engine.report.markdown import table
+from assay.trainers.cli import options
 from assay.trainers.cli import study_apn as apn_cli
 from assay.trainers.cli.needs import need_torch
-from assay.trainers.cli.options import MinSide
 from assay.trainers.study.results import grid, left_out, plot, write
 
 if TYPE_CHECKING:
@@ -26,19 +26,31 @@ Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 
 
 @app.command("generators")
-def generators(methods: Methods, data: Data, out: Out, split: Split = None, min_side: MinSide = 0) -> None:
+def generators(
+    methods: Methods,
+    data: Data,
+    out: Out,
+    split: Split = None,
+    min_side: options.MinSide = 0,
+    only: options.Only = None,
+    device: options.Device = "auto",
+    executor: options.Executor = "auto",
+    precision: options.Precision = "fp32",
+) -> None:
     """Average precision by family of generators, Total mAP and Global AP (table 2 of the Fusing paper).
 
     The same images by their shorter side are a table beside it.
     """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.evaluate.means import Means
     from assay.trainers.study import sizes
     from assay.trainers.study import table as study
     from assay.trainers.study.method import method_of
 
-    samples = of_split(read_samples(data, min_side), *(split or ["test"]))
-    compared = [method_of(text) for text in methods]
+    samples = of_split(read_samples(data, min_side, only or ()), *(split or ["test"]))
+    means = Means(device, executor, precision)
+    compared = [method_of(text, means) for text in methods]
     scored = [(one.name, one.score(samples, None)) for one in compared]
     lines = [study.line(*one) for one in scored]
     text = study.markdown(lines)
@@ -59,28 +71,34 @@ def robustness(
     out: Out,
     to: Annotated[Literal["blur", "jpeg"], typer.Option(help="What is done to the images.")],
     split: Split = None,
-    min_side: MinSide = 0,
+    min_side: options.MinSide = 0,
+    only: options.Only = None,
+    device: options.Device = "auto",
+    executor: options.Executor = "auto",
+    precision: options.Precision = "fp32",
 ) -> None:
-    """Total mAP on images blurred or compressed ever more strongly (figure 3 of the Fusing paper)."""
+    """Total mAP on images blurred or compressed ever more strongly (figure 3 of the Fusing paper).
+
+    The first point of each curve are the images as they are.
+    """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.evaluate.means import Means
     from assay.trainers.study import robustness as study
     from assay.trainers.study.method import method_of
 
-    samples = of_split(read_samples(data, min_side), *(split or ["test"]))
-    if to == "blur":
-        alterations = [(sigma, study.blurred(sigma)) for sigma in study.BLURS]
-    else:
-        alterations = [(float(quality), study.compressed(quality)) for quality in study.QUALITIES]
-    compared = [method_of(text) for text in methods]
-    found = study.curves(compared, samples, alterations)
-    strengths = [strength for strength, _ in alterations]
-    header = ["method", *(f"{to} {strength:g}" for strength in strengths)]
+    samples = of_split(read_samples(data, min_side, only or ()), *(split or ["test"]))
+    points = study.strengths(to)
+    means = Means(device, executor, precision)
+    compared = [method_of(text, means) for text in methods]
+    found = study.curves(compared, samples, points)
+    header = ["method", *(f"{to} {point.name}" for point in points)]
     rows = [[name, *(round(value, 3) for _, value in curve)] for name, curve in found.items()]
     text = table([header, *rows])
     write(out, f"robustness_{to}", text, [header, *rows])
     label = "Gaussian blur, standard deviation in pixels" if to == "blur" else "JPEG quality"
-    plot(out / f"robustness_{to}.png", found, label, "Total mAP in %")
+    ticks = {point.place: point.name for point in points}
+    plot(out / f"robustness_{to}.png", found, label, "Total mAP in %", ticks=ticks)
     left_out(out, {one.name: one.left_out for one in compared})
     typer.echo(text)
 
@@ -90,19 +108,23 @@ def patches(
     bundle: Annotated[str, typer.Argument(help="Fusing bundle: a folder or the name of a shipped one.")],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     out: Out,
+    device: options.Device = "auto",
+    executor: options.Executor = "auto",
+    precision: options.Precision = "fp32",
 ) -> None:
     """Pictures of the selected patches: a sheet, and each patch with its attention as Markdown and CSV."""
     need_torch()
     from assay.engine import bundle as bundles
     from assay.engine.errors import SetupError
     from assay.trainers.data.read import read_pixels
+    from assay.trainers.evaluate.means import Means
     from assay.trainers.study import patches as study
 
     chosen = bundles.find(bundle)
     if chosen.kind != "fusing":
         raise SetupError(f"{bundle} is a bundle of kind {chosen.kind!r}, which selects no patches")
     photos = [read_pixels(image) for image in images]
-    found = study.looked_at(chosen, photos)
+    found = study.looked_at(chosen, photos, Means(device, executor, precision))
     header = ["image", "top", "left", "bottom", "right", "attention"]
     rows = [
         [image.name, *patch["box"], patch["attention"]]
@@ -126,20 +148,22 @@ def faces(
         typer.Option(help="What runs differ in beside the classifier: tables 1 and 2, 4, 5, 6 of the paper."),
     ] = "nothing",
     split: Split = None,
-    min_side: MinSide = 0,
+    min_side: options.MinSide = 0,
+    only: options.Only = None,
+    device: options.Device = "auto",
 ) -> None:
     """Accuracy of noise-pattern networks by classifier (tables 1, 2, 4, 5 and 6 of the face paper).
 
     The table follows from the settings of the runs; runs that differ in more than it is about are refused. Of
-    runs that differ in their seed alone the mean is shown. Table 1 is of --split val.
+    runs that differ in their seed alone the mean is shown. Table 1 is of --split val. Running times are left
+    out: a run's log has those of the patterns and masks that its cache already held.
     """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import faces as study
 
-    samples = read_samples(data, min_side)
-    chosen = of_split(samples, *(split or ["test"]))
-    found = study.evaluate(runs, chosen, len(of_split(samples, "train")), vary)
+    samples = of_split(read_samples(data, min_side, only or ()), *(split or ["test"]))
+    found = study.evaluate(runs, samples, vary, device)
     text = table(study.table(found))
     write(out, f"faces_{vary}", text, study.records(found))
     names, curves = study.dots(found)

@@ -36,15 +36,20 @@ def cross_generator(
     out: Out,
     split: Split = None,
     min_side: options.MinSide = 0,
+    only: options.Only = None,
+    device: options.Device = "auto",
+    executor: options.Executor = "auto",
+    precision: options.Precision = "fp32",
 ) -> None:
     """Accuracy on each generator's images and its own photographs (table 1 of the APN paper)."""
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.evaluate.means import Means
     from assay.trainers.study import accuracy
     from assay.trainers.study.method import method_of
 
-    samples = of_split(read_samples(data, min_side), *(split or ["val"]))
-    compared = [method_of(text) for text in methods]
+    samples = of_split(read_samples(data, min_side, only or ()), *(split or ["val"]))
+    compared = [method_of(text, Means(device, executor, precision)) for text in methods]
     found = {one.name: accuracy.by_generator(one.score(samples, None)) for one in compared}
     _report(out, "cross_generator", found, compared)
 
@@ -59,6 +64,9 @@ def shared_photographs(
         typer.Option(help=f"Generators to judge, by their folders. [default: {' '.join(TABLE_2)}]"),
     ] = None,
     split: TestSplit = None,
+    device: options.Device = "auto",
+    executor: options.Executor = "auto",
+    precision: options.Precision = "fp32",
 ) -> None:
     """Accuracy on the shared photographs and on each generator's images (table 2 of the APN paper).
 
@@ -66,6 +74,7 @@ def shared_photographs(
     """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.evaluate.means import Means
     from assay.trainers.study import accuracy
     from assay.trainers.study.method import method_of
 
@@ -76,13 +85,19 @@ def shared_photographs(
     if missing := set(generator or ()) - there:
         raise SetupError(f"no images of {', '.join(sorted(missing))}; there are {', '.join(sorted(there))}")
     samples = [one for one in samples if not one.label or one.group in (generator or TABLE_2)]
-    compared = [method_of(text) for text in methods]
+    compared = [method_of(text, Means(device, executor, precision)) for text in methods]
     found = {one.name: accuracy.by_folder(one.score(samples, None)) for one in compared}
     _report(out, "shared_photographs", found, compared)
 
 
 def cross_scene(
-    methods: Methods,
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            help="NAME:GENERATOR=FOLDER of a run or bundle that was trained on that generator of --trained "
+            "alone, one for each; NAME=FOLDER: one network for all columns."
+        ),
+    ],
     trained: Annotated[Path, typer.Option(help="GenImage: the scene that was trained on.")],
     other: Annotated[Path, typer.Option(help="DiffusionForensics: the other scene.")],
     out: Out,
@@ -93,23 +108,35 @@ def cross_scene(
     scene: Annotated[str, typer.Option(help="The other scene, by its folder.")] = "lsun_bedroom",
     trained_split: Annotated[str, typer.Option(help="Split of --trained to judge.")] = "val",
     other_split: Annotated[str, typer.Option(help="Split of --other to judge.")] = "test",
+    device: options.Device = "auto",
+    executor: options.Executor = "auto",
+    precision: options.Precision = "fp32",
 ) -> None:
-    """Accuracy on the same generators in the scene trained on and in another (table 3 of the APN paper)."""
+    """Accuracy on the same generators in the scene trained on and in another (table 3 of the APN paper).
+
+    In the paper each pair of columns is a network of its own, trained on that generator alone (`assay train
+    apn --only generator=ADM`).
+    """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.evaluate.means import Means
     from assay.trainers.study import accuracy
     from assay.trainers.study.method import method_of
 
     pairs = dict(_pair(text) for text in pair or PAIRS)
-    known = [
-        one for one in of_split(read_samples(trained), trained_split) if one.group in pairs or not one.label
-    ]
+    known = of_split(read_samples(trained), trained_split)
     new = [one for one in of_split(read_samples(other), other_split) if one.pool == scene]
-    new = [one for one in new if one.group in pairs.values() or not one.label]
-    compared = [method_of(text) for text in methods]
-    found = {
-        one.name: accuracy.by_scene(one.score(known, None), one.score(new, None), pairs) for one in compared
-    }
+    means, compared, found = Means(device, executor, precision), [], {}
+    for name, networks in networks_by_generator(methods, list(pairs)).items():
+        loaded = {path: method_of(f"{name}={path}", means) for path in dict.fromkeys(networks.values())}
+        compared += list(loaded.values())
+        scores = {}
+        for generator, path in networks.items():
+            own = [one for one in known if one.group == generator or not one.label]
+            same = [one for one in new if one.group == pairs[generator] or not one.label]
+            network = loaded[path]
+            scores[generator] = network.score(own, None), network.score(same, None)
+        found[name] = accuracy.by_scene(scores, pairs)
     _report(out, "cross_scene", found, compared)
 
 
@@ -128,20 +155,23 @@ def ablations(
         Path | None, typer.Option(help=options.help_of(ApnFiles, "weights_frequency"))
     ] = None,
     split: Split = None,
+    only: options.Only = None,
     workers: options.Workers = 2,
+    device: options.Device = "auto",
 ) -> None:
     """Train a run again with one thing changed at a time, and judge all (table 4 of the APN paper).
 
-    Networks go to --out/runs. Stopped, it goes on where it was when called again.
+    With --of proposals, where generators share their photographs, accuracy is that of table 2: by folder,
+    photographs being one. Networks go to --out/runs. Stopped, it goes on where it was when called again.
     """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study.ablations import evaluate
 
-    samples = of_split(read_samples(data), *(split or ["val"]))
+    samples = of_split(read_samples(data, only=only or ()), *(split or ["val"]))
     weights = ApnFiles(weights_spatial=weights_spatial, weights_frequency=weights_frequency).by_branch()
     console = Console(stderr=True)
-    _report(out, f"ablations_{of}", evaluate(run, out, of, samples, weights, workers, console.print))
+    _report(out, f"ablations_{of}", evaluate(run, out, of, samples, weights, workers, console.print, device))
 
 
 def proposals(
@@ -149,20 +179,26 @@ def proposals(
     data: Annotated[Path, typer.Option(help="Data set, as for `assay evaluate`.")],
     out: Out,
     split: Split = None,
+    only: options.Only = None,
+    device: options.Device = "auto",
+    executor: options.Executor = "auto",
+    precision: options.Precision = "fp32",
 ) -> None:
     """Which frequencies the proposals trust in each generator's images (figure 4 of the APN paper)."""
     need_torch()
     from assay.engine import bundle as bundles
     from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.evaluate.means import Means
     from assay.trainers.study import proposals as study
 
     chosen = bundles.find(bundle)
     if chosen.kind != "apn":
         raise SetupError(f"{bundle} is a bundle of kind {chosen.kind!r}, which proposes no bands")
-    samples = of_split(read_samples(data), *(split or ["val"]))
+    samples = of_split(read_samples(data, only=only or ()), *(split or ["val"]))
+    means = Means(device, executor, precision)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("looking", total=len(samples))
-        curves, refused = study.trusted(chosen, samples, lambda: progress.advance(task))
+        curves, refused = study.trusted(chosen, samples, lambda: progress.advance(task), means)
     if not curves:
         raise SetupError(f"no synthetic image of {data} could be read")
     side = chosen.manifest.view.size
@@ -183,16 +219,19 @@ def purified(
     run: Annotated[Path, typer.Argument(help="Folder of a run of `assay train apn`.")],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     out: Out,
+    device: options.Device = "auto",
 ) -> None:
     """Pictures: view, activation map and most trusted purified images (figures 5 and 6 of the APN paper)."""
     need_torch()
     from assay.trainers.data.read import read_pixels
+    from assay.trainers.fit.device import device_of
     from assay.trainers.kinds.apn.fit import trained
     from assay.trainers.study import purified as study
 
     record, network = trained(run)
     if record.form != "whole":
         raise SetupError(f"{run}: form {record.form!r} is an ablation, which has not all that is drawn")
+    network.to(device_of(device))
     rows = [study.row(network, read_pixels(image)) for image in images]
     count = max(len(confidence) for _, confidence in rows)
     header = ["image", *(f"confidence {place + 1}" for place in range(count))]
@@ -211,6 +250,30 @@ def _pair(text: str) -> tuple[str, str]:
     if not (one and equals and other):
         raise SetupError(f"--pair {text} is not A=B, such as ADM=adm")
     return one, other
+
+
+def networks_by_generator(methods: Sequence[str], generators: Sequence[str]) -> dict[str, dict[str, str]]:
+    """By method the folder of each generator's network. Raises SetupError where one is missing or twice."""
+    found: dict[str, dict[str, str]] = {}
+    for text in methods:
+        left, _, path = text.partition("=")
+        name, colon, generator = left.partition(":")
+        if not path or (colon and generator not in generators):
+            raise SetupError(
+                f"{text!r} is not NAME=FOLDER or NAME:GENERATOR=FOLDER, the generator being one of "
+                f"{', '.join(generators)}"
+            )
+        networks = found.setdefault(name, {})
+        for one in [generator] if colon else generators:
+            if one in networks:
+                raise SetupError(f"{name} has two networks for {one}: {networks[one]} and {path}")
+            networks[one] = path
+    for name, networks in found.items():
+        if missing := [one for one in generators if one not in networks]:
+            raise SetupError(
+                f"{name} has no network for {', '.join(missing)}: add {name}:{missing[0]}=FOLDER"
+            )
+    return found
 
 
 def _report(out: Path, name: str, found: "Mapping[str, Columns]", compared: "Sequence[Method]" = ()) -> None:

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Step: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
-RecipeName: TypeAlias = Literal["cnn_aug", "shipped", "shared", "none"]
+RecipeName: TypeAlias = Literal["cnn_aug", "cnn_aug_once", "shipped", "shared", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,20 @@ class Compress:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, self.formats[rng.integers(len(self.formats))], **options)
         return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several steps on the same images, drawn once."""
+
+    probability: float
+    steps: tuple[Step, ...]
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        if rng.random() < self.probability:
+            for step in self.steps:
+                pixels = step(pixels, rng)
+        return pixels
 
 
 FILTERS = (
@@ -211,6 +225,8 @@ def recipe(name: RecipeName, size: int) -> tuple[Step, ...]:
 
     `cnn_aug`: as published with CNNDetection (Wang et al. 2020) and used by the Fusing paper: blur with sigma
     from 0 to 3 and JPEG of quality 30 to 100, each on one image in ten, and flips.
+    `cnn_aug_once`: the same, but both on the same one in ten, as the Fusing paper's second version can be
+    read.
     `shipped`: what the bundles that come with Assay were trained with on the benchmark of `assay data`.
     `shared`: what happens to images on their way through the web: cut, resized to all sizes, sharpened or
     blurred, compressed once or twice. The same draws for both classes leave neither size nor format nor
@@ -220,6 +236,8 @@ def recipe(name: RecipeName, size: int) -> tuple[Step, ...]:
         return ()
     if name == "cnn_aug":
         return (Blur(0.1), Compress(0.1), Flip())
+    if name == "cnn_aug_once":
+        return (Together(0.1, (Blur(1.0), Compress(1.0))), Flip())
     if name == "shared":
         return (
             Flip(),

@@ -133,14 +133,15 @@ def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[i
 def random_view(steps: Sequence[Step], *rules: ViewRule, whole: bool = False) -> Prepare:
     """Augments an image, then cuts one view at a random place by one of `rules`, drawn evenly.
 
-    Of an image larger than twice the view a part of that size is taken first, unless `whole`: most steps are
-    local, and a photograph of 12 megapixels then costs no more than a small one.
+    Of an image larger than twice the view a part, two to three times as large as the view, is taken first,
+    unless `whole`: most steps are local, and a photograph of 12 megapixels then costs no more than a small
+    one. Each place of the image is as likely as any other all the same.
     """
 
     def prepare(pixels: Pixels, rng: np.random.Generator) -> NDArray[np.float32]:
         rule = rules[rng.integers(len(rules))] if len(rules) > 1 else rules[0]
         if not whole:
-            pixels = _part(pixels, 2 * rule.size, rng)
+            pixels = _part(pixels, rule.size, rng)
         for step in steps:
             pixels = step(pixels, rng)
         height, width = rule.room(*pixels.shape[:2])
@@ -151,10 +152,25 @@ def random_view(steps: Sequence[Step], *rules: ViewRule, whole: bool = False) ->
     return prepare
 
 
-def _part(pixels: Pixels, side: int, rng: np.random.Generator) -> Pixels:
+def _part(pixels: Pixels, size: int, rng: np.random.Generator) -> Pixels:
+    """A random part to cut a view of `size` pixels from, evenly at any place of the whole.
+
+    Along an axis the places of a view are shared out among parts, neighbours overlapping by a view less a
+    pixel. A part is drawn as often as it has places: drawn evenly, views at the border would be rare.
+    """
     height, width = pixels.shape[:2]
-    top, left = rng.integers(0, (max(height - side, 0), max(width - side, 0)), endpoint=True)
-    return pixels[top : top + side, left : left + side]
+    rows, columns = _span(height, size, rng), _span(width, size, rng)
+    return pixels[rows, columns]
+
+
+def _span(length: int, size: int, rng: np.random.Generator) -> slice:
+    places = length - size + 1
+    parts = places // (size + 1)
+    if parts < 2:
+        return slice(None)
+    drawn = int(rng.integers(places)) * parts // places
+    first, after = -(-drawn * places // parts), -(-(drawn + 1) * places // parts)
+    return slice(first, after - 1 + size)
 
 
 def loader(

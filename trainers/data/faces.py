@@ -13,6 +13,7 @@ from pathlib import Path
 from zlib import crc32
 
 from assay.engine.errors import SetupError
+from assay.trainers.data.walk import walk
 
 LISTS = {"train.csv": "train", "valid.csv": "val", "test.csv": "test"}
 IMAGES = ("", "real_vs_fake/real-vs-fake", "real-vs-fake")
@@ -21,8 +22,10 @@ LABELS = {"real": 0, "fake": 1}
 FFHQ = ("images1024x1024", "thumbnails128x128", "in-the-wild-images")
 """The same photographs in three forms; the first that is there counts."""
 SYNTHETIC = re.compile(r"1m_faces_\d\d")
-TRAINING = 60_000
-"""The photographs of Flickr-Faces-HQ below this number are for training, the others for validation."""
+TRAINING, VALIDATION = 50_000, 60_000
+"""Where the numbers of Flickr-Faces-HQ's photographs for training end, and those for validation."""
+SHARES = {0: "val", 1: "test"}
+"""Splits of synthetic images by the remainder of their names' checksum divided by seven; else `train`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,13 @@ def listed(root: Path) -> list[Face]:
 def nested(root: Path) -> list[Face]:
     """Flickr-Faces-HQ and 1-Million-Fake-Faces below `root`; nothing unless both are there.
 
-    A photograph's split follows from its number, as its authors suggest; of the others every seventh, by its
-    name, is for validation.
+    Each class is split 5 : 1 : 1 for training, validation and test, as in the face paper, and always alike: a
+    photograph's split follows from its number, a synthetic image's from its name.
     """
     folders = [
-        folder for folder in root.rglob("*/") if folder.name in FFHQ or SYNTHETIC.fullmatch(folder.name)
+        folder
+        for folder in (found.path for found in walk(root))
+        if folder.name in FFHQ or SYNTHETIC.fullmatch(folder.name)
     ]
     form = next((form for form in FFHQ if any(folder.name == form for folder in folders)), None)
     # Unpacked, 1m_faces_00 may hold another 1m_faces_00.
@@ -64,12 +69,16 @@ def nested(root: Path) -> list[Face]:
     photos = {path for folder in folders if folder.name == form for path in _files(folder)}
     numbered = [path for path in photos if path.stem.isdecimal()]
     return [
-        *(Face(path, 0, "train" if int(path.stem) < TRAINING else "val", "ffhq") for path in numbered),
+        *(Face(path, 0, _split_of(int(path.stem)), "ffhq") for path in numbered),
         *(
-            Face(path, 1, "val" if crc32(path.name.encode()) % 7 == 0 else "train", "stylegan")
+            Face(path, 1, SHARES.get(crc32(path.name.encode()) % 7, "train"), "stylegan")
             for path in synthetic
         ),
     ]
+
+
+def _split_of(number: int) -> str:
+    return "train" if number < TRAINING else "val" if number < VALIDATION else "test"
 
 
 def _is_list(file: Path) -> bool:
@@ -102,4 +111,4 @@ def _of_list(file: Path, split: str) -> list[Face]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return [path for found in walk(folder) for path in found.files if not path.name.startswith(".")]

@@ -17,7 +17,9 @@ from PIL import Image
 
 from assay.engine.errors import SetupError
 from assay.trainers.data import faces, manifest
+from assay.trainers.data.only import only as kept_only
 from assay.trainers.data.scenes import find_scenes, images_of
+from assay.trainers.data.walk import walk
 
 REAL_FOLDERS = frozenset({"0_real", "real", "nature"})
 SYNTHETIC_FOLDERS = frozenset({"1_fake", "fake", "ai"})
@@ -49,11 +51,12 @@ class Sample:
     side: int = 0
 
 
-def read_samples(root: Path, min_side: int = 0) -> list[Sample]:
+def read_samples(root: Path, min_side: int = 0, only: Sequence[str] = ()) -> list[Sample]:
     """All samples below `root`, sorted by path: of its `manifest.csv`, or else of its folder tree.
 
-    Images with a shorter side below `min_side` pixels are left out; only to learn that of a tree are files
-    opened, and those whose size cannot be read stay. Raises SetupError where no image is left.
+    `only` names generators and scenes, if not all is wanted: see `only`. Images with a shorter side below
+    `min_side` pixels are left out; only to learn that of a tree are files opened, and those whose size cannot
+    be read stay. Raises SetupError where no image is left.
     """
     if not root.is_dir():
         raise SetupError(f"{root} is not a folder")
@@ -63,6 +66,7 @@ def read_samples(root: Path, min_side: int = 0) -> list[Sample]:
     if not samples:
         folders = ", ".join(sorted(REAL_FOLDERS | SYNTHETIC_FOLDERS))
         raise SetupError(f"no images in {root}: it needs a {manifest.FILE_NAME}, or folders named {folders}")
+    samples = kept_only(samples, root, only)
     if min_side:
         samples = [sample for sample in samples if (sample.side or _stored_side(sample.path)) >= min_side]
         if not samples:
@@ -110,8 +114,8 @@ def _of_tree(root: Path) -> list[Sample]:
     root = images_of(root)
     scenes = find_scenes(root, _CLASS_FOLDERS)
     samples = []
-    for path in root.rglob("*"):
-        if path.name.startswith(".") or not path.is_file():
+    for path in (path for folder in walk(root) for path in folder.files):
+        if path.name.startswith("."):
             continue
         folders = path.relative_to(root).parts[:-1]
         split = next((SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS), "")

@@ -4,8 +4,10 @@
 `real` and, under its own name, each generator. What lies in `recons` and `dire` was computed from `images`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+
+from assay.trainers.data.walk import Folder, walk
 
 REAL = "real"
 IMAGES, COMPUTED = "images", ("recons", "dire")
@@ -23,11 +25,18 @@ def find_scenes(root: Path, class_folders: Collection[str]) -> frozenset[Path]:
     A folder with another class, or with classes further down, is none: of the `class_folders` some stand
     beside or below `real`'s neighbours there.
     """
-    found = [real.parent for real in root.rglob(REAL) if real.is_dir()]
-    return frozenset(folder for folder in found if _is_scene(folder, class_folders))
+    tree = {folder.path: folder for folder in walk(root)}
+    return frozenset(path for path in tree if _is_scene(path, tree, class_folders))
 
 
-def _is_scene(folder: Path, class_folders: Collection[str]) -> bool:
-    generators = [path for path in folder.iterdir() if path.is_dir() and path.name != REAL]
-    below = (path.name for generator in generators for path in (generator, *generator.rglob("*/")))
-    return bool(generators) and not any(name in class_folders for name in below)
+def _is_scene(path: Path, tree: Mapping[Path, Folder], class_folders: Collection[str]) -> bool:
+    if path / REAL not in tree[path].folders:
+        return False
+    generators = [folder for folder in tree[path].folders if folder.name != REAL]
+    return bool(generators) and not any(_holds_class(folder, tree, class_folders) for folder in generators)
+
+
+def _holds_class(path: Path, tree: Mapping[Path, Folder], class_folders: Collection[str]) -> bool:
+    """Whether a folder or one below it is named like a class."""
+    below = tree[path].folders if path in tree else []
+    return path.name in class_folders or any(_holds_class(folder, tree, class_folders) for folder in below)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.engine.bundle import Bundle
-from assay.engine.detectors import Graph
+from assay.engine.detectors import Detector, Graph
 from assay.engine.errors import SetupError
 from assay.trainers.data.augment import Pixels
 from assay.trainers.data.samples import Sample
@@ -56,13 +56,15 @@ def judge(
     treatments: Sequence[Treatment],
     sweeps: Sequence[Sweep] = (),
     advance: Advance = lambda count: None,
+    detect: Detector | None = None,
 ) -> Iterator[Case]:
-    """A case a treatment. Raises SetupError where a bundle can score none of the images."""
+    """A case a treatment; `detect` as of `score`. Raises SetupError where a bundle can score no image."""
 
     def evaluated(alter: Alter | None) -> Evaluation:
         manifest = bundle.manifest
         domain = manifest.domain
-        scored = score(samples, manifest, graphs, advance, alter=alter, measured=domain is not None)
+        measured = domain is not None
+        scored = score(samples, manifest, graphs, advance, detect, alter, measured)
         return Evaluation(_some(name, scored), manifest.calibration, manifest.thresholds, domain)
 
     for treatment in treatments:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from assay.engine.errors import SetupError
 
@@ -39,7 +40,10 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
-    """Writes beside `path` and renames, so that a reader or a crash never meets half a file."""
+    """Writes beside `path` and renames, so that a reader or a crash never meets half a file.
+
+    Tensors are written as those of the host, wherever they live.
+    """
     part = path.with_name(path.name + ".part")
-    torch.save(dict(content), part)
+    torch.save(tree_map_only(Tensor, lambda tensor: tensor.detach().cpu(), dict(content)), part)
     os.replace(part, path)

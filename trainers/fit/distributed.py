@@ -10,6 +10,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from assay.engine.errors import SetupError
+from assay.trainers.fit.device import device_of
 
 T = TypeVar("T")
 PATIENCE = timedelta(hours=12)
@@ -22,12 +23,14 @@ class Distributed:
     Each process has one CUDA device, or all of them compute on the CPU.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "auto") -> None:
+        """`device`: as `device_of` takes it. Raises SetupError where it is not there, or one for all."""
         self.number = int(os.environ.get("RANK", "0"))
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
-        self.device = torch.device("cpu")
-        if torch.cuda.is_available():
-            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if self.world > 1 and ":" in device:
+            raise SetupError(f"--device {device} is one GPU for {self.world} processes: name cuda, one each")
+        self.device = device_of(device, int(os.environ.get("LOCAL_RANK", "0")))
+        if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         if self.world > 1 and not distributed.is_initialized():
             # Figures and flags go over gloo, so that they need no device.

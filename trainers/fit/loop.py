@@ -103,9 +103,20 @@ class Fit:
                     bar.console.print(name, *(f"{key} {value:.4g}" for key, value in figures.items()))
         return self.state
 
-    def resume(self) -> None:
-        """Takes up what `last.pt` in the folder holds. Raises SetupError where there is none."""
+    def resume(self, extended: bool = False) -> None:
+        """Takes up what `last.pt` in the folder holds.
+
+        `extended`: the run is to get more epochs than it was for. Raises SetupError where there is no such
+        file, or where the run has come as far as it is to go.
+        """
         self._load_state(checkpoint.load(self.folder / LAST))
+        if extended:
+            if self.state.epoch >= self.settings.epochs:
+                raise SetupError(
+                    f"{self.folder} has {self.state.epoch} epochs already, so that --epochs "
+                    f"{self.settings.epochs} adds none"
+                )
+            self.state.stopped = False
         if self.rank.first:
             _cut_log(self.folder / LOG, self.state.epoch)
 
@@ -114,7 +125,7 @@ class Fit:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
-        self.schedule = type(self.schedule)(**state["schedule"])
+        self.schedule = self.schedule.resumed(state["schedule"])
         self.state = TrainState(**state["train_state"])
         self.unreadable = {Path(path) for path in state["unreadable"]}
         torch.set_rng_state(state["rng"])

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.augment import RecipeName
+from assay.trainers.data.only import Only
 from assay.trainers.fit.settings import RENAMED, FitSettings
 
 FILE = "run.json"
@@ -38,8 +39,12 @@ class RunConfig(BaseModel):
     Flickr-Faces-HQ beside 1-Million-Fake-Faces are read as they come, too."""
     min_side: Annotated[int, Field(ge=0)] = 0
     """Leave out images whose shorter side is below this many pixels."""
+    only: tuple[Only, ...] = ()
+    """Train on a part of the data set. generator=NAME: this generator's images and the photographs beside
+    them. scene=NAME: what lies in a folder of this name. May be repeated."""
     recipe: RecipeName = "cnn_aug"
-    """Augmentation. cnn_aug: CNNDetection's (10 % blur, 10 % JPEG, flips). shipped: stronger."""
+    """Augmentation. cnn_aug: CNNDetection's (10 % blur, 10 % JPEG, flips). cnn_aug_once: one draw of 10 % for
+    both. shipped: stronger."""
     altered_validation: bool = False
     """Blur one validation image in ten and compress one, at fixed strength, as the published code does."""
     batch: Annotated[int, Field(ge=2)] = 64

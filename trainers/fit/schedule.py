@@ -1,7 +1,9 @@
 """Learning rates over a run, and when to stop."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 FLOOR = 1e-6
 """A plateau schedule stops rather than go below this rate."""
@@ -19,6 +21,10 @@ class Plateau:
     factor: float = 10.0
     endless: bool = False
     stale: int = 0
+
+    def resumed(self, state: Mapping[str, Any]) -> Self:
+        """This schedule where one with these fields has come to."""
+        return replace(self, **state)
 
     def at(self, step: int) -> float:
         """The rate of step `step` (from 0)."""
@@ -45,6 +51,10 @@ class Cosine:
     steps: int
     stale: int = 0
 
+    def resumed(self, state: Mapping[str, Any]) -> Self:
+        """The same, over its own number of steps: of a run that is made longer the rest falls more slowly."""
+        return replace(self, stale=state["stale"])
+
     def at(self, step: int) -> float:
         """The rate of step `step` (from 0)."""
         rise = max(1, self.steps // 20)
@@ -64,6 +74,10 @@ class Staircase:
 
     lr: float
     step_size: int
+
+    def resumed(self, state: Mapping[str, Any]) -> Self:
+        """The same: its rate follows from the step alone."""
+        return self
 
     def at(self, step: int) -> float:
         """The rate of step `step` (from 0)."""

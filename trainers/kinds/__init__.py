@@ -11,6 +11,7 @@ from typing import Literal
 
 from assay.trainers.fit.run import Files, RunConfig
 from assay.trainers.kinds.apn.run import ApnFiles, ApnRun
+from assay.trainers.kinds.baseline.run import BaselineFiles, BaselineRun
 from assay.trainers.kinds.fusing.run import FusingRun
 from assay.trainers.kinds.lnp.denoiser.run import DenoiserFiles, DenoiserRun
 from assay.trainers.kinds.lnp.run import LnpFiles, LnpRun
@@ -25,6 +26,7 @@ class Kind:
     module: where `make_fit` and `export_run` are; importing it loads torch.
     figure: how the monitored figure is printed.
     several_crops: whether a bundle can average several crops of an image.
+    argument: the field of a run that is no option but stands behind the command's name.
     """
 
     run: type[RunConfig]
@@ -32,6 +34,7 @@ class Kind:
     module: str
     figure: str = "{:.4f}"
     several_crops: bool = False
+    argument: str = ""
 
     def load(self) -> ModuleType:
         """The module that trains the kind."""
@@ -46,6 +49,9 @@ CROPS: dict[str, Crop] = {
 """What a bundle looks at of a large image, by the name that `assay export` has for it."""
 KINDS: dict[str, Kind] = {
     "plain": Kind(PlainRun, PlainFiles, "assay.trainers.kinds.plain.fit", several_crops=True),
+    "baseline": Kind(
+        BaselineRun, BaselineFiles, "assay.trainers.kinds.baseline.fit", several_crops=True, argument="name"
+    ),
     "fusing": Kind(FusingRun, Files, "assay.trainers.kinds.fusing.fit"),
     "apn": Kind(ApnRun, ApnFiles, "assay.trainers.kinds.apn.fit"),
     "denoiser": Kind(DenoiserRun, DenoiserFiles, "assay.trainers.kinds.lnp.denoiser.fit", "{:.2f} dB"),

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
+from assay.trainers.fit.device import device_of
 from assay.trainers.fit.run import LAST
 from assay.trainers.kinds.apn.fit import make_fit, scored_by, trained
 from assay.trainers.kinds.apn.run import ApnRun, Branch
-from assay.trainers.study.accuracy import Columns, by_generator
+from assay.trainers.study.accuracy import Columns, by_folder, by_generator, shares_photographs
 from assay.trainers.study.table import line
 
 Subject = Literal["modules", "proposals", "masks"]
@@ -36,33 +37,37 @@ def evaluate(
     weights: Mapping[Branch, Path],
     workers: int,
     tell: Callable[[str], None] = lambda name: None,
+    device: str = "auto",
 ) -> dict[str, Columns]:
     """Accuracy by generator, its average and the mean average precision in percent, for each change.
+
+    Of the number of proposals accuracy is by folder, as in table 2, where generators share their photographs.
 
     folder: the run that is changed; it is judged as it is where a change says what it has. Other networks
     are trained in folders below `out`; those that are there are taken, unfinished ones finished.
     """
     base = ApnRun.read(folder)
+    columns = by_folder if subject == "proposals" and shares_photographs(samples) else by_generator
     found: dict[str, Columns] = {}
     for name, change in CHANGES[subject].items():
         tell(name)
         run = base.model_copy(update=change)
         where = folder if run == base else out / "runs" / name.replace(" ", "_").replace(",", "")
         if run != base:
-            _train(run, where, weights, workers)
-        scored = scored_by(trained(where)[1], samples)
+            _train(run, where, weights, workers, device)
+        scored = scored_by(trained(where)[1].to(device_of(device)), samples)
         if scored.unreadable:
             tell(f"{len(scored.unreadable)} files were left out, corrupt or too small")
-        found[name] = {**by_generator(scored), "mAP": line(name, scored).total}
+        found[name] = {**columns(scored), "mAP": line(name, scored).total}
     return found
 
 
-def _train(run: ApnRun, folder: Path, weights: Mapping[Branch, Path], workers: int) -> None:
+def _train(run: ApnRun, folder: Path, weights: Mapping[Branch, Path], workers: int, device: str) -> None:
     resume = (folder / LAST).exists()
     if resume and ApnRun.read(folder) != run:
         raise SetupError(f"{folder} holds a run with other settings: name another folder for the results")
     run.write(folder)
-    fit = make_fit(run, folder, {} if resume else weights, workers)
+    fit = make_fit(run, folder, {} if resume else weights, workers, device)
     if resume:
         fit.resume()
     fit.run()

@@ -1,11 +1,13 @@
 """Tables 1 to 3 of the APN paper: accuracy at probability 0.5 across generators and across scenes."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.engine.errors import SetupError
+from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.score import Scored
 
 REAL, AVERAGE = "Real", "Average"
@@ -39,23 +41,22 @@ def by_folder(scored: Scored) -> Columns:
     return _averaged(columns)
 
 
-def by_scene(trained: Scored, other: Scored, pairs: Mapping[str, str]) -> Columns:
-    """Table 3: `pairs` of a generator's names, in the scene trained on and in the other -> two columns each.
+def by_scene(scores: Mapping[str, tuple[Scored, Scored]], pairs: Mapping[str, str]) -> Columns:
+    """Table 3: two columns for each generator of `pairs`, its names in the scene trained on and in the other.
 
-    In the scene trained on it is the accuracy of table 1; in the other, whose photographs are shared, the
-    mean of the accuracy on photographs and that on synthetic images. The averages come last.
+    scores: by generator in the scene trained on, the images of both scenes as the network scores them whose
+        columns these are.
+
+    In the scene trained on accuracy is that of table 1; in the other, whose photographs are shared, the mean
+    of the accuracy on photographs and that on synthetic images. The averages come last.
     """
-    known, new = by_generator(trained), by_folder(other)
-    missing = [
-        name
-        for one in pairs.items()
-        for name, there in zip(one, (known, new), strict=True)
-        if name not in there
-    ]
-    if missing:
-        raise SetupError(f"no images of {', '.join(missing)}; there are {', '.join([*known, *new])}")
     columns: Columns = {}
     for one, same in pairs.items():
+        trained, other = scores[one]
+        known, new = by_generator(trained), by_folder(other)
+        missing = [name for name, there in ((one, known), (same, new)) if name not in there]
+        if missing:
+            raise SetupError(f"no images of {', '.join(missing)}; there are {', '.join([*known, *new])}")
         columns[f"{one}, trained scene"] = known[one]
         columns[f"{one}, other scene"] = (new[REAL] + new[same]) / 2
     for scene in ("trained scene", "other scene"):
@@ -63,6 +64,15 @@ def by_scene(trained: Scored, other: Scored, pairs: Mapping[str, str]) -> Column
         columns[f"{AVERAGE}, {scene}"] = float(np.mean(values))
     columns[AVERAGE] = (columns[f"{AVERAGE}, trained scene"] + columns[f"{AVERAGE}, other scene"]) / 2
     return columns
+
+
+def shares_photographs(samples: Sequence[Sample]) -> bool:
+    """Whether several generators stand beside the same photographs, as in DiffusionForensics."""
+    beside: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        if sample.label:
+            beside[sample.pool].add(sample.group)
+    return any(len(generators) > 1 for generators in beside.values())
 
 
 def told_right(scored: Scored) -> NDArray[np.bool_]:

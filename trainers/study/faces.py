@@ -1,6 +1,5 @@
 """Tables 1, 2, 4, 5 and 6 of the face paper: accuracy by classifier, and by one other thing varied."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,7 +9,6 @@ import numpy as np
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
-from assay.trainers.fit.run import LOG
 from assay.trainers.kinds.lnp.fit import scored_by
 from assay.trainers.kinds.lnp.run import LnpRun
 
@@ -19,7 +17,7 @@ FREE: Mapping[Varied, frozenset[str]] = {
     "nothing": frozenset(),
     "sam": frozenset({"sam", "point", "mask", "outside"}),
     "channels": frozenset({"channels"}),
-    "attention": frozenset({"attended", "attention"}),
+    "attention": frozenset({"attended", "attention", "normalise"}),
 }
 """Settings in which the runs of a table may differ, beside those of `ALWAYS_FREE`."""
 ALWAYS_FREE = frozenset({"classifier", "weights", "seed", "cache"})
@@ -31,7 +29,7 @@ FUSIONS = {"none": "AS+PS+LNP", "all": "Att(AS+PS+LNP)", "spectra": "Att(AS+PS)+
 class Judgement:
     """One run.
 
-    accuracy: in percent, photographs and synthetic images weighing the same; hours: of training.
+    accuracy: in percent, photographs and synthetic images weighing the same.
     """
 
     run: str
@@ -39,7 +37,6 @@ class Judgement:
     classifier: str
     seed: int
     accuracy: float
-    hours: float
 
 
 def variant(run: LnpRun, varied: Varied) -> str:
@@ -50,14 +47,14 @@ def variant(run: LnpRun, varied: Varied) -> str:
         return "1-channel" if run.spectra.grey else "3-channel"
     if varied == "attention":
         form = "" if run.attention == "normalised" or run.attended == "none" else f", {run.attention}"
-        return FUSIONS[run.attended] + form
+        return FUSIONS[run.attended] + form + ("" if run.normalise == "channels" else ", as they are")
     return "accuracy"
 
 
 def evaluate(
-    folders: Sequence[Path], samples: Sequence[Sample], trained_on: int, varied: Varied
+    folders: Sequence[Path], samples: Sequence[Sample], varied: Varied, device: str = "auto"
 ) -> list[Judgement]:
-    """Each run's best network on `samples`; an epoch was of `trained_on` images.
+    """Each run's best network on `samples`, computed on `device`.
 
     Raises SetupError where runs differ in what is not compared.
     """
@@ -73,33 +70,21 @@ def evaluate(
             )
     found = []
     for folder, run in runs.items():
-        scored = scored_by(folder, samples)
+        scored = scored_by(folder, samples, device=device)
         right = (scored.logits > 0) == (scored.labels == 1)
         accuracy = 100 * float(np.mean([right[scored.labels == label].mean() for label in (0, 1)]))
         name, title = variant(run, varied), TITLES[run.classifier]
-        found.append(Judgement(str(folder), name, title, run.seed, accuracy, hours(folder, trained_on)))
+        found.append(Judgement(str(folder), name, title, run.seed, accuracy))
     return found
 
 
-def hours(folder: Path, images: int) -> float:
-    """Hours that the epochs of a run took by its log, each of `images` images; validation is not counted."""
-    with (folder / LOG).open(newline="", encoding="utf-8") as file:
-        return sum(images / float(row["images_per_second"]) for row in csv.DictReader(file)) / 3600
-
-
 def table(judgements: Sequence[Judgement]) -> list[list[object]]:
-    """A header of classifiers and a row a variant, accuracies in percent and means over runs.
-
-    Of a single variant a row of hours follows, as in tables 1 and 2.
-    """
+    """A header of classifiers and a row a variant, accuracies in percent and means over runs."""
     there = [title for title in TITLES.values() if any(one.classifier == title for one in judgements)]
     variants = list(dict.fromkeys(one.variant for one in judgements))
     rows: list[list[object]] = [["", *there]]
     for name in variants:
-        rows.append([name, *(_mean(judgements, name, title, "accuracy") for title in there)])
-    if len(variants) == 1:
-        spent = [_mean(judgements, variants[0], title, "hours") for title in there]
-        rows.append(["training in hours", *spent])
+        rows.append([name, *(_mean(judgements, name, title) for title in there)])
     return rows
 
 
@@ -118,6 +103,6 @@ def dots(judgements: Sequence[Judgement]) -> tuple[list[str], dict[str, list[tup
     return there, curves
 
 
-def _mean(judgements: Sequence[Judgement], name: str, title: str, what: str) -> str:
-    values = [getattr(one, what) for one in judgements if (one.variant, one.classifier) == (name, title)]
+def _mean(judgements: Sequence[Judgement], name: str, title: str) -> str:
+    values = [one.accuracy for one in judgements if (one.variant, one.classifier) == (name, title)]
     return f"{np.mean(values):.2f}" if values else ""

@@ -7,18 +7,18 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from assay.engine.bundle import Bundle
-from assay.engine.detectors import Detection, Stopwatch, detector_of
+from assay.engine.detectors import Detection, Stopwatch
 from assay.trainers.data.augment import Pixels
-from assay.trainers.export.bundle import graphs_of
+from assay.trainers.evaluate.means import Means, ready
 
 COLOURS = ("#ff3b30", "#0a84ff")
 """Of the larger patches and the smaller ones."""
 
 
-def looked_at(bundle: Bundle, images: Sequence[Pixels]) -> list[Detection]:
+def looked_at(bundle: Bundle, images: Sequence[Pixels], means: Means | None = None) -> list[Detection]:
     """What the detector of a fusing bundle finds, image by image."""
-    graphs, detect = graphs_of(bundle), detector_of(bundle)
-    return [detect([image], graphs, Stopwatch())[0] for image in images]
+    made = ready(bundle, means or Means())
+    return [made.detect([image], made.graphs, Stopwatch())[0] for image in images]
 
 
 def drawn(pixels: Pixels, evidence: Mapping[str, Any]) -> Image.Image:

@@ -8,21 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.engine.bundle import Bundle
-from assay.engine.detectors import Detection, Stopwatch, detector_of
+from assay.engine.detectors import Detection, Stopwatch
 from assay.engine.outcome import Refused
 from assay.trainers.data.read import read_pixels
 from assay.trainers.data.samples import Sample
-from assay.trainers.export.bundle import graphs_of
+from assay.trainers.evaluate.means import Means, ready
 
 Curve = NDArray[np.float64]
 """(S // 2 + 1,) share of the trust by absolute frequency 0, 1/S, ... 1/2 cycles per pixel; sums to 1."""
 
 
 def trusted(
-    bundle: Bundle, samples: Sequence[Sample], advance: Callable[[], None] = lambda: None
+    bundle: Bundle,
+    samples: Sequence[Sample],
+    advance: Callable[[], None] = lambda: None,
+    means: Means | None = None,
 ) -> tuple[dict[str, Curve], list[Path]]:
     """The curve of each generator's images, and the files that were left out, corrupt or too small."""
-    graphs, detect = graphs_of(bundle), detector_of(bundle)
+    made = ready(bundle, means or Means())
     side = bundle.manifest.view.size
     sums: dict[str, Curve] = defaultdict(lambda: np.zeros(side // 2 + 1))
     refused: list[Path] = []
@@ -35,7 +38,7 @@ def trusted(
             if pixels is None or min(pixels.shape[:2]) < bundle.manifest.min_side:
                 refused.append(sample.path)
             else:
-                [found] = detect([pixels], graphs, Stopwatch())
+                [found] = made.detect([pixels], made.graphs, Stopwatch())
                 sums[sample.group] += weights(found, side)
         advance()
     return {name: total / total.sum() for name, total in sorted(sums.items()) if total.sum()}, refused

@@ -20,13 +20,15 @@ SHOWN = 5
 
 def row(network: APN, pixels: Pixels) -> tuple[list[Image.Image], list[float]]:
     """The view, the heat map over it and the purified images of one photograph; and their confidence."""
-    views = torch.from_numpy(view([pixels], view_rule(network.size)))
+    device = network.get_parameter("classifier.0.weight").device
+    views = torch.from_numpy(view([pixels], view_rule(network.size))).to(device)
     found, heat = looked_at(network.eval(), views)
     assert found.purified is not None
-    shown = _picture(views[0])
-    order = found.confidence[0].argsort(descending=True)[:SHOWN].tolist()
-    images = [_stretched(found.purified[0, k]) for k in order]
-    return [shown, overlaid(shown, heat[0]), *images], found.confidence[0, order].tolist()
+    shown = _picture(views[0].cpu())
+    confidence = found.confidence[0].detach().cpu()
+    order = confidence.argsort(descending=True)[:SHOWN].tolist()
+    images = [_stretched(found.purified[0, k].detach().cpu()) for k in order]
+    return [shown, overlaid(shown, heat[0]), *images], confidence[order].tolist()
 
 
 def looked_at(network: APN, views: Tensor) -> tuple[Output, NDArray[np.float32]]:
@@ -53,7 +55,7 @@ def looked_at(network: APN, views: Tensor) -> tuple[Output, NDArray[np.float32]]
     [maps] = kept
     assert maps.grad is not None
     heat = (maps.grad.relu() * maps).detach()
-    return output, heat.sum(dim=-1 if channels_last else 1).relu().numpy()
+    return output, heat.sum(dim=-1 if channels_last else 1).relu().cpu().numpy()
 
 
 def overlaid(picture: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
@@ -81,5 +83,5 @@ def _picture(view: Tensor) -> Image.Image:
 
 
 def _stretched(image: Tensor) -> Image.Image:
-    low, high = np.percentile(image.detach().numpy(), (1, 99))
-    return _picture((image.detach() - float(low)) / max(float(high - low), 1e-12))
+    low, high = np.percentile(image.numpy(), (1, 99))
+    return _picture((image - float(low)) / max(float(high - low), 1e-12))

@@ -33,8 +33,9 @@ def plot(
     across: str,
     up: str,
     names: Sequence[str] = (),
+    ticks: Mapping[float, str] | None = None,
 ) -> None:
-    """A line with dots for each method; `names` label the places 0, 1, ... of the horizontal axis."""
+    """A line with dots for each method; `names` label the places 0, 1, ... across, `ticks` any places."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -43,7 +44,9 @@ def plot(
         axes.plot(*zip(*curve, strict=True), marker="o", label=name, linestyle="none" if names else "solid")
     if names:
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    elif across == "JPEG quality":
+    if ticks:
+        axes.set_xticks(list(ticks), list(ticks.values()))
+    if across == "JPEG quality":
         axes.invert_xaxis()
     axes.set_xlabel(across)
     axes.set_ylabel(up)

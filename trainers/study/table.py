@@ -1,5 +1,6 @@
 """Table 2 of the Fusing paper: how well each method detects each family of generators."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,26 @@ FAMILIES = {
     "Unconditional GANs": ("stylegan", "stylegan2", "stylegan3", "biggan", "wgan", "vaegan"),
     "Perceptual loss": ("crn", "imle"),
     "Low-level vision": ("seeingdark", "sitd", "san"),
-    "DeepFakes": ("deepfake", "ff++", "faceforensics", "celeb-df", "celebdf"),
-    "Others": ("transformers", "bgm"),
+    "DeepFakes": (
+        "deepfake",
+        "ff++",
+        "faceforensics++",
+        "faceforensics",
+        "celebdf",
+        "celebdfv1",
+        "celebdfv2",
+    ),
+    "Others": ("transformers", "tamingtransformers", "bgm"),
 }
-"""The paper's families with their generators by names of folders; any other generator is its own family."""
+"""The paper's families with their generators by names of folders, in lower case and without what stands
+between words; any other generator is its own family."""
 
 _FAMILY = {generator: family for family, generators in FAMILIES.items() for generator in generators}
+
+
+def family(generator: str) -> str:
+    """The family of a generator by the name of its folder."""
+    return _FAMILY.get(re.sub(r"[\s_().-]", "", generator.lower()), generator)
 
 
 @dataclass(frozen=True)
@@ -52,11 +67,11 @@ def line(method: str, scored: Scored) -> Line:
         generators[name] = 100 * average_precision(labels[both], scored.logits[both])
     families: dict[str, list[float]] = defaultdict(list)
     for name, precision in generators.items():
-        families[_FAMILY.get(name.lower(), name)].append(precision)
+        families[family(name)].append(precision)
     return Line(
         method,
         generators,
-        {family: float(np.mean(each)) for family, each in families.items()},
+        {name: float(np.mean(each)) for name, each in families.items()},
         float(np.mean(list(generators.values()))),
         100 * average_precision(labels, scored.logits),
     )

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
 from support.photos import scene, write_tree
 
 from assay.engine.errors import SetupError
 from assay.kernels import ViewRule, view
-from assay.trainers.data.augment import recipe
-from assay.trainers.data.dataset import BalancedSampler, Batch, loader, random_view
+from assay.trainers.data.augment import Blur, Compress, recipe
+from assay.trainers.data.dataset import BalancedSampler, Batch, _span, loader, random_view
 from assay.trainers.data.samples import Sample, read_samples
 
 RULE = ViewRule(resize="none", size=32, crop="centre", small="wrap", mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -181,3 +184,66 @@ def test_a_view_is_cut_by_either_rule_and_of_the_whole_image() -> None:
     assert 80 <= sum(shown) <= 135  # half are reduced; a stored view lies on the edge in 31 of 369
     part = random_view((), reduced)
     assert not all(np.unique(part(pixels, np.random.default_rng(seed))).size > 1 for seed in range(20))
+
+
+@pytest.mark.parametrize("side", [64, 127, 128, 129, 200, 333, 1024])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "part"])
+def test_every_place_is_as_likely_as_any_other(side: int, whole: bool) -> None:
+    """Left edges of crops, which pixels that count columns give away, by the chi-square test."""
+    size = 32
+    rule = ViewRule(resize="none", size=size, crop="centre", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    columns = np.arange(side)
+    low, high = np.broadcast_to(columns % 256, (side, side)), np.broadcast_to(columns // 256, (side, side))
+    pixels = np.stack([low, high, low.T], axis=-1).astype(np.uint8)
+    prepare = random_view((), rule, whole=whole)
+    rng = np.random.default_rng(7)
+    lefts = []
+    for _ in range(4000):
+        shown = np.rint(prepare(pixels, rng)[:, 0, 0] * 255).astype(int)
+        lefts.append(shown[0] + 256 * shown[1])
+    places = side - size + 1
+    bins = min(places, 16)
+    edges = np.ceil(np.arange(bins + 1) * places / bins)
+    counts, _ = np.histogram(lefts, edges)
+    expected = np.diff(edges) / places * len(lefts)
+    assert chisquare(counts, expected).pvalue > 1e-3
+
+
+@given(length=st.integers(1, 400), size=st.integers(1, 64))
+def test_parts_share_out_the_places_of_a_view(length: int, size: int) -> None:
+    """By every number that could be drawn: each place lies in the part that is drawn for it, and in no other
+    as often; no part is larger than three views."""
+
+    class Drawn:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def integers(self, high: int) -> int:
+            return self.number
+
+    places = length - size + 1
+    if places < 1:
+        return
+    spans = [_span(length, size, Drawn(number)) for number in range(places)]  # type: ignore[arg-type]
+    chance = np.zeros(places)
+    for span in spans:
+        start, stop, _ = span.indices(length)
+        own = stop - start - size + 1
+        chance[start : start + own] += 1 / own
+        assert span == slice(None) or 2 * size <= stop - start <= 3 * size + 2
+    assert chance == pytest.approx(np.ones(places))
+
+
+def test_one_draw_alters_by_all_steps_or_by_none() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    step = recipe("cnn_aug_once", 32)[0]
+    altered = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        found = step(noise, rng)
+        if found is not noise:
+            altered += 1
+            drawn = np.random.default_rng(seed)
+            drawn.random()
+            assert np.array_equal(found, Compress(1.0)(Blur(1.0)(noise, drawn), drawn))
+    assert 20 <= altered <= 60

@@ -1,6 +1,7 @@
 """The face paper's data sets: the reversed label column, and photographs split by their numbers."""
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -97,9 +98,9 @@ def test_other_lists_leave_a_tree_a_tree(tmp_path: Path) -> None:
     }
 
 
-def test_photographs_are_split_by_number(tmp_path: Path) -> None:
+def test_both_classes_are_split_five_to_one_to_one(tmp_path: Path) -> None:
     photos = tmp_path / "ffhq/images1024x1024"
-    numbers = ("00000", "59999", "60000", "69999")
+    numbers = ("00000", "49999", "50000", "59999", "60000", "69999")
     write(*(photos / f"{int(number) // 1000:02}000" / f"{number}.png" for number in numbers))
     write(*(tmp_path / "ffhq/thumbnails128x128" / f"{number}.png" for number in numbers))
     (tmp_path / "ffhq/images1024x1024/LICENSE.txt").write_text("x")
@@ -108,10 +109,12 @@ def test_photographs_are_split_by_number(tmp_path: Path) -> None:
     write(*generated)
     samples = read_samples(tmp_path)
     real = {sample.path.stem: sample.split for sample in samples if not sample.label}
-    assert real == {"00000": "train", "59999": "train", "60000": "val", "69999": "val"}
+    assert real == dict(zip(numbers, ["train"] * 2 + ["val"] * 2 + ["test"] * 2, strict=True))
     synthetic = [sample for sample in samples if sample.label]
     assert sorted(sample.path for sample in synthetic) == sorted(generated)  # each once
-    assert 3 <= sum(sample.split == "val" for sample in synthetic) <= 20
+    shares = Counter(sample.split for sample in synthetic)
+    assert shares["train"] + shares["val"] + shares["test"] == 70
+    assert all(3 <= shares[split] <= 20 for split in ("val", "test"))
     assert {sample.group for sample in samples} == {"ffhq", "stylegan"}
     moved = tmp_path.with_name("moved")
     tmp_path.rename(moved)

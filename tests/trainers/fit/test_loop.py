@@ -102,6 +102,28 @@ def test_resuming_is_exact(tmp_path: Path, settings: dict[str, object]) -> None:
     assert [row["epoch"] for row in logs[0]] == ["1", "2", "3", "4"]
 
 
+@pytest.mark.parametrize("settings", [{"schedule": "plateau", "patience": 1, "min_delta": 1e9, "lr": 1e-6}])
+def test_a_run_that_stopped_by_itself_goes_on_when_it_is_extended(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    first = make(tmp_path, epochs=6, **settings)
+    assert first.run().stopped
+    done = first.state.epoch
+    longer = make(tmp_path, epochs=done + 1, **settings)
+    longer.resume(extended=True)
+    assert longer.run().epoch == done + 1
+
+
+def test_an_extended_cosine_falls_to_zero_at_its_own_end(tmp_path: Path) -> None:
+    make(tmp_path, epochs=2, schedule="cosine").run()
+    longer = make(tmp_path, epochs=4, schedule="cosine")
+    longer.resume(extended=True)
+    longer.run()
+    rates = [float(row["lr"]) for row in read_csv(tmp_path / LOG)]
+    assert rates[2:] == pytest.approx([Cosine(1e-2, 5, 4 * STEPS).at(step) for step in (14, 19)])
+    assert rates[2] > rates[3] > 0
+
+
 def test_it_learns_and_keeps_the_best(tmp_path: Path) -> None:
     fit = make(tmp_path, epochs=8)
     done = fit.run()

@@ -1,6 +1,7 @@
 """Tables and figures of the APN paper: numbers against calculations by hand, each command on small trees."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from support.tables import read_csv
 from assay.engine.bundle import Bundle
 from assay.engine.detectors import Detection
 from assay.engine.errors import SetupError
+from assay.trainers.cli.study_apn import networks_by_generator
 from assay.trainers.data.samples import Sample, read_samples
 from assay.trainers.evaluate.score import Scored
 from assay.trainers.kinds.apn.fit import make_fit, network_of
 from assay.trainers.kinds.apn.network import APN
-from assay.trainers.study import accuracy, proposals, purified
+from assay.trainers.study import ablations, accuracy, proposals, purified
 
 GENIMAGE = ("ADM", "Midjourney", "stable_diffusion_v_1_4")
 
@@ -54,7 +56,8 @@ def test_table_3_means() -> None:
     new = scored(
         [("bed", "bed", 0, -1.0), ("bed", "bed", 0, 1.0), ("adm", "bed", 1, 1.0), ("mj", "bed", 1, -1.0)]
     )
-    found = accuracy.by_scene(known, new, {"ADM": "adm", "MJ": "mj"})
+    pairs = {"ADM": "adm", "MJ": "mj"}
+    found = accuracy.by_scene(dict.fromkeys(pairs, (known, new)), pairs)
     assert found["ADM, trained scene"] == 100
     assert found["ADM, other scene"] == 75
     assert found["MJ, trained scene"] == 50
@@ -62,8 +65,32 @@ def test_table_3_means() -> None:
     assert found["Average, trained scene"] == 75
     assert found["Average, other scene"] == 50
     assert found["Average"] == 62.5
+    turned = [replace(each, logits=-each.logits) for each in (known, new)]
+    several = accuracy.by_scene({"ADM": (known, new), "MJ": (turned[0], turned[1])}, pairs)
+    assert several["ADM, trained scene"] == found["ADM, trained scene"]
+    assert several["MJ, trained scene"] == 100 - found["MJ, trained scene"]
     with pytest.raises(SetupError, match="no images of nowhere"):
-        accuracy.by_scene(known, new, {"ADM": "nowhere"})
+        accuracy.by_scene({"ADM": (known, new)}, {"ADM": "nowhere"})
+
+
+def test_shared_photographs_are_seen() -> None:
+    rows = [("bed", "bed", 0, 0.0), ("adm", "bed", 1, 0.0), ("if", "bed", 1, 0.0)]
+    assert accuracy.shares_photographs(scored(rows).samples)
+    assert not accuracy.shares_photographs(scored(rows[:2]).samples)
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        (["apn:ADM=a"], "apn has no network for MJ: add apn:MJ=FOLDER"),
+        (["apn=a", "apn:ADM=b"], "apn has two networks for ADM: a and b"),
+        (["apn:SD=a"], "is not NAME=FOLDER or NAME:GENERATOR=FOLDER, the generator being one of ADM, MJ"),
+        (["runs/apn"], "is not NAME=FOLDER"),
+    ],
+)
+def test_networks_of_table_3_that_do_not_fill_it_are_refused(methods: list[str], said: str) -> None:
+    with pytest.raises(SetupError, match=said):
+        networks_by_generator(methods, ["ADM", "MJ"])
 
 
 def test_confidence_lies_on_the_frequencies_that_bands_hold() -> None:
@@ -180,6 +207,9 @@ def test_tables_by_command(genimage: Path, forensics: Path, tmp_path: Path) -> N
     run("cross-scene", method, "--trained", genimage, "--other", forensics, "--out", out)
     [row] = whole(out, "cross_scene")
     assert len(row) == 1 + 6 + 3
+    for_each = [f"own:{name}={tmp_path / 'bundle'}" for name in GENIMAGE]
+    run("cross-scene", *for_each, "--trained", genimage, "--other", forensics, "--out", out)
+    assert [list(row.values())[1:]] == [list(own.values())[1:] for own in whole(out, "cross_scene")]
     run("proposals", tmp_path / "bundle", "--data", genimage, "--out", out)
     assert [row["generator"] for row in whole(out, "proposals")] == sorted(GENIMAGE)
     with pytest.raises(SetupError, match="no images of scene"):
@@ -210,6 +240,23 @@ def test_ablations_train_what_is_not_there(tiny: None, genimage: Path, tmp_path:
     base.model_copy(update={"seed": 1}).write(folder)
     with pytest.raises(SetupError, match="other settings"):
         run(*command)
+
+
+def test_the_number_of_proposals_is_judged_as_table_2_where_photographs_are_shared(
+    tiny: None, forensics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for subject, first in (("proposals", "Real"), ("masks", "adm")):
+        monkeypatch.setitem(ablations.CHANGES, subject, {"as it is": {}})  # type: ignore[arg-type]
+        base = small_run(forensics)
+        base.write(tmp_path / "run")
+        torch.manual_seed(0)
+        torch.save({"model": network_of(base).state_dict()}, tmp_path / "run/best.pt")
+        only = ("--only", "generator=adm", "--only", "generator=sdv1", "--split", "test")
+        out = tmp_path / "out"
+        run("ablations", tmp_path / "run", "--data", forensics, "--out", out, "--of", subject, *only)
+        [row] = whole(out, f"ablations_{subject}")
+        assert list(row)[1] == first
+        assert list(row)[-4:] == ["adm", "sdv1", "Average", "mAP"]
 
 
 def test_pictures_of_a_run(tmp_path: Path, genimage: Path) -> None:

@@ -41,6 +41,23 @@ def test_means_are_taken_over_generators_and_families_apart() -> None:
     assert "**75.000**" in table.markdown([found])
 
 
+@pytest.mark.parametrize(
+    ("folder", "family"),
+    [
+        ("FaceForensics++", "DeepFakes"),
+        ("FF++", "DeepFakes"),
+        ("Celeb-DF-v2", "DeepFakes"),
+        ("Celeb-DF (v2)", "DeepFakes"),
+        ("celeb_df", "DeepFakes"),
+        ("taming-transformers", "Others"),
+        ("StyleGAN3", "Unconditional GANs"),
+        ("whichfaceisreal", "whichfaceisreal"),
+    ],
+)
+def test_generators_find_their_family_however_their_folder_is_spelt(folder: str, family: str) -> None:
+    assert table.family(folder) == family
+
+
 def test_sizes_of_methods_one_after_another() -> None:
     """One photograph of 100 pixels between two synthetic ones, and another one of 600 alone."""
     rows = [("gan", 0, 0.0), ("gan", 1, 1.0), ("gan", 1, -1.0), ("gan", 0, -2.0)]
@@ -96,7 +113,8 @@ def test_commands_write_markdown_csv_and_plots(data: Path, tmp_path: Path) -> No
     assert [row["shorter side"] for row in by_size] == ["64 to 111 px", "all images"]
     assert float(by_size[1]["AP"]) == pytest.approx(float(row["Global AP"]))
     [curve] = read_csv(out / "robustness_jpeg.csv")
-    assert len(curve) == 1 + len(robustness.QUALITIES)
+    assert list(curve) == ["method", "jpeg none", *(f"jpeg {quality}" for quality in robustness.QUALITIES)]
+    assert float(curve["jpeg none"]) == pytest.approx(float(row["Total mAP"]), abs=1e-3)
     assert not list(out.glob("left_out*"))
     for name in ("generators", "robustness_jpeg"):
         assert (out / f"{name}.md").read_text().startswith("| ")

@@ -20,6 +20,7 @@ from assay.trainers.evaluate.score import Scored, Scorer, score
 from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.begin import begin
+from assay.trainers.fit.device import device_of
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.run import BEST, LAST
 from assay.trainers.fit.schedule import Staircase
@@ -110,13 +111,15 @@ class AlternatingFit(Fit):
         self.club_optimizer.load_state_dict(state["club"]["optimizer"])
 
 
-def make_fit(run: ApnRun, folder: Path, weights: Mapping[Branch, Path], workers: int) -> AlternatingFit:
+def make_fit(
+    run: ApnRun, folder: Path, weights: Mapping[Branch, Path], workers: int, device: str = "auto"
+) -> AlternatingFit:
     """The fit of a run, ready to start or to resume.
 
     weights: files of ImageNet weights for the branches `spatial` and `frequency`, where they are not to start
     at random. Raises SetupError about data, weights or processes.
     """
-    rank, micro_batch, train, held_out = begin(run)
+    rank, micro_batch, train, held_out = begin(run, device)
     torch.manual_seed(run.seed)
     model, club = network_of(run), Club()
     for branch, file in weights.items():
@@ -181,9 +184,10 @@ def scored_by(
     return score(samples, manifest, torch_graphs(network), alter=alter)
 
 
-def scorer_of(folder: Path) -> Scorer:
-    """Scores samples by the best network of the run in `folder`."""
+def scorer_of(folder: Path, device: str = "auto") -> Scorer:
+    """Scores samples on `device` by the best network of the run in `folder`."""
     _, network = trained(folder)
+    network.to(device_of(device))
     return lambda samples, alter: scored_by(network, samples, alter)
 
 

@@ -18,6 +18,7 @@ from assay.trainers.evaluate.score import Scored, Scorer, score
 from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.begin import begin
+from assay.trainers.fit.device import device_of
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
 from assay.trainers.fit.run import BEST
@@ -27,9 +28,9 @@ from assay.trainers.kinds.fusing.originals import Originals, collate, original_a
 from assay.trainers.kinds.fusing.run import FusingRun
 
 
-def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -> Fit:
+def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int, device: str = "auto") -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank, micro_batch, train, held_out = begin(run)
+    rank, micro_batch, train, held_out = begin(run, device)
     torch.manual_seed(run.seed)
     model = Fusing(run.backbone, run.patches)
     model.hold = run.hold_statistics
@@ -94,11 +95,12 @@ def scored_by(
     return score(samples, manifest, {}, detect=detect, alter=alter)
 
 
-def scorer_of(folder: Path) -> Scorer:
-    """Scores samples by the best network of the run in `folder`."""
+def scorer_of(folder: Path, device: str = "auto") -> Scorer:
+    """Scores samples on `device` by the best network of the run in `folder`."""
     run = FusingRun.read(folder)
     network = Fusing(run.backbone, run.patches)
     network.load_state_dict(checkpoint.load_state(folder / BEST))
+    network.to(device_of(device))
     return lambda samples, alter: scored_by(network, samples, alter)
 
 

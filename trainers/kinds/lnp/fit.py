@@ -22,7 +22,7 @@ from assay.trainers.evaluate.score import Scored, Scorer, score, torch_graph
 from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.begin import begin
-from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.device import device_of
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
 from assay.trainers.fit.run import BEST, LAST
@@ -45,7 +45,13 @@ MASKS, PATTERNS = "masks", "patterns"
 def network_of(run: LnpRun) -> LNP:
     """A classifier of the run's form with random weights."""
     planes: Literal[2, 6] = 2 if run.spectra.grey else 6
-    return LNP(run.classifier, attended=run.attended, attention=run.attention, planes=planes)
+    return LNP(
+        run.classifier,
+        attended=run.attended,
+        attention=run.attention,
+        planes=planes,
+        normalise=run.normalise,
+    )
 
 
 def manifest_of(run: LnpRun, min_side: int = 1, crop: Crop = "centre") -> Manifest:
@@ -62,13 +68,15 @@ def cutter_of(run: LnpRun, folder: Path) -> FaceCutter:
     return FaceCutter(run.sam, run.cut, cache_of(run, folder) / MASKS)
 
 
-def make_fit(run: LnpRun, folder: Path, weights: Path | None, denoiser: Path | None, workers: int) -> Fit:
+def make_fit(
+    run: LnpRun, folder: Path, weights: Path | None, denoiser: Path | None, workers: int, device: str = "auto"
+) -> Fit:
     """The fit of a run, ready to start or to resume.
 
     denoiser: as `load_denoiser` takes it; None resumes with that of the run. Raises SetupError about data,
     weights, models or processes.
     """
-    rank, micro_batch, train, held_out = begin(run)
+    rank, micro_batch, train, held_out = begin(run, device)
     if denoiser is None and not (folder / DENOISER).exists():
         raise SetupError("name a --denoiser: a run of `assay train denoiser`, or a file of its weights")
     found = load_denoiser(denoiser or folder / DENOISER)
@@ -169,13 +177,16 @@ def load_run(folder: Path, best: bool = True) -> tuple[LnpRun, Pattern, LNP]:
 
 
 def scored_by(
-    folder: Path, samples: Sequence[Sample], alter: Callable[[Pixels], Pixels] | None = None
+    folder: Path,
+    samples: Sequence[Sample],
+    alter: Callable[[Pixels], Pixels] | None = None,
+    device: str = "auto",
 ) -> Scored:
-    """Scores `samples` by the best network of the run in `folder`, with its cutter and its cache."""
+    """Scores `samples` on `device` by the best network of a run, with its cutter and its cache."""
     run, denoiser, classifier = load_run(folder)
-    cutter, device = cutter_of(run, folder), Distributed().device
-    patterns = Patterns(denoiser, cache_of(run, folder) / PATTERNS, device)
-    graphs: dict[str, Graph] = {"denoise": patterns, "classify": torch_graph(classifier.to(device))}
+    cutter, place = cutter_of(run, folder), device_of(device)
+    patterns = Patterns(denoiser, cache_of(run, folder) / PATTERNS, place)
+    graphs: dict[str, Graph] = {"denoise": patterns, "classify": torch_graph(classifier.to(place))}
 
     def cut(pixels: Pixels) -> Pixels:
         return cutter.cut(alter(pixels) if alter else pixels)
@@ -183,9 +194,9 @@ def scored_by(
     return score(samples, manifest_of(run), graphs, alter=cut)
 
 
-def scorer_of(folder: Path) -> Scorer:
-    """Scores samples by the best network of the run in `folder`, with its cutter and its cache."""
-    return lambda samples, alter: scored_by(folder, samples, alter)
+def scorer_of(folder: Path, device: str = "auto") -> Scorer:
+    """Scores samples on `device` by the best network of a run, with its cutter and its cache."""
+    return lambda samples, alter: scored_by(folder, samples, alter, device)
 
 
 def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:

@@ -14,7 +14,7 @@ from torchvision.models import get_model
 from assay.trainers.fit.checkpoint import load_state
 from assay.trainers.kinds.backbone import fill
 from assay.trainers.kinds.lnp.attention import ChannelAttention
-from assay.trainers.kinds.lnp.run import Attended, AttentionForm, Classifier
+from assay.trainers.kinds.lnp.run import Attended, AttentionForm, Classifier, Normalise
 
 
 class LNP(nn.Module):
@@ -24,8 +24,10 @@ class LNP(nn.Module):
     attention: how, see `ChannelAttention`.
     planes: spectral channels: 2, grey amplitude and phase, or 6, those of each colour.
 
-    Channels enter normalised to mean 0 and deviation 1 over the training data, since a pattern of thousandths
-    stands beside phases of up to pi. Weights start at random (last layer N(0, 0.02), as CNNDetection) and are
+    normalise: `channels` enter with mean 0 and deviation 1 over the training data, since a pattern of
+        thousandths stands beside phases of up to pi; `none`: as they are.
+
+    Weights start at random (last layer N(0, 0.02), as CNNDetection) and are
     never fetched: `load_backbone` reads pretrained ones from a file. Raises ValueError for an unknown name.
     """
 
@@ -36,14 +38,22 @@ class LNP(nn.Module):
         attended: Attended = "spectra",
         attention: AttentionForm = "normalised",
         planes: Literal[2, 6] = 2,
+        normalise: Normalise = "channels",
     ) -> None:
         super().__init__()
-        for value, choices in ((classifier, Classifier), (attended, Attended), (planes, Literal[2, 6])):
+        for value, choices in (
+            (classifier, Classifier),
+            (attended, Attended),
+            (planes, Literal[2, 6]),
+            (normalise, Normalise),
+        ):
             if value not in get_args(choices):
                 raise ValueError(f"{value!r} is not one of {', '.join(map(str, get_args(choices)))}")
-        channels = 3 + planes
+        self.channels = channels = 3 + planes
         self.attended = attended
-        self.normalise = nn.BatchNorm2d(channels, eps=1e-10, affine=False)  # patterns vary by 1e-6
+        self.normalise: nn.Module = nn.Identity()
+        if normalise == "channels":
+            self.normalise = nn.BatchNorm2d(channels, eps=1e-10, affine=False)  # patterns vary by 1e-6
         self.attention = None if attended == "none" else ChannelAttention(attention)
         self.network: nn.Module = get_model(classifier, weights=None, num_classes=1)
         mobile = classifier == "mobilenet_v2"
@@ -62,7 +72,7 @@ class LNP(nn.Module):
         state = {name: value for name, value in load_state(Path(path)).items() if not name.startswith(head)}
         kernel = state.get(f"{self._first}.weight")
         if kernel is not None and kernel.ndim == 4 and kernel.shape[1] == 3:
-            state[f"{self._first}.weight"] = inflated(kernel, self.normalise.num_features)
+            state[f"{self._first}.weight"] = inflated(kernel, self.channels)
         fill(self.network, state, Path(path), optional=head)
 
     def forward(self, pattern: Tensor, spectra: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from assay.trainers.fit.settings import Epochs, FitSettings
 Classifier: TypeAlias = Literal["mobilenet_v2", "resnet34", "resnet50"]
 Attended: TypeAlias = Literal["spectra", "all", "none"]
 AttentionForm: TypeAlias = Literal["normalised", "paper", "danet"]
+Normalise: TypeAlias = Literal["channels", "none"]
 PatternForm: TypeAlias = Literal["raw", "published"]
 Resize: TypeAlias = Literal["none", "short_side"]
 Scaling: TypeAlias = Literal["log", "paper", "published"]
@@ -77,6 +78,9 @@ class LnpRun(RunConfig):
     """What channel attention weighs: the spectra (the paper's), all channels, nothing."""
     attention: AttentionForm = "normalised"
     """How: by correlation, or by the raw products of the paper or of DANet's code."""
+    normalise: Normalise = "channels"
+    """channels: each enters with mean 0 and deviation 1, so that to --attention paper each is most like
+    itself, and what it does is no more than a factor. none: as they are: the paper's formula."""
     channels: Literal["1", "3"] = "1"
     """Channels of a spectrum: grey (the paper's) or by colour."""
     scaling: Scaling = "log"

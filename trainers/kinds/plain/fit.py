@@ -19,6 +19,7 @@ from assay.trainers.export.bundle import export_bundle
 from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.begin import begin
+from assay.trainers.fit.device import device_of
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
 from assay.trainers.fit.run import BEST
@@ -30,9 +31,11 @@ from assay.trainers.kinds.plain.stages import Stages
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
-def make_fit(run: PlainRun, folder: Path, weights: Path | None, traces: Path | None, workers: int) -> Fit:
+def make_fit(
+    run: PlainRun, folder: Path, weights: Path | None, traces: Path | None, workers: int, device: str = "auto"
+) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank, micro_batch, train, held_out = begin(run)
+    rank, micro_batch, train, held_out = begin(run, device)
     torch.manual_seed(run.seed)
     model = Plain(run.backbone, bool(run.traces))
     if weights is not None:
@@ -95,12 +98,12 @@ def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:
     return export_bundle({"classify": model}, manifest, out, programs=options.programs)
 
 
-def scorer_of(folder: Path) -> Scorer:
-    """Scores samples by the best network of the run in `folder`, as it would be served."""
+def scorer_of(folder: Path, device: str = "auto") -> Scorer:
+    """Scores samples on `device` by the best network of the run in `folder`, as it would be served."""
     run = PlainRun.read(folder)
     model = Plain(run.backbone, bool(run.traces))
     model.load_state_dict(checkpoint.load_state(folder / BEST))
-    classify = {"classify": torch_graph(model.eval())}
+    classify = {"classify": torch_graph(model.eval().to(device_of(device)))}
     return lambda samples, alter: score(samples, template_of(run), classify, alter=alter)
 
 

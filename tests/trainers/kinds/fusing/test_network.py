@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from support.fusing import SIZES, resized
-from support.fusing_networks import inputs, lively
+from support.fusing_networks import inputs, lively, published_layout
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
@@ -26,25 +26,6 @@ FEW = SIZES[::2]
 @pytest.fixture(scope="module")
 def network() -> Fusing:
     return lively()
-
-
-def published_layout(trunk: dict[str, Tensor], channels: int) -> dict[str, Tensor]:
-    """Random weights under the names and in the shapes of the published code."""
-    shapes = {"fc1.weight": (128, channels), "fc1.bias": (128,), "fc.weight": (1, 128), "fc.bias": (1,)}
-    for layer in range(3):
-        name = f"mha_list.{layer}."
-        shapes |= {f"{name}mha.in_proj_weight": (384, 128), f"{name}mha.in_proj_bias": (384,)}
-        shapes |= {f"{name}mha.out_proj.weight": (128, 128), f"{name}mha.out_proj.bias": (128,)}
-        for part in ("fc1", "fc2"):
-            shapes |= {f"{name}{part}.weight": (128, 128), f"{name}{part}.bias": (128,)}
-        for part in ("ln1", "ln2"):
-            shapes |= {f"{name}{part}.weight": (128,), f"{name}{part}.bias": (128,)}
-    random = torch.Generator().manual_seed(1)
-    state = {
-        f"resnet.{name}": torch.rand(value.shape, generator=random).to(value.dtype)
-        for name, value in trunk.items()
-    }
-    return state | {name: torch.rand(shape, generator=random) for name, shape in shapes.items()}
 
 
 def test_layout_is_the_published_one() -> None:

@@ -32,6 +32,7 @@ from assay.trainers.export.parity import LIMITS
 from assay.trainers.fit import checkpoint
 from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import Plain
+from assay.trainers.kinds.plain.run import PlainRun
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +110,20 @@ def test_a_run_is_not_overwritten_and_resumes_with_its_own_settings(run: Path, d
     with pytest.raises(SetupError, match="--resume"):
         assay("train", "plain", "--data", data, "--out", run)
     before = (run / "run.json").read_text()
-    assay("train", "plain", "--data", data, "--out", run, "--resume", "--epochs", "30", "--workers", "0")
+    assay("train", "plain", "--data", data, "--out", run, "--resume", "--lr", "30", "--workers", "0")
     assert (run / "run.json").read_text() == before
     assert len((run / "log.csv").read_text().splitlines()) == 11
+
+
+def test_a_finished_run_is_extended(run: Path, data: Path, tmp_path: Path) -> None:
+    longer = shutil.copytree(run, tmp_path / "longer")
+    command = ("train", "plain", "--data", data, "--out", longer, "--resume", "--workers", "0", "--epochs")
+    assay(*command, 11)
+    assert len((longer / "log.csv").read_text().splitlines()) == 12
+    assert PlainRun.read(longer).fit.epochs == 11
+    with pytest.raises(SetupError, match="has 11 epochs already, so that --epochs 11 adds none"):
+        assay(*command, 11)
+    assert PlainRun.read(longer).fit == PlainRun.read(run).fit.model_copy(update={"epochs": 11})
 
 
 def test_a_bundle_scores_as_the_network_it_came_from(bundle: Bundle, run: Path, data: Path) -> None:

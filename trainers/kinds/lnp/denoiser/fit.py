@@ -66,14 +66,14 @@ def build(network: Network, rrg: int = 4, dab: int = 8) -> Student | Denoiser:
     return Student() if network == "student" else Denoiser(rrg, dab)
 
 
-def make_fit(run: DenoiserRun, folder: Path, weights: Path | None, workers: int) -> Fit:
+def make_fit(run: DenoiserRun, folder: Path, weights: Path | None, workers: int, device: str = "auto") -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank = Distributed()
+    rank = Distributed(device)
     if run.batch % rank.world or run.batch // rank.world < 2:
         raise SetupError(
             f"a batch of {run.batch} cannot be shared out, two at least, by {rank.world} processes"
         )
-    samples = [sample for sample in read_samples(run.data, run.min_side) if not sample.label]
+    samples = [sample for sample in read_samples(run.data, run.min_side, run.only) if not sample.label]
     train, held_out = of_split(samples, "train"), of_split(samples, "val")
     torch.manual_seed(run.seed)
     model = build(run.network, run.rrg, run.dab)
