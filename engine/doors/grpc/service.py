@@ -1,15 +1,17 @@
 """The calls of `assay.v1.ScoringService`, translated to `core.submit` and back."""
 
 import asyncio
+import contextlib
 import time
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn, Protocol
 
 import grpc
 
 from assay.engine import telemetry
 from assay.engine.core import Core
 from assay.engine.core.core import not_served
-from assay.engine.doors.grpc.bridge import Bridge
+from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.stream import Stream
 from assay.engine.doors.turns import HEAVY, Turns
 from assay.engine.errors import AssayError, SetupError
@@ -36,6 +38,15 @@ STANDSTILL = 30.0
 _PUSHBACK = ("grpc-retry-pushback-ms", RETRY_AFTER_MS)
 
 
+class AnyStream(Protocol):
+    """A stream of any service: it takes a place among `max_streams`, and may have to give it up."""
+
+    async def run(self) -> None: ...
+    def drain(self) -> None: ...
+    def idle(self) -> float: ...
+    def evict(self) -> None: ...
+
+
 class ScoringService:
     """`window` bounds the unanswered images of a stream, `max_streams` the streams open at once.
 
@@ -47,8 +58,8 @@ class ScoringService:
         self._bridge = bridge
         self._window = window
         self._max_streams = max_streams
-        self._turns = Turns()
-        self._streams: set[Stream] = set()
+        self.turns = Turns()
+        self._streams: set[AnyStream] = set()
         self._calls = 0
         self._arrived = 0.0
         self._draining = False
@@ -75,67 +86,70 @@ class ScoringService:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def score(self, message: bytes, context: "Context[Any, Any]") -> pb.ScoreResponse:
-        self._enter()
         arrived = time.monotonic()
-        try:
-            await self._open.wait()
+        async with self.call(context):
             if len(message) > HEAVY:
-                await self._turns.next()
-            item = self._item(parse(pb.ScoreRequest, message).image, arrived, _until(context))
+                await self.turns.next()
+            item = self._item(parse(pb.ScoreRequest, message).image, arrived, until(context))
             outcome = await self._bridge.score(item)
-        except SetupError as error:
-            return await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
-        except InvalidMessage as error:
-            return await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except AssayError as error:
-            return await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
-        finally:
-            self._leave()
-        match outcome:
-            case Rejection(reason=Reason.OVERLOADED):
-                return await _refuse(context, outcome.detail)
-            case Rejection(reason=Reason.DEADLINE):
-                return await _abort(
-                    context,
-                    grpc.StatusCode.DEADLINE_EXCEEDED,
-                    outcome.detail,
-                    (REASON_KEY, Reason.DEADLINE.value),
-                )
+        if isinstance(outcome, Rejection):
+            await refuse(context, outcome)
         return pb.ScoreResponse(outcome=to_message(outcome))
 
     async def score_stream(self, _requests: object, context: "Context[Any, Any]") -> None:
+        deadline = until(context)  # images of a stream share the deadline of the call; each may ask for less
+
+        def to_item(image: pb.Image, arrived: float) -> Item | Rejection:
+            try:
+                return self._item(image, arrived, deadline)
+            except SetupError as error:
+                rejection = Rejection(image.id, Reason.UNKNOWN_BUNDLE, str(error))
+                telemetry.count(rejection, "")
+                return rejection
+
+        await self.stream(
+            context, lambda: Stream(self._core, self._bridge, self.turns, context, to_item, self._window)
+        )
+
+    @contextlib.asynccontextmanager
+    async def call(self, context: "Context[Any, Any]") -> AsyncIterator[None]:
+        """Around a unary call of any service here: it may be held, `drain` waits for it, and what the body
+        raises for the caller ends it with the fitting status.
+        """
+        self._enter()
+        try:
+            await self._open.wait()
+            yield
+        except SetupError as error:
+            await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
+        except InvalidMessage as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except AssayError as error:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
+        finally:
+            self._leave()
+
+    async def stream(self, context: "Context[Any, Any]", open: Callable[[], "AnyStream"]) -> None:
+        """Runs the stream that `open` makes for a call of any service here, if there is a place for it."""
         self._enter()
         try:
             await self._open.wait()
             if self._draining:
                 await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
             if len(self._streams) >= self._max_streams and not self._evict():
-                await _refuse(context, f"{self._max_streams} streams are open, as many as are allowed")
-            await self._stream(context)
+                await _exhausted(context, f"{self._max_streams} streams are open, as many as are allowed")
+            stream = open()
+            self._streams.add(stream)
+            try:
+                await stream.run()
+            finally:
+                self._streams.discard(stream)
         finally:
             self._leave()
 
-    async def _stream(self, context: "Context[Any, Any]") -> None:
-        until = _until(context)  # images of a stream share the deadline of the call; each may ask for less
-
-        def to_item(image: pb.Image, arrived: float) -> Item | Rejection:
-            try:
-                return self._item(image, arrived, until)
-            except SetupError as error:
-                rejection = Rejection(image.id, Reason.UNKNOWN_BUNDLE, str(error))
-                telemetry.count(rejection, "")
-                return rejection
-
-        stream = Stream(self._core, self._bridge, self._turns, context, to_item, self._window)
-        self._streams.add(stream)
-        try:
-            await stream.run()
-        finally:
-            self._streams.discard(stream)
-
     def _evict(self) -> bool:
         """Makes room by ending the stream that has stood still for longest, if one has for long enough."""
-        oldest = max(self._streams, key=Stream.idle)
+        oldest = max(self._streams, key=lambda stream: stream.idle())
         if oldest.idle() < STANDSTILL:
             return False
         self._streams.discard(oldest)
@@ -197,20 +211,25 @@ class ScoringService:
         return Item(id, image.data, bundle, deadline, Priority.INTERACTIVE)
 
 
-def _until(context: "Context[Any, Any]") -> float | None:
+def until(context: "Context[Any, Any]") -> float | None:
     """The deadline of a call as a moment of `time.monotonic()`."""
     remaining = context.time_remaining()
     return None if remaining is None else time.monotonic() + remaining
 
 
-async def _refuse(context: "Context[Any, Any]", detail: str) -> NoReturn:
-    await _abort(
-        context,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        detail,
-        _PUSHBACK,
-        (REASON_KEY, Reason.OVERLOADED.value),
-    )
+async def refuse(context: "Context[Any, Any]", rejection: Rejection) -> None:
+    """Ends a call whose image was not looked at, for want of room or of time; other reasons are answers."""
+    match rejection.reason:
+        case Reason.OVERLOADED:
+            await _exhausted(context, rejection.detail)
+        case Reason.DEADLINE:
+            why = (REASON_KEY, Reason.DEADLINE.value)
+            await _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, rejection.detail, why)
+
+
+async def _exhausted(context: "Context[Any, Any]", detail: str) -> NoReturn:
+    why = (REASON_KEY, Reason.OVERLOADED.value)
+    await _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, detail, _PUSHBACK, why)
 
 
 async def _abort(
