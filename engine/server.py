@@ -86,15 +86,16 @@ def serve(
     events: SimpleQueue[Event] = SimpleQueue()  # its put() may be called in a signal handler
     draining = threading.Event()
     grpc_door = GrpcDoor(core, grpc) if grpc else None
-    http_door = HttpDoor(http, ready=lambda: core.serving and not draining.is_set()) if http else None
+    http_door = HttpDoor(http, lambda: core.serving and not draining.is_set(), core) if http else None
     intakes: list[Door] = [*kafka, *([grpc_door] if grpc_door else [])]
+    probes: list[Door] = [http_door] if http_door else []
     core.on_fault(events.put)
     for door in kafka:
         door.on_failure(events.put)
     with ExitStack() as stack:
         stack.callback(core.stop, 0.0)
         with _signals(events.put):
-            for each in [*([http_door] if http_door else []), *reversed(intakes)]:
+            for each in [*probes, *reversed(intakes)]:
                 stack.callback(each.stop)
                 each.start()
             event = events.get()
@@ -105,7 +106,7 @@ def serve(
             grpc_door.not_serving()
         if not isinstance(event, EngineFault):
             _raise_failure(_wait(events, settings.delay))
-            _drain(intakes, settings.timeout * DOORS_SHARE)
+            _drain([*intakes, *probes], settings.timeout * DOORS_SHARE)
         _raise_failure(event)
         _raise_failure(_wait(events, 0))
         core.stop(settings.timeout * CORE_SHARE)

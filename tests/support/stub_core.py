@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from assay.engine.errors import EngineFault, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict
+from assay.engine.settings import Limits
 
 
 def judge(item: Item) -> Outcome:
@@ -34,6 +35,7 @@ class StubCore:
         self.bundles = {
             name: SimpleNamespace(name=name, version="1.0.0", kind="plain") for name in ("first", "second")
         }
+        self.settings = SimpleNamespace(limits=Limits())
         self.room = room
         self.used = 0
         self.taken: list[Item] = []

@@ -104,7 +104,7 @@ def deadline_of(parameters: Mapping[str, Parameter], arrived: float, until: floa
     Raises InvalidMessage where that is none.
     """
     timeout = parameters.get("timeout", 0)
-    if isinstance(timeout, bool) or not isinstance(timeout, int) or timeout < 0:
+    if isinstance(timeout, bool) or not isinstance(timeout, int) or not 0 <= timeout < 1 << 63:
         raise InvalidMessage("the parameter 'timeout' is a whole number of microseconds")
     if not timeout:
         return until
