@@ -124,6 +124,12 @@ _elsewhere(
 _elsewhere(
     "bundles", "assay.engine.commands.bundles:bundles_command", "", "List the bundles that can be named."
 )
+_elsewhere(
+    "doctor",
+    "assay.engine.commands.doctor:doctor_command",
+    "",
+    "Say what is installed, what each bundle would run on and why, and what is missing.",
+)
 _elsewhere("client", "assay.engine.commands.client:client_command", "", "Send files and folders to a server.")
 _elsewhere(
     "compile",

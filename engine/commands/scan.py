@@ -35,6 +35,9 @@ def scan_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write a CSV file.")] = None,
     page: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with thumbnails.")] = None,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", help="Write a Parquet file; needs pyarrow.")
+    ] = None,
     workers: Workers = None,
     devices: Devices = None,
     executor: Executor = None,
@@ -47,8 +50,10 @@ def scan_command(
     start_log(logging.INFO if verbose else logging.WARNING)
     settings = engine_settings(read_config(config), workers, precision, allow_unmeasured, devices, executor)
     chosen = find(bundle)
-    with report.writer(as_json, csv, page) as write:
-        written = {os.path.realpath(out) for out in (csv, page) if out}  # it may lie in a scanned folder
+    with report.writer(as_json, csv, page, parquet) as write:
+        written = {
+            os.path.realpath(out) for out in (csv, page, parquet) if out
+        }  # it may lie in a scanned folder
 
         def files(passed_over: Callable[[str], object]) -> Iterator[Path]:
             found = find_files(paths, passed_over)

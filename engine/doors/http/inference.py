@@ -70,7 +70,7 @@ def write(request: Request, tensors: Sequence[Tensor], binary: frozenset[str]) -
     outputs: list[dict[str, Any]] = []
     behind: list[bytes] = []
     for tensor in tensors:
-        output = {
+        output: dict[str, Any] = {
             "name": tensor.output.name,
             "datatype": tensor.output.datatype,
             "shape": list(request.shape),
