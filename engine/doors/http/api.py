@@ -17,8 +17,9 @@ from assay.engine.core.core import not_served
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.http import inference
 from assay.engine.doors.http.answer import Answer, as_json, error
-from assay.engine.doors.inference import models
+from assay.engine.doors.inference import about, models
 from assay.engine.doors.inference.answer import common_refusal, tensors_of
+from assay.engine.doors.inference.statistics import Statistics
 from assay.engine.doors.turns import HEAVY, Turns
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item, Priority
@@ -62,6 +63,7 @@ class Api:
         self._bridge = bridge
         self._ready = ready
         self._turns = Turns()
+        self._statistics = {name: Statistics() for name in core.bundles}
 
     def get(self, path: str) -> Answer | None:
         """The answer to GET; None where there is no such page."""
@@ -71,12 +73,7 @@ class Api:
                     HTTPStatus.METHOD_NOT_ALLOWED, "POST an image here: curl --data-binary @photo.jpg URL"
                 )
             case ["v2"]:
-                about = {
-                    "name": models.SERVER,
-                    "version": models.server_version(),
-                    "extensions": ["binary_tensor_data", "parameters", "schedule_policy"],
-                }
-                return as_json(HTTPStatus.OK, about)
+                return as_json(HTTPStatus.OK, about.server(*models.EXTENSIONS, "binary_tensor_data"))
             case ["v2", "health", "live"]:
                 return as_json(HTTPStatus.OK, {"live": True})
             case ["v2", "health", "ready"]:
@@ -167,30 +164,47 @@ class Api:
 
     def _several(self, post: Post, body: bytes) -> Work:
         bundle = self._find(post.path.removesuffix("/infer").split("/")[3:])
-        request, binary = inference.read(body, post.headers, bundle, time.monotonic())
+        arrived = time.monotonic()
+        request, binary = inference.read(body, post.headers, bundle, arrived)
+        counted = self._statistics[bundle.name]
 
         async def work() -> Answer:
-            outcomes = await asyncio.gather(*(self._bridge.score(item) for item in request.items()))
+            try:
+                outcomes = await asyncio.gather(*(self._bridge.score(item) for item in request.items()))
+            except BaseException:
+                counted.failed(time.monotonic() - arrived)
+                raise
             if refusal := common_refusal(outcomes):
+                counted.failed(time.monotonic() - arrived)
                 return error(STATUSES[refusal.reason], refusal.detail)
+            counted.answered(outcomes, time.monotonic() - arrived)
             return inference.write(request, tensors_of(request, outcomes), binary)
 
         return work
 
-    def _readiness(self, about: Mapping[str, Any]) -> Answer:
+    def _readiness(self, of: Mapping[str, Any]) -> Answer:
         ready = self._ready()
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return as_json(status, {**about, "ready": ready})
+        return as_json(status, {**of, "ready": ready})
 
-    def _model(self, rest: list[str]) -> Answer | None:
-        ask_ready = rest[-1:] == ["ready"] and len(rest) in (2, 4)
+    def _model(self, rest: list[str]) -> Answer:
+        """The answer to GET /v2/models/NAME[/versions/VERSION][/PAGE]."""
+        page = rest.pop() if len(rest) in (2, 4) else ""
         try:
-            bundle = self._find(rest[:-1] if ask_ready else rest)
+            bundle = self._find(rest)
         except SetupError as unknown:
             return error(HTTPStatus.NOT_FOUND, str(unknown))
-        return (
-            self._readiness({"name": bundle.name}) if ask_ready else as_json(HTTPStatus.OK, metadata(bundle))
-        )
+        match page:
+            case "":
+                return as_json(HTTPStatus.OK, about.metadata(bundle))
+            case "ready":
+                return self._readiness({"name": bundle.name})
+            case "config":
+                return as_json(HTTPStatus.OK, about.config(bundle))
+            case "stats":
+                stats = about.statistics(bundle, self._statistics[bundle.name])
+                return as_json(HTTPStatus.OK, {"model_stats": [stats]})
+        return error(HTTPStatus.NOT_FOUND, "of a model there are ready, config, stats and infer")
 
     def _find(self, parts: list[str]) -> Bundle:
         """The bundle of NAME or NAME/versions/VERSION. Raises SetupError."""
@@ -204,19 +218,3 @@ class Api:
 
 def _asked(post: Post) -> dict[str, str]:
     return dict(parse_qsl(post.query, keep_blank_values=True))
-
-
-def metadata(bundle: Bundle) -> dict[str, Any]:
-    """Model metadata of the protocol."""
-    image = {"name": models.IMAGE, "datatype": "BYTES", "shape": [-1, 1]}
-    outputs = [
-        {"name": output.name, "datatype": output.datatype, "shape": [-1, 1]}
-        for output in models.outputs_of(bundle)
-    ]
-    return {
-        "name": bundle.name,
-        "versions": [bundle.version],
-        "platform": models.PLATFORM,
-        "inputs": [image],
-        "outputs": outputs,
-    }

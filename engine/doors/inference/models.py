@@ -1,5 +1,6 @@
 """Bundles as models of the protocol: names, versions, tensors."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,14 +13,8 @@ from assay.engine.wire.pieces import InvalidMessage
 
 SERVER = "assay"
 PLATFORM = "assay"
-EXTENSIONS = (
-    "model_configuration",
-    "model_repository",
-    "statistics",
-    "parameters",
-    "schedule_policy",
-    "binary_tensor_data",
-)
+EXTENSIONS = ("model_configuration", "statistics", "parameters", "schedule_policy")
+"""Those that both transports have."""
 
 Datatype = Literal["BYTES", "FP32"]
 
@@ -52,18 +47,25 @@ def outputs_of(bundle: Bundle) -> tuple[Output, ...]:
 
 
 def find_model(bundles: Mapping[str, Bundle], name: str, version: str = "") -> Bundle:
-    """The bundle that a model's name and version mean; no version means the one that is served.
+    """The bundle that a model's name and version mean. Of a version its first number will do, and none means
+    the one that is served.
 
     Raises SetupError where it is not served.
     """
     if name not in bundles:
         raise not_served(name, bundles)
     bundle = bundles[name]
-    if version not in ("", bundle.version):
+    if version not in ("", bundle.version, number_of(bundle)):
         raise SetupError(
             f"bundle {name!r} is served in version {bundle.version} only; leave the version out, or name it"
         )
     return bundle
+
+
+def number_of(bundle: Bundle) -> str:
+    """The first number of a bundle's version, for clients whose versions are whole numbers."""
+    number = re.search(r"\d+", bundle.version, re.ASCII)
+    return str(int(number[0])) if number else "1"
 
 
 def chosen_outputs(bundle: Bundle, names: Iterable[str]) -> tuple[Output, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from assay.engine.bundle import Bundle
@@ -14,17 +15,15 @@ from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
 from assay.engine.doors.grpc.inference.stream import InferStream
 from assay.engine.doors.grpc.service import ScoringService, refuse, until
-from assay.engine.doors.inference import models
+from assay.engine.doors.inference import about, models
 from assay.engine.doors.inference.answer import common_refusal, tensors_of
-from assay.engine.doors.inference.statistics import Duration, Statistics
+from assay.engine.doors.inference.statistics import Statistics
 from assay.engine.doors.turns import HEAVY
 from assay.engine.errors import SetupError
 from assay.engine.wire.inference import service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 Context = grpc.aio.ServicerContext
-
-DATATYPES = {"FP32": pb.TYPE_FP32, "BYTES": pb.TYPE_STRING}
 
 
 class InferenceService:
@@ -40,19 +39,19 @@ class InferenceService:
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
         """What a server dispatches the calls of the service to."""
-        about: dict[str, Callable[[Any], Message]] = {
+        answers: dict[str, Callable[[Any], Message]] = {
             "ServerLive": lambda _: pb.ServerLiveResponse(live=True),
             "ServerReady": lambda _: pb.ServerReadyResponse(ready=self._is_ready()),
             "ModelReady": self._model_ready,
-            "ServerMetadata": lambda _: pb.ServerMetadataResponse(
-                name=models.SERVER, version=models.server_version(), extensions=models.EXTENSIONS
+            "ServerMetadata": lambda _: ParseDict(
+                about.server(*models.EXTENSIONS, "model_repository"), pb.ServerMetadataResponse()
             ),
             "ModelMetadata": self._model_metadata,
             "ModelConfig": self._model_config,
             "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
         }
-        methods = {name: self._answering(name, answer) for name, answer in about.items()}
+        methods = {name: self._answering(name, answer) for name, answer in answers.items()}
         for name in ("RepositoryModelLoad", "RepositoryModelUnload"):
             methods[name] = grpc.unary_unary_rpc_method_handler(self._not_offered)
         methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(
@@ -123,47 +122,19 @@ class InferenceService:
 
     def _model_metadata(self, request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
         bundle = self._find(request.name, request.version)
-        tensors = [
-            pb.ModelMetadataResponse.TensorMetadata(name=name, datatype=datatype, shape=(-1, 1))
-            for name, datatype in _tensors(bundle)
-        ]
-        return pb.ModelMetadataResponse(
-            name=bundle.name,
-            versions=[bundle.version],
-            platform=models.PLATFORM,
-            inputs=tensors[:1],
-            outputs=tensors[1:],
-        )
+        return ParseDict(about.metadata(bundle), pb.ModelMetadataResponse())
 
     def _model_config(self, request: pb.ModelConfigRequest) -> pb.ModelConfigResponse:
         bundle = self._find(request.name, request.version)
-        (image, sent), *outputs = _tensors(bundle)
-        return pb.ModelConfigResponse(
-            config=pb.ModelConfig(
-                name=bundle.name,
-                platform=models.PLATFORM,
-                backend=models.PLATFORM,
-                max_batch_size=models.MOST_IMAGES,
-                input=[pb.ModelInput(name=image, data_type=DATATYPES[sent], dims=[1])],
-                output=[
-                    pb.ModelOutput(name=name, data_type=DATATYPES[datatype], dims=[1])
-                    for name, datatype in outputs
-                ],
-                dynamic_batching=pb.ModelDynamicBatching(
-                    priority_levels=models.PRIORITIES, default_priority_level=1
-                ),
-                model_transaction_policy=pb.ModelTransactionPolicy(decoupled=False),
-            )
-        )
+        return ParseDict({"config": about.config(bundle)}, pb.ModelConfigResponse())
 
     def _model_statistics(self, request: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
         if request.name:
             bundles: Iterable[Bundle] = [self._find(request.name, request.version)]
         else:
             bundles = self._core.bundles.values()
-        return pb.ModelStatisticsResponse(
-            model_stats=[_statistics(bundle, self._statistics[bundle.name]) for bundle in bundles]
-        )
+        stats = [about.statistics(bundle, self._statistics[bundle.name]) for bundle in bundles]
+        return ParseDict({"model_stats": stats}, pb.ModelStatisticsResponse())
 
     def _repository_index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
         return pb.RepositoryIndexResponse(
@@ -172,30 +143,3 @@ class InferenceService:
                 for one in self._core.bundles.values()
             ]
         )
-
-
-def _tensors(bundle: Bundle) -> list[tuple[str, models.Datatype]]:
-    """Name and datatype of the input and the outputs."""
-    return [(models.IMAGE, "BYTES"), *((one.name, one.datatype) for one in models.outputs_of(bundle))]
-
-
-def _statistics(bundle: Bundle, counted: Statistics) -> pb.ModelStatistics:
-    return pb.ModelStatistics(
-        name=bundle.name,
-        version=bundle.version,
-        last_inference=counted.last,
-        inference_count=counted.images,
-        execution_count=counted.requests,
-        inference_stats=pb.InferStatistics(
-            success=_duration(counted.success),
-            fail=_duration(counted.fail),
-            queue=_duration(counted.queue),
-            compute_input=_duration(counted.input),
-            compute_infer=_duration(counted.infer),
-            compute_output=pb.StatisticDuration(count=counted.success.count),
-        ),
-    )
-
-
-def _duration(duration: Duration) -> pb.StatisticDuration:
-    return pb.StatisticDuration(count=duration.count, ns=duration.ns)

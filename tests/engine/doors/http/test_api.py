@@ -14,6 +14,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from google.protobuf.json_format import ParseDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.stub_core import StubCore, judge
@@ -28,6 +29,7 @@ from assay.engine.errors import AssayError
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Reason, Verdict
 from assay.engine.settings import Limits
+from assay.engine.wire.inference import service_pb2 as pb
 from assay.engine.wire.pieces import MAX_MESSAGE
 
 OUTCOME = jsonschema.Draft202012Validator(
@@ -187,6 +189,7 @@ def test_what_is_asked_before_the_first_image(door: HttpDoor, ready: Switch) -> 
         ("GET", "/v2/models/third/ready", 404),
         ("GET", "/v2/models/first/versions/2", 404),
         ("GET", "/v2/models", 404),
+        ("GET", "/v2/models/first/heat", 404),
         ("GET", "/v1/score", 405),
         ("POST", "/v2/models/third/infer", 404),
         ("POST", "/v2/models/first/versions/2/infer", 404),
@@ -258,6 +261,26 @@ def test_the_item_says_what_the_request_said(door: HttpDoor, core: StubCore) -> 
     (item,) = core.taken
     assert (item.id, item.bundle, item.data, item.priority) == ("r/0", "first", b"x", Priority.BACKLOG)
     assert item.deadline == pytest.approx(time.monotonic() + 30, abs=5)
+
+
+def test_configuration_and_statistics_are_those_of_grpc_with_numbers(door: HttpDoor, core: StubCore) -> None:
+    infer(door, request(IMAGES))
+    core.room = 0
+    infer(door, request([b"x"]))
+    status, config, _ = ask(door, "GET", "/v2/models/first/config")
+    assert status == 200
+    follows("config", config)
+    ParseDict(config, pb.ModelConfig())
+    status, stats, _ = ask(door, "GET", "/v2/models/first/versions/1/stats")
+    assert status == 200
+    follows("statistics", stats)
+    ParseDict(stats, pb.ModelStatisticsResponse())
+    (counted,) = stats["model_stats"]
+    assert (counted["version"], counted["inference_count"], counted["execution_count"]) == ("1", 2, 1)
+    times = counted["inference_stats"]
+    assert (times["success"]["count"], times["fail"]["count"]) == (1, 1)
+    assert times["compute_input"]["ns"] == 2 * 250_000_000
+    assert ask(door, "GET", "/v2/models/second/stats")[1]["model_stats"][0]["execution_count"] == 0
 
 
 def test_a_timeout_that_passes_is_a_gateway_timeout(door: HttpDoor, core: StubCore) -> None:

@@ -64,6 +64,7 @@ def test_what_is_asked_before_the_first_image(client: Any, core: StubCore) -> No
     assert client.is_server_ready()
     assert client.is_model_ready("first")
     assert client.is_model_ready("second", "1.0.0")
+    assert client.is_model_ready("second", "1")  # for clients whose versions are whole numbers
     server = client.get_server_metadata(as_json=True)
     assert server["name"] == "assay"
     assert {"statistics", "model_configuration"} <= set(server["extensions"])
@@ -160,6 +161,7 @@ def test_statistics_count_requests_and_images(client: Any) -> None:
     assert len(stats) == 1
     counted = stats[0]
     assert (counted["inference_count"], counted["execution_count"]) == ("3", "2")
+    assert (counted["name"], counted["version"]) == ("first", "1")
     times = counted["inference_stats"]
     assert times["success"]["count"] == "2"
     assert times["compute_input"] == {"count": "2", "ns": str(3 * 250_000_000)}
