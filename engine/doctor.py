@@ -9,7 +9,8 @@ from assay.engine.bundle import Bundle, shipped
 from assay.engine.decode import make_decoder
 from assay.engine.detectors import detector_of
 from assay.engine.errors import AssayError
-from assay.engine.executors.choose import Runtime, choose
+from assay.engine.executors.choose import choose
+from assay.engine.executors.runtime import Runtime
 from assay.engine.settings import MIB, Settings
 from assay.engine.worker.gpu import check_devices, gpu_count
 

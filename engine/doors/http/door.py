@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from assay.engine.core import Core
-from assay.engine.doors.address import address_family, cannot_listen, parse_address
+from assay.engine.doors.address import address_family, cannot_listen, check_free, parse_address
 from assay.engine.doors.bridge import Bridge
+from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.http.api import Api
 from assay.engine.doors.http.connection import Connection
 from assay.engine.doors.http.places import Places
@@ -39,7 +40,7 @@ class HttpSettings(BaseSettings):
     """`HOST:PORT` to listen on."""
 
 
-class HttpDoor:
+class HttpDoor(Door):
     """Answers while the process lives; `ready` says whether images are welcome. `port` is the one in use.
     Without a core no images are taken.
 
@@ -52,6 +53,7 @@ class HttpDoor:
         self._ready = ready
         self._core = core
         self._places = Places()
+        self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -73,6 +75,10 @@ class HttpDoor:
         self._thread.start()
         log.info("HTTP on %s:%d", self._host, self.port)
 
+    def not_serving(self) -> None:
+        """`/readyz` says no from now on; probes are answered until the end."""
+        self._ending = True
+
     def drain(self, timeout: float) -> None:
         """Takes no further images; probes and metrics are wanted until the end."""
         if self._loop is not None:
@@ -87,12 +93,15 @@ class HttpDoor:
             self._thread.join()
             self._loop = self._thread = None
 
+    def _welcome(self) -> bool:
+        return self._ready() and not self._ending
+
     def _serve(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
         """Runs in the door's thread until the loop is stopped."""
         with listener:
             listener.setblocking(False)
-            api = Api(self._core, Bridge(self._core, loop), self._ready) if self._core else None
-            intake = Intake(listener, self._ready, self._places, api)
+            api = Api(self._core, Bridge(self._core, loop), self._welcome) if self._core else None
+            intake = Intake(listener, self._welcome, self._places, api)
             accepting = loop.create_task(intake.accept())
             loop.run_forever()
             accepting.cancel()
@@ -134,3 +143,13 @@ class Intake:
         if now - self._complained > SILENCE:
             self._complained = now
             log.warning("HTTP cannot accept connections for now: %s; raise `ulimit -n`", error.strerror)
+
+
+KIND = DoorKind(
+    HttpSettings,
+    lambda core, settings: HttpDoor(settings, lambda: core.serving, core),
+    "HOST:PORT",
+    {"address": ("--http", "HOST:PORT for metrics and probes, and images by POST.")},
+    scores=False,
+    check=lambda settings: check_free(*parse_address(settings.address, "HTTP"), "HTTP"),
+)

@@ -14,7 +14,8 @@ from support.command import assay, exit_code
 from assay.engine import doctor
 from assay.engine.bundle import Bundle, find, shipped
 from assay.engine.doctor import Findings, Plan, plan
-from assay.engine.executors.choose import Runtime, choose
+from assay.engine.executors.choose import choose
+from assay.engine.executors.runtime import Runtime
 from assay.engine.settings import Settings
 
 SCHEMA = json.loads((files("assay.engine") / "doctor.schema.json").read_text("utf-8"))
