@@ -35,6 +35,7 @@ class StubCore:
             name: SimpleNamespace(name=name, version="1.0.0", kind="plain") for name in ("first", "second")
         }
         self.room = room
+        self.refusing: float | None = None
         self.used = 0
         self.taken: list[Item] = []
         self.gate = threading.Event()
@@ -56,6 +57,9 @@ class StubCore:
                 taken[0].set_result(Rejection(item.id, Reason.OVERLOADED, "no room"))
             futures += taken
         return futures
+
+    def pause(self, coming: int = 0) -> float | None:
+        return self.refusing
 
     def offer(self, items: Sequence[Item]) -> list[Future[Outcome]]:
         if not self.serving:

@@ -22,8 +22,8 @@ from assay.engine.wire.pieces import InvalidMessage, parse
 SERVICE = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 Context = grpc.aio.ServicerContext
 
-# What a refused caller is told to wait: about what a core needs for the images of one batch.
-RETRY_AFTER_MS = "100"
+# Seconds that a caller is told to wait whose image was read and then found no room.
+PAUSE = 0.1
 # Names the typed reason beside a status, so that a client can make a Rejection of it again.
 REASON_KEY = "assay-reason"
 # Seconds without a new call that end a hold, and the most that it lasts.
@@ -33,13 +33,13 @@ HOLD = 0.5
 MAX_ID = 1 << 20
 # Seconds that a stream may stand still while others wait for its place.
 STANDSTILL = 30.0
-_PUSHBACK = ("grpc-retry-pushback-ms", RETRY_AFTER_MS)
 
 
 class ScoringService:
     """`window` bounds the unanswered images of a stream, `max_streams` the streams open at once.
 
-    What carries images takes the bytes of its messages, so that parsing has its turn, too.
+    What carries images takes the bytes of its messages, so that parsing has its turn, too. `Score` reads its
+    message itself, as a stream would, because a call that is refused must not be read first.
     """
 
     def __init__(self, core: Core, bridge: Bridge, window: int, max_streams: int) -> None:
@@ -50,6 +50,7 @@ class ScoringService:
         self._turns = Turns()
         self._streams: set[Stream] = set()
         self._calls = 0
+        self._parsing = 0
         self._arrived = 0.0
         self._draining = False
         self._open = asyncio.Event()
@@ -60,7 +61,7 @@ class ScoringService:
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
         """What a server dispatches the calls of the service to."""
         methods = {
-            "Score": grpc.unary_unary_rpc_method_handler(
+            "Score": grpc.stream_unary_rpc_method_handler(
                 self.score, None, pb.ScoreResponse.SerializeToString
             ),
             "ScoreStream": grpc.stream_stream_rpc_method_handler(
@@ -74,15 +75,19 @@ class ScoringService:
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    async def score(self, message: bytes, context: "Context[Any, Any]") -> pb.ScoreResponse:
+    async def score(self, _requests: object, context: "Context[Any, Any]") -> pb.ScoreResponse:
         self._enter()
         arrived = time.monotonic()
         try:
             await self._open.wait()
-            if len(message) > HEAVY:
-                await self._turns.next()
-            item = self._item(parse(pb.ScoreRequest, message).image, arrived, _until(context))
-            outcome = await self._bridge.score(item)
+            if self._draining:
+                await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
+            pause = self._core.pause(self._parsing + self._bridge.waiting)
+            if pause is not None:
+                telemetry.count(Rejection("", Reason.OVERLOADED, ""), "")
+                await _refuse(context, "more images wait than the workers can score in time", pause)
+            image = await self._read(context)
+            outcome = await self._bridge.score(self._item(image, arrived, _until(context)))
         except SetupError as error:
             return await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
         except InvalidMessage as error:
@@ -93,7 +98,7 @@ class ScoringService:
             self._leave()
         match outcome:
             case Rejection(reason=Reason.OVERLOADED):
-                return await _refuse(context, outcome.detail)
+                return await _refuse(context, outcome.detail, self._core.pause() or PAUSE)
             case Rejection(reason=Reason.DEADLINE):
                 return await _abort(
                     context,
@@ -103,6 +108,19 @@ class ScoringService:
                 )
         return pb.ScoreResponse(outcome=to_message(outcome))
 
+    async def _read(self, context: "Context[Any, Any]") -> pb.Image:
+        """The image of the one message of a call."""
+        message = await context.read()
+        if message is grpc.aio.EOF:  # type: ignore[attr-defined]
+            raise InvalidMessage("the call ended without a message")
+        self._parsing += 1
+        try:
+            if len(message) > HEAVY:
+                await self._turns.next()
+            return parse(pb.ScoreRequest, message).image
+        finally:
+            self._parsing -= 1
+
     async def score_stream(self, _requests: object, context: "Context[Any, Any]") -> None:
         self._enter()
         try:
@@ -110,7 +128,8 @@ class ScoringService:
             if self._draining:
                 await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
             if len(self._streams) >= self._max_streams and not self._evict():
-                await _refuse(context, f"{self._max_streams} streams are open, as many as are allowed")
+                detail = f"{self._max_streams} streams are open, as many as are allowed"
+                await _refuse(context, detail, PAUSE)
             await self._stream(context)
         finally:
             self._leave()
@@ -203,12 +222,13 @@ def _until(context: "Context[Any, Any]") -> float | None:
     return None if remaining is None else time.monotonic() + remaining
 
 
-async def _refuse(context: "Context[Any, Any]", detail: str) -> NoReturn:
+async def _refuse(context: "Context[Any, Any]", detail: str, pause: float) -> NoReturn:
+    """Tells the caller to come again after `pause` seconds."""
     await _abort(
         context,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         detail,
-        _PUSHBACK,
+        ("grpc-retry-pushback-ms", str(round(1000 * pause))),
         (REASON_KEY, Reason.OVERLOADED.value),
     )
 
