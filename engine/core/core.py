@@ -6,6 +6,7 @@ Doors only translate. Limits, batching, rejections and metrics are made here, on
 """
 
 import logging
+import math
 import os
 import threading
 import weakref
@@ -39,6 +40,9 @@ PIXEL_BYTES = 3
 STREAM_SHARE = 0.5
 """Of `queue_seconds` that items may fill which can wait where they are: those of a stream. Else one that is
 always ready to send would leave no room to calls that cannot."""
+AHEAD = 0.01
+"""Seconds of work that a busy worker on a CPU is given ahead; a batch of few images takes no longer for each.
+A GPU is given whole batches, which it needs."""
 LEAST_PAUSE = 0.1
 """Seconds that a refused caller is told to wait at least."""
 SHOWN = 100
@@ -76,7 +80,8 @@ class Core:
         self._check_budget()
         self._budget = Budget(settings.memory)
         telemetry.BUDGET_TOTAL.set(settings.memory)
-        self._queue = Queue(BatchLimits(settings.batch, settings.slot_bytes, settings.batch_bytes))
+        ahead = math.inf if settings.devices else AHEAD
+        self._queue = Queue(BatchLimits(settings.batch, settings.slot_bytes, settings.batch_bytes, ahead))
         self._deadlines = Deadlines(self._late)
         self._lock = threading.Lock()
         self._fault: EngineFault | None = None

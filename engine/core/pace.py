@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 WEIGHT = 0.1
-"""Of the newest batch in the mean of a bundle."""
+"""Of the newest batch in the mean of a bundle, once there were enough of them for a mean."""
 
 
 class Pace:
@@ -13,17 +13,18 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
+        self._means: dict[str, tuple[float, int]] = {}
 
     def note(self, bundle: str, images: int, seconds: float) -> None:
         """A worker was busy for `seconds` with a batch of `images`."""
-        new = seconds / images
-        old = self._seconds.get(bundle, new)
-        self._seconds[bundle] = old + WEIGHT * (new - old)
+        mean, batches = self._means.get(bundle, (0.0, 0))
+        batches += 1
+        mean += max(WEIGHT, 1 / batches) * (seconds / images - mean)
+        self._means[bundle] = mean, batches
 
     def of(self, bundle: str) -> float:
         """Seconds an image of one worker; 0 before the first batch."""
-        return self._seconds.get(bundle, 0.0)
+        return self._means[bundle][0] if bundle in self._means else 0.0
 
     def total(self, waiting: Iterable[tuple[str, int]]) -> float:
         """Seconds that one worker needs for so many images of each bundle."""

@@ -4,6 +4,7 @@ A batch holds images of one bundle. Nothing lingers for a batch to fill; what is
 the workers that are free.
 """
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -26,6 +27,9 @@ class BatchLimits:
     """Encoded bytes: the size of a slot."""
     bytes: int
     """Bytes of the budget."""
+    ahead: float = math.inf
+    """Seconds of work, at the present pace, that a busy worker is given ahead. It has to last from one answer
+    to the next batch, and no longer: what comes meanwhile waits behind it, however urgent it is."""
 
 
 class Queue:
@@ -88,7 +92,8 @@ class Queue:
     def take(self, wait: bool) -> list[Ticket]:
         """The next batch. With `wait` blocks until there is one; empty only once closed and drained.
 
-        Without `wait` (a worker that is busy asks for its next batch ahead) idle workers come first.
+        Without `wait` (a worker that is busy asks for its next batch ahead) idle workers come first, and the
+        batch holds no more than `ahead` seconds of work.
         """
         with self._changed:
             if wait:
@@ -97,23 +102,24 @@ class Queue:
                 self._idle -= 1
             elif self._idle:
                 return []
-            batch = self._batch(-(-self._count // (self._idle + 1)))
+            batch = self._batch(-(-self._count // (self._idle + 1)), math.inf if wait else self._limits.ahead)
             self._count -= len(batch)
             return batch
 
-    def _batch(self, share: int) -> list[Ticket]:
+    def _batch(self, share: int, seconds: float) -> list[Ticket]:
         if self._suspects:
             return [self._suspects.popitem(last=False)[0]]
         for lanes in self._lanes.values():
             waiting = [lane for lane in lanes.values() if lane]
             if waiting:
-                return self._cut(min(waiting, key=lambda lane: next(iter(lane)).submitted), share)
+                return self._cut(min(waiting, key=lambda lane: next(iter(lane)).submitted), share, seconds)
         return []
 
-    def _cut(self, lane: Lane, share: int) -> list[Ticket]:
+    def _cut(self, lane: Lane, share: int, seconds: float) -> list[Ticket]:
         batch = [lane.popitem(last=False)[0]]
         encoded, held = len(batch[0].item.data), batch[0].bytes
-        while lane and len(batch) < min(self._limits.images, share):
+        most, pace = min(self._limits.images, share), self.pace.of(batch[0].bundle)
+        while lane and len(batch) < most and len(batch) * pace < seconds:
             ticket = next(iter(lane))
             encoded += len(ticket.item.data)
             held += ticket.bytes
