@@ -26,9 +26,10 @@ Context = grpc.aio.ServicerContext
 PAUSE = 0.1
 # Names the typed reason beside a status, so that a client can make a Rejection of it again.
 REASON_KEY = "assay-reason"
-# Seconds without a new call that end a hold, and the most that it lasts.
+# Seconds without a new call that end a hold, the most that it lasts, and how often it looks.
 QUIET = 0.1
 HOLD = 0.5
+STEP = 0.01
 # Longest id in bytes. It is echoed, and a client with the default limit of 4 MiB must be able to read it.
 MAX_ID = 1 << 20
 # Seconds that a stream may stand still while others wait for its place.
@@ -76,12 +77,9 @@ class ScoringService:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def score(self, _requests: object, context: "Context[Any, Any]") -> pb.ScoreResponse:
-        self._enter()
         arrived = time.monotonic()
         try:
-            await self._open.wait()
-            if self._draining:
-                await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
+            await self._enter(context)
             pause = self._core.pause(self._parsing + self._bridge.waiting)
             if pause is not None:
                 telemetry.count(Rejection("", Reason.OVERLOADED, ""), "")
@@ -94,8 +92,6 @@ class ScoringService:
             return await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except AssayError as error:
             return await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
-        finally:
-            self._leave()
         match outcome:
             case Rejection(reason=Reason.OVERLOADED):
                 return await _refuse(context, outcome.detail, self._core.pause() or PAUSE)
@@ -122,17 +118,11 @@ class ScoringService:
             self._parsing -= 1
 
     async def score_stream(self, _requests: object, context: "Context[Any, Any]") -> None:
-        self._enter()
-        try:
-            await self._open.wait()
-            if self._draining:
-                await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
-            if len(self._streams) >= self._max_streams and not self._evict():
-                detail = f"{self._max_streams} streams are open, as many as are allowed"
-                await _refuse(context, detail, PAUSE)
-            await self._stream(context)
-        finally:
-            self._leave()
+        await self._enter(context)
+        if len(self._streams) >= self._max_streams and not self._evict():
+            detail = f"{self._max_streams} streams are open, as many as are allowed"
+            await _refuse(context, detail, PAUSE)
+        await self._stream(context)
 
     async def _stream(self, context: "Context[Any, Any]") -> None:
         until = _until(context)  # images of a stream share the deadline of the call; each may ask for less
@@ -169,31 +159,41 @@ class ScoringService:
             bundles=[pb.Bundle(name=each.name, version=each.version, kind=each.kind) for each in bundles]
         )
 
-    async def hold(self) -> None:
-        """Has new calls wait, and returns once none has come for a moment.
+    async def hold(self) -> bool:
+        """Has new calls wait until none has come for a moment -> whether there was such a moment.
 
         gRPC cancels the calls that have arrived but are not dispatched when a server stops. Callers that
-        wait send no others, so that after a moment there are none such.
+        wait send no others, so that after a moment there are none such; callers that send whatever becomes of
+        their calls never stop.
         """
         self._open.clear()
         begun = self._arrived = time.monotonic()
-        while (wait := min(self._arrived + QUIET, begun + HOLD) - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
+        while (now := time.monotonic()) < min(self._arrived + QUIET, begun + HOLD):
+            await asyncio.sleep(STEP)
+            if time.monotonic() > now + 2 * STEP:  # held up: what came meanwhile is not seen yet
+                self._arrived = time.monotonic()
+        return time.monotonic() >= self._arrived + QUIET
 
     async def drain(self) -> None:
-        """Lets held calls go on, ends the streams, and returns when all that was received is answered."""
-        self._open.set()
+        """Lets held calls go on, ends the streams, and returns when all that was received is answered: its
+        statuses are sent. What comes from now on is refused as UNAVAILABLE."""
         self._draining = True
+        self._open.set()
         for stream in self._streams:
             stream.drain()
         await self._idle.wait()
 
-    def _enter(self) -> None:
+    async def _enter(self, context: "Context[Any, Any]") -> None:
+        """A call has come; while a drain begins it waits here. One that comes later is refused."""
+        if self._draining:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
         self._calls += 1
         self._arrived = time.monotonic()
         self._idle.clear()
+        context.add_done_callback(self._leave)
+        await self._open.wait()
 
-    def _leave(self) -> None:
+    def _leave(self, _context: "Context[Any, Any]") -> None:
         self._calls -= 1
         if not self._calls:
             self._idle.set()
