@@ -26,7 +26,6 @@ from assay.engine.core.queue import BatchLimits, Queue
 from assay.engine.core.runner import Runner, Worker, too_late
 from assay.engine.detectors import detector_of, intermediate_bytes
 from assay.engine.errors import BundleError, EngineFault, SetupError
-from assay.engine.inline import InlineWorker
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, Reason, Refused, Rejection
 from assay.engine.settings import MIB, Settings
@@ -106,6 +105,10 @@ class Core:
         starts: list[Callable[[], Worker]] = [lambda: WorkerProcess(bundles, settings)] * settings.workers
         names = [f"worker {number}" for number in range(settings.workers)]
         if not settings.workers:
+            from assay.engine.inline import (
+                InlineWorker,
+            )  # and with it what scores, which a front does not load
+
             starts, names = [lambda: InlineWorker(bundles, settings)], ["the inline worker"]
         elif settings.devices:
             starts = [partial(WorkerProcess, bundles, settings, device) for device in settings.devices]

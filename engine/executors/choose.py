@@ -56,7 +56,7 @@ def choose(bundle: Bundle, settings: Settings) -> Runtime:
     if name == "openvino":
         if gpu:
             raise SetupError("the executor 'openvino' runs on CPUs: leave --devices out, or name another one")
-        return _openvino()
+        return _openvino(settings.batch)
     if name == "tensorrt":
         if not gpu:
             raise SetupError("the executor 'tensorrt' needs a GPU: name one with --devices")
@@ -83,12 +83,12 @@ def _best_on_gpu(bundle: Bundle) -> str:
     )
 
 
-def _openvino() -> Runtime:
+def _openvino(batch: int) -> Runtime:
     from assay.engine.executors import openvino
 
     can = {"int8": openvino.computes_int8(), "bf16": openvino.computes_bf16()}
     fast = [precision for precision, computed in can.items() if computed]
-    return Runtime(_title("OpenVINO", "openvino"), openvino.OpenVinoGraph, fast)
+    return Runtime(_title("OpenVINO", "openvino"), partial(openvino.OpenVinoGraph, most=batch), fast)
 
 
 def _tensorrt() -> Runtime:
