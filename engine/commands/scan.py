@@ -30,7 +30,7 @@ from assay.engine.settings import Settings
 from assay.engine.streams import say
 
 
-def _for_files(settings: Settings, total: int) -> Settings:
+def for_files(settings: Settings, total: int) -> Settings:
     """No more workers than there are files, and no batches made ready that so few cannot fill."""
     files = max(1, total)
     if settings.devices:
@@ -66,7 +66,7 @@ def scan_command(
             return (path for path in found if not written or os.path.realpath(path) not in written)
 
         total = sum(1 for _ in files(lambda _: None))
-        core = Core([chosen], _for_files(settings, total))
+        core = Core([chosen], for_files(settings, total))
         try:
             start = perf_counter()
             tally = report.Tally()
