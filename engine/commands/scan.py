@@ -26,7 +26,18 @@ from assay.engine.config import read_config
 from assay.engine.core import Core
 from assay.engine.doors.files import find_files, scan
 from assay.engine.report import lines as report
+from assay.engine.settings import Settings
 from assay.engine.streams import say
+
+
+def for_files(settings: Settings, total: int) -> Settings:
+    """No more workers than there are files, and no batches made ready that so few cannot fill."""
+    files = max(1, total)
+    if settings.devices:
+        return settings.model_copy(update={"devices": settings.devices[:files]})
+    workers = min(settings.workers, files)
+    batch = min(settings.batch, -(-files // max(1, workers)))
+    return settings.model_copy(update={"workers": workers, "batch": batch})
 
 
 def scan_command(
@@ -60,7 +71,7 @@ def scan_command(
             return (path for path in found if not written or os.path.realpath(path) not in written)
 
         total = sum(1 for _ in files(lambda _: None))
-        core = Core([chosen], settings)
+        core = Core([chosen], for_files(settings, total))
         try:
             start = perf_counter()
             tally = report.Tally()

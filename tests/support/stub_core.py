@@ -37,6 +37,7 @@ class StubCore:
         }
         self.settings = SimpleNamespace(limits=Limits())
         self.room = room
+        self.refusing: float | None = None
         self.used = 0
         self.taken: list[Item] = []
         self.gate = threading.Event()
@@ -58,6 +59,9 @@ class StubCore:
                 taken[0].set_result(Rejection(item.id, Reason.OVERLOADED, "no room"))
             futures += taken
         return futures
+
+    def pause(self, coming: int = 0) -> float | None:
+        return self.refusing
 
     def offer(self, items: Sequence[Item]) -> list[Future[Outcome]]:
         if not self.serving:

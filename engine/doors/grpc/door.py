@@ -7,6 +7,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from assay.engine.core import Core
 from assay.engine.doors.address import check_free, parse_address
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.door import Door, DoorKind
+from assay.engine.doors.grpc.connections import close_connections
 from assay.engine.doors.grpc.inference import service as inference
 from assay.engine.doors.grpc.reflection import Descriptors
 from assay.engine.doors.grpc.service import SERVICE, ScoringService
@@ -144,10 +146,18 @@ class GrpcDoor(Door):
         self._server = server
 
     async def _drain(self, timeout: float) -> None:
+        """Where callers pause, gRPC's own end tells each client to go elsewhere before it sends another call.
+        Where they do not, calls would meet a stopped server: they are refused until the rest is answered.
+        """
         if self._server is None or self._service is None:
             return
         await self._health.enter_graceful_shutdown()
-        await self._service.hold()
+        if not await self._service.hold():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._service.drain(), timeout)
+            close_connections(self.port)
+            await self._server.stop(None)
+            return
         stopping = asyncio.create_task(self._server.stop(timeout))
         await asyncio.sleep(0)  # it takes no new call from here on
         answered = asyncio.create_task(self._service.drain())

@@ -113,7 +113,10 @@ class Api:
                 f"a request may have {MAX_MESSAGE} bytes, and {length} were announced",
                 last=True,
             )
-        return Post(path, query, headers, length)
+        post = Post(path, query, headers, length)
+        if self._core.pause(self._bridge.waiting) is not None:
+            return self.refuse(post, "more images wait than the workers can score in time", last=True)
+        return post
 
     async def read(self, post: Post, body: bytes) -> Answer | Work:
         """What is to be done for a POST, or the answer where that is nothing."""

@@ -14,11 +14,10 @@ from assay.engine.core import Core
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
 from assay.engine.doors.grpc.inference.stream import InferStream
-from assay.engine.doors.grpc.service import ScoringService, refuse, until
+from assay.engine.doors.grpc.service import ScoringService, until
 from assay.engine.doors.inference import about, models
 from assay.engine.doors.inference.answer import common_refusal, tensors_of
 from assay.engine.doors.inference.statistics import Statistics
-from assay.engine.doors.turns import HEAVY
 from assay.engine.errors import SetupError
 from assay.engine.wire.inference import service_pb2 as pb
 
@@ -54,7 +53,7 @@ class InferenceService:
         methods = {name: self._answering(name, answer) for name, answer in answers.items()}
         for name in ("RepositoryModelLoad", "RepositoryModelUnload"):
             methods[name] = grpc.unary_unary_rpc_method_handler(self._not_offered)
-        methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(
+        methods["ModelInfer"] = grpc.stream_unary_rpc_method_handler(
             self.model_infer, None, pb.ModelInferResponse.SerializeToString
         )
         methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
@@ -62,13 +61,12 @@ class InferenceService:
         )
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    async def model_infer(self, message: bytes, context: "Context[Any, Any]") -> pb.ModelInferResponse:
+    async def model_infer(self, _requests: object, context: "Context[Any, Any]") -> pb.ModelInferResponse:
         arrived = time.monotonic()
         async with self._scoring.call(context):
-            if len(message) > HEAVY:
-                await self._scoring.turns.next()
-            request = read_request(message, self._core.bundles, arrived, until(context))
-            del message  # its images are held by the items alone
+            async with self._scoring.message(context) as message:
+                request = read_request(message, self._core.bundles, arrived, until(context))
+                del message  # its images are held by the items alone
             count = self._statistics[request.bundle.name]
             try:
                 outcomes = await asyncio.gather(*(self._bridge.score(item) for item in request.items()))
@@ -77,7 +75,7 @@ class InferenceService:
                 raise
         if refusal := common_refusal(outcomes):
             count.failed(time.monotonic() - arrived)
-            await refuse(context, refusal)
+            await self._scoring.refuse(context, refusal)
         count.answered(outcomes, time.monotonic() - arrived)
         return write_response(request, tensors_of(request, outcomes))
 
