@@ -86,7 +86,7 @@ def alone(bundle: Bundle, images: list[bytes]) -> Run:
 
 def served(bundle: Bundle, images: list[bytes], score: Callable[[str, list[bytes]], None]) -> Run:
     """`score` against a server of this run."""
-    with _server(bundle) as (address, pid):
+    with server(bundle, ASSAY_QUEUE_SECONDS="60") as (address, pid):
         score(address, images[:WARM_UP])
         before = cpu_seconds(pid), cpu_seconds(os.getpid())
         start = time.perf_counter()
@@ -152,11 +152,16 @@ def _with_stub(address: str, run: Callable[[scoring_pb2_grpc.ScoringServiceStub]
 
 
 @contextmanager
-def _server(bundle: Bundle) -> Iterator[tuple[str, int]]:
+def server(bundle: Bundle, **variables: str) -> Iterator[tuple[str, int]]:
     """Address and process of a server that is ready."""
     command = "from assay.engine.commands.app import main; main()"
     arguments = ["serve", "--bundle", str(bundle.path), "--grpc", "127.0.0.1:0"]
-    process = subprocess.Popen([sys.executable, "-c", command, *arguments], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | variables,
+    )
     assert process.stderr
     try:
         log = ""

@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     64 on a GPU."""
     memory: int = Field(default_factory=lambda: granted_memory() // 2, gt=0, lt=1 << 62)
     """Byte budget for encoded, decoded and intermediate data of all images in the engine."""
+    queue_seconds: float = Field(1.0, gt=0, le=DAY)
+    """Most seconds of work, as long as images take at present, that may wait for the workers ahead of a gRPC
+    call: beyond it calls are refused at once with a hint when to come again. Streams fill half of it and then
+    are read no further; folders and Kafka wait for room in `memory` alone."""
     limits: Limits = Limits()
     decoder: DecoderName = "auto"
     """`turbo`: libjpeg-turbo and Pillow, image by image. `dali` and `nvimgcodec`: NVIDIA's libraries behind a

@@ -8,7 +8,7 @@ from assay.engine.item import Item
 from assay.engine.outcome import Outcome
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Ticket:
     """An item on its way: what it reserved, when it came, and how often it ended a worker when alone."""
 

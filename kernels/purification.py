@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 
 from assay.kernels.arrays import Array, cupy, expect, on_gpu, refuse_nan
 from assay.kernels.launch import launch
@@ -145,7 +144,7 @@ def _transformed(
     masked = np.zeros_like(plane)
     np.copyto(masked, modulus, where=amplitude)
     np.copyto(masked, plane, where=amplitude & phase)
-    image: Array = scipy.fft.irfft2(masked, (height, width), overwrite_x=True)
+    image: Array = fft_library(gpu=False).irfft2(masked, (height, width), overwrite_x=True)
     return image
 
 
@@ -165,8 +164,9 @@ def _outer_products(
     row = np.where(turned_rows[rows] | turned_cols, plane[rows], modulus[rows]) * weight
     column = np.where(turned_rows | turned_cols[cols], plane[:, cols], modulus[:, cols]) * weight[cols]
     column[rows] = 0  # the crossing belongs to the rows
-    left = np.concatenate((_waves(height)[rows], _conjugate(scipy.fft.ifft(column.T, norm="forward"))))
-    right = np.concatenate((_conjugate(scipy.fft.ifft(row, width, norm="forward")), _waves(width)[cols]))
+    ifft = fft_library(gpu=False).ifft
+    left = np.concatenate((_waves(height)[rows], _conjugate(ifft(column.T, norm="forward"))))
+    right = np.concatenate((_conjugate(ifft(row, width, norm="forward")), _waves(width)[cols]))
     np.matmul(left.reshape(-1, height).T, right.reshape(-1, width), out=image)
 
 

@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from assay.kernels.arrays import Array, cupy, expect, on_gpu, refuse_nan
 
@@ -99,5 +98,5 @@ def _coefficients(spectrum: Array) -> bool:
 
 
 def fft_library(gpu: bool) -> Any:
-    """cuFFT behind SciPy's interface, or SciPy's own transforms."""
-    return import_module("cupyx.scipy.fft") if gpu else scipy.fft
+    """cuFFT behind SciPy's interface, or SciPy's own transforms; loading them takes a quarter of a second."""
+    return import_module("cupyx.scipy.fft" if gpu else "scipy.fft")

@@ -65,6 +65,10 @@ COMMANDS = {
     "bundles": Command(
         "assay.engine.commands.bundles:bundles_command", "List the bundles that can be named."
     ),
+    "doctor": Command(
+        "assay.engine.commands.doctor:doctor_command",
+        "Say what is installed, what each bundle would run on and why, and what is missing.",
+    ),
     "client": Command("assay.engine.commands.client:client_command", "Send files and folders to a server."),
     "compile": Command(
         "assay.engine.commands.compile:compile_command",

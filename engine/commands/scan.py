@@ -26,7 +26,18 @@ from assay.engine.config import read_config
 from assay.engine.core import Core
 from assay.engine.doors.files import find_files, scan
 from assay.engine.report import lines as report
+from assay.engine.settings import Settings
 from assay.engine.streams import say
+
+
+def for_files(settings: Settings, total: int) -> Settings:
+    """No more workers than there are files, and no batches made ready that so few cannot fill."""
+    files = max(1, total)
+    if settings.devices:
+        return settings.model_copy(update={"devices": settings.devices[:files]})
+    workers = min(settings.workers, files)
+    batch = min(settings.batch, -(-files // max(1, workers)))
+    return settings.model_copy(update={"workers": workers, "batch": batch})
 
 
 def scan_command(
@@ -35,6 +46,9 @@ def scan_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write a CSV file.")] = None,
     page: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with thumbnails.")] = None,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", help="Write a Parquet file; needs pyarrow.")
+    ] = None,
     workers: Workers = None,
     devices: Devices = None,
     executor: Executor = None,
@@ -47,15 +61,17 @@ def scan_command(
     start_log(logging.INFO if verbose else logging.WARNING)
     settings = engine_settings(read_config(config), workers, precision, allow_unmeasured, devices, executor)
     chosen = find(bundle)
-    with report.writer(as_json, csv, page) as write:
-        written = {os.path.realpath(out) for out in (csv, page) if out}  # it may lie in a scanned folder
+    with report.writer(as_json, csv, page, parquet) as write:
+        written = {
+            os.path.realpath(out) for out in (csv, page, parquet) if out
+        }  # it may lie in a scanned folder
 
         def files(passed_over: Callable[[str], object]) -> Iterator[Path]:
             found = find_files(paths, passed_over)
             return (path for path in found if not written or os.path.realpath(path) not in written)
 
         total = sum(1 for _ in files(lambda _: None))
-        core = Core([chosen], settings)
+        core = Core([chosen], for_files(settings, total))
         try:
             start = perf_counter()
             tally = report.Tally()

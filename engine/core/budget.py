@@ -23,6 +23,10 @@ class Budget:
     def used(self) -> int:
         return self._used
 
+    @property
+    def full(self) -> bool:
+        return self._used >= self.total
+
     def limit(self, priority: Priority) -> int:
         """Bytes that items of this priority may fill the budget up to."""
         return int(self.total * BACKLOG_SHARE) if priority is Priority.BACKLOG else self.total

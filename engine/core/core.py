@@ -6,8 +6,10 @@ Doors only translate. Limits, batching, rejections and metrics are made here, on
 """
 
 import logging
+import math
 import os
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -19,11 +21,11 @@ from assay.engine import telemetry
 from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
 from assay.engine.core.budget import BACKLOG_SHARE, Budget
+from assay.engine.core.deadlines import Deadlines
 from assay.engine.core.queue import BatchLimits, Queue
 from assay.engine.core.runner import Runner, Worker, too_late
 from assay.engine.detectors import detector_of, intermediate_bytes
 from assay.engine.errors import BundleError, EngineFault, SetupError
-from assay.engine.inline import InlineWorker
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, Reason, Refused, Rejection
 from assay.engine.settings import MIB, Settings
@@ -34,6 +36,14 @@ log = logging.getLogger(__name__)
 
 PIXEL_BYTES = 3
 """Bytes of a decoded pixel."""
+STREAM_SHARE = 0.5
+"""Of `queue_seconds` that items may fill which can wait where they are: those of a stream. Else one that is
+always ready to send would leave no room to calls that cannot."""
+AHEAD = 0.01
+"""Seconds of work that a busy worker on a CPU is given ahead; a batch of few images takes no longer for each.
+A GPU is given whole batches, which it needs."""
+LEAST_PAUSE = 0.1
+"""Seconds that a refused caller is told to wait at least."""
 SHOWN = 100
 """Characters of an unknown bundle's name that are repeated to the caller."""
 
@@ -69,7 +79,9 @@ class Core:
         self._check_budget()
         self._budget = Budget(settings.memory)
         telemetry.BUDGET_TOTAL.set(settings.memory)
-        self._queue = Queue(BatchLimits(settings.batch, settings.slot_bytes, settings.batch_bytes))
+        ahead = math.inf if settings.devices else AHEAD
+        self._queue = Queue(BatchLimits(settings.batch, settings.slot_bytes, settings.batch_bytes, ahead))
+        self._deadlines = Deadlines(self._late)
         self._lock = threading.Lock()
         self._fault: EngineFault | None = None
         self._watchers: list[Callable[[EngineFault], None]] = []
@@ -93,6 +105,10 @@ class Core:
         starts: list[Callable[[], Worker]] = [lambda: WorkerProcess(bundles, settings)] * settings.workers
         names = [f"worker {number}" for number in range(settings.workers)]
         if not settings.workers:
+            from assay.engine.inline import (
+                InlineWorker,
+            )  # and with it what scores, which a front does not load
+
             starts, names = [lambda: InlineWorker(bundles, settings)], ["the inline worker"]
         elif settings.devices:
             starts = [partial(WorkerProcess, bundles, settings, device) for device in settings.devices]
@@ -139,8 +155,8 @@ class Core:
     def submit(self, items: Sequence[Item], wait: bool = False) -> list[Future[Outcome]]:
         """One future per item, in order. A future raises `EngineFault` if the engine is lost before its turn.
 
-        With `wait` the caller blocks while the byte budget is full; without, an item that finds no room is
-        answered `overloaded`.
+        With `wait` the caller blocks while the byte budget is full; without, an item that finds no room, or
+        an interactive one that would wait for more than `queue_seconds`, is answered `overloaded`.
 
         Raises:
             EngineFault: no worker is left, or the core was stopped.
@@ -151,9 +167,30 @@ class Core:
     def offer(self, items: Sequence[Item]) -> list[Future[Outcome]]:
         """Take items from the front while there is room -> their futures, possibly fewer than items.
 
+        For interactive ones there is room for half of `queue_seconds`, too.
+
         Raises what `submit` raises.
         """
         return self._enter(items, "leave")
+
+    def pause(self, coming: int = 0) -> float | None:
+        """Seconds after which an interactive item should be sent again that would be refused now; None where
+        there is room. `coming`: images that were let in and are not submitted yet.
+
+        Asked before an image is read, so that refusing costs less than reading.
+        """
+        ahead = self._ahead() + coming * self._cost(self._default)
+        if ahead > self.settings.queue_seconds or self._budget.full:
+            return max(LEAST_PAUSE, ahead)
+        return None
+
+    def _ahead(self) -> float:
+        """Seconds that an interactive item which comes now waits until a worker takes it."""
+        return self._queue.seconds(Priority.INTERACTIVE) / max(1, self._living)
+
+    def _cost(self, bundle: str) -> float:
+        """Seconds by which an item makes the next one wait."""
+        return self._queue.pace.of(bundle) / max(1, self._living)
 
     def _enter(
         self, items: Sequence[Item], when_full: Literal["wait", "refuse", "leave"]
@@ -164,8 +201,16 @@ class Core:
         owners = [self._bundle(item) for item in items]  # an unknown name must not leave half of them taken
         futures: list[Future[Outcome]] = []
         entered: list[Ticket] = []
+        ahead = self._ahead()
+        most = self.settings.queue_seconds * (STREAM_SHARE if when_full == "leave" else 1)
         for item, bundle in zip(items, owners, strict=True):
             future: Future[Outcome] = Future()
+            if item.priority is Priority.INTERACTIVE and when_full != "wait" and ahead > most:
+                if when_full == "leave":
+                    break
+                self._answer(future, _too_many(item, ahead, most), bundle.name)
+                futures.append(future)
+                continue
             try:
                 ticket = self._admit(item, bundle, future)
             except Refused as refused:
@@ -194,6 +239,8 @@ class Core:
                 self._budget.reserve(ticket.bytes, item.priority, wait=True)
             entered.append(ticket)
             futures.append(future)
+            if item.priority is Priority.INTERACTIVE:
+                ahead += self._cost(bundle.name)
         self._put(entered)
         return futures
 
@@ -221,9 +268,26 @@ class Core:
         if not tickets:
             return
         self._queue.put(tickets)
+        for ticket in tickets:
+            ticket.future.add_done_callback(partial(self._left, weakref.ref(ticket)))
+            self._deadlines.add(ticket)
         self._observe()
         if self._fault:  # the last worker was lost, or the core stopped, between the first look and here
             self._abandon(self._fault)
+
+    def _left(self, waiting: "weakref.ref[Ticket]", future: Future[Outcome]) -> None:
+        """Nobody waits for a cancelled ticket: it gives its place and its bytes back at once."""
+        if future.cancelled() and (ticket := waiting()) and self._queue.remove(ticket):
+            self.drop(ticket)
+
+    def _late(self, ticket: Ticket) -> None:
+        """The deadline of a ticket has passed; if it still waits, it waits no longer."""
+        if not self._queue.remove(ticket):
+            return
+        if ticket.future.running() or ticket.future.set_running_or_notify_cancel():
+            self.settle(ticket, too_late(ticket.item))
+        else:
+            self.drop(ticket)
 
     def _answer(self, future: Future[Outcome], outcome: Outcome, bundle: str) -> None:
         telemetry.count(outcome, bundle)
@@ -232,6 +296,7 @@ class Core:
 
     def _observe(self) -> None:
         telemetry.QUEUED.set(len(self._queue))
+        telemetry.QUEUE_SECONDS.set(self._ahead())
         telemetry.BUDGET_USED.set(self._budget.used)
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
@@ -295,7 +360,18 @@ class Core:
             if runner.is_alive():
                 runner.abort()
                 runner.join()
+        self._deadlines.stop()
         self._fail(stopped)
+
+
+def _too_many(item: Item, ahead: float, most: float) -> Rejection:
+    return Rejection(
+        item.id,
+        Reason.OVERLOADED,
+        f"images that take the workers {ahead:.1f} s wait already, and no more than {most:g} s may; try "
+        "again shortly, or give the engine more workers",
+        {"seconds": ahead, "limit": most},
+    )
 
 
 def _overloaded(item: Item, need: int) -> Rejection:

@@ -4,13 +4,18 @@ A batch holds images of one bundle. Nothing lingers for a batch to fill; what is
 the workers that are free.
 """
 
+import math
 import threading
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from assay.engine.core.pace import Pace
 from assay.engine.item import Priority
 from assay.engine.ticket import Ticket
+
+Lane = OrderedDict[Ticket, None]
+"""Tickets in order, any of which can leave at the same small cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,9 @@ class BatchLimits:
     """Encoded bytes: the size of a slot."""
     bytes: int
     """Bytes of the budget."""
+    ahead: float = math.inf
+    """Seconds of work, at the present pace, that a busy worker is given ahead. It has to last from one answer
+    to the next batch, and no longer: what comes meanwhile waits behind it, however urgent it is."""
 
 
 class Queue:
@@ -29,8 +37,9 @@ class Queue:
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
-        self._suspects: deque[Ticket] = deque()
-        self._lanes: dict[Priority, dict[str, deque[Ticket]]] = {priority: {} for priority in Priority}
+        self.pace = Pace()
+        self._suspects: Lane = OrderedDict()
+        self._lanes: dict[Priority, dict[str, Lane]] = {priority: {} for priority in Priority}
         self._count = 0
         self._idle = 0
         self._closed = False
@@ -39,11 +48,19 @@ class Queue:
     def __len__(self) -> int:
         return self._count
 
+    def seconds(self, priority: Priority) -> float:
+        """What one worker needs, at the present pace, for all that goes before a ticket that comes now."""
+        with self._changed:
+            waiting = [(ticket.bundle, 1) for ticket in self._suspects]
+            for each, lanes in self._lanes.items():
+                if each <= priority:
+                    waiting += [(bundle, len(lane)) for bundle, lane in lanes.items()]
+        return self.pace.total(waiting)
+
     def put(self, tickets: Iterable[Ticket]) -> None:
         with self._changed:
             for ticket in tickets:
-                lanes = self._lanes[ticket.item.priority]
-                lanes.setdefault(ticket.bundle, deque()).append(ticket)
+                self._lane(ticket)[ticket] = None
                 self._count += 1
             self._changed.notify(self._count)
 
@@ -51,17 +68,32 @@ class Queue:
         """Return tickets that a worker did not settle, to the front; suspects wait in a lane of their own."""
         with self._changed:
             for ticket in reversed(list(tickets)):
-                if ticket.suspect:
-                    self._suspects.appendleft(ticket)
-                else:
-                    self._lanes[ticket.item.priority].setdefault(ticket.bundle, deque()).appendleft(ticket)
+                lane = self._lane(ticket)
+                lane[ticket] = None
+                lane.move_to_end(ticket, last=False)
                 self._count += 1
             self._changed.notify(self._count)
+
+    def remove(self, ticket: Ticket) -> bool:
+        """Whether `ticket` still waited; it does no more."""
+        with self._changed:
+            lane = self._lane(ticket)
+            if ticket not in lane:
+                return False
+            del lane[ticket]
+            self._count -= 1
+            return True
+
+    def _lane(self, ticket: Ticket) -> Lane:
+        if ticket.suspect:
+            return self._suspects
+        return self._lanes[ticket.item.priority].setdefault(ticket.bundle, OrderedDict())
 
     def take(self, wait: bool) -> list[Ticket]:
         """The next batch. With `wait` blocks until there is one; empty only once closed and drained.
 
-        Without `wait` (a worker that is busy asks for its next batch ahead) idle workers come first.
+        Without `wait` (a worker that is busy asks for its next batch ahead) idle workers come first, and the
+        batch holds no more than `ahead` seconds of work.
         """
         with self._changed:
             if wait:
@@ -70,29 +102,30 @@ class Queue:
                 self._idle -= 1
             elif self._idle:
                 return []
-            batch = self._batch(-(-self._count // (self._idle + 1)))
+            batch = self._batch(-(-self._count // (self._idle + 1)), math.inf if wait else self._limits.ahead)
             self._count -= len(batch)
             return batch
 
-    def _batch(self, share: int) -> list[Ticket]:
+    def _batch(self, share: int, seconds: float) -> list[Ticket]:
         if self._suspects:
-            return [self._suspects.popleft()]
+            return [self._suspects.popitem(last=False)[0]]
         for lanes in self._lanes.values():
             waiting = [lane for lane in lanes.values() if lane]
             if waiting:
-                return self._cut(min(waiting, key=lambda lane: lane[0].submitted), share)
+                return self._cut(min(waiting, key=lambda lane: next(iter(lane)).submitted), share, seconds)
         return []
 
-    def _cut(self, lane: deque[Ticket], share: int) -> list[Ticket]:
-        batch = [lane.popleft()]
+    def _cut(self, lane: Lane, share: int, seconds: float) -> list[Ticket]:
+        batch = [lane.popitem(last=False)[0]]
         encoded, held = len(batch[0].item.data), batch[0].bytes
-        while lane and len(batch) < min(self._limits.images, share):
-            ticket = lane[0]
+        most, pace = min(self._limits.images, share), self.pace.of(batch[0].bundle)
+        while lane and len(batch) < most and len(batch) * pace < seconds:
+            ticket = next(iter(lane))
             encoded += len(ticket.item.data)
             held += ticket.bytes
             if encoded > self._limits.encoded or held > self._limits.bytes:
                 break
-            batch.append(lane.popleft())
+            batch.append(lane.popitem(last=False)[0])
         return batch
 
     def close(self) -> None:

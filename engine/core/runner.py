@@ -85,6 +85,7 @@ class Runner(threading.Thread):
         self._owner = owner
         self._process: Worker | None = None
         self._aborted = False
+        self._answered = 0.0  # when the last answer came
         self.description = ""
         """What the worker serves, and how, once there is one."""
         self.ready = threading.Event()
@@ -170,11 +171,20 @@ class Runner(threading.Thread):
         return True
 
     def _complete(self, batch: InFlightBatch, outcomes: Sequence[Outcome]) -> None:
-        """Settle a batch with its outcomes, which do not know yet whose they are."""
+        """Settle a batch with its outcomes, which do not know yet whose they are.
+
+        The worker came to it when it had answered the batch before it; until then the worker held it.
+        """
+        now = monotonic()
+        begun = max(batch.departed, self._answered)
+        self._answered = now
+        self._queue.pace.note(batch.tickets[0].bundle, len(batch.tickets), now - begun)
+        held = begun - batch.departed
         for ticket, outcome in zip(batch.tickets, outcomes, strict=True):
             own: dict[str, Any] = {"id": ticket.item.id}
             if isinstance(outcome, Verdict):
-                own["seconds"] = {"queue": batch.departed - ticket.submitted, **outcome.seconds}
+                queued = batch.departed - ticket.submitted
+                own["seconds"] = {"queue": queued, "held": held, **outcome.seconds}
             self._owner.settle(ticket, replace(outcome, **own))
 
     def _blame(self, in_flight: deque[InFlightBatch], cause: Exception) -> None:

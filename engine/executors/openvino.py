@@ -60,20 +60,28 @@ def computes_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 class OpenVinoGraph:
     """One graph of a bundle, compiled for one core in one precision ("fp32", "bf16" or "int8").
 
-    `cache` is where int8 forms are looked for, by default Assay's.
+    `cache` is where int8 forms are looked for, by default Assay's. Batch sizes up to `most` are compiled at
+    once, larger ones when the first such batch comes: each takes a good part of a second.
 
     Raises:
         BundleError: OpenVINO cannot read or compile the file, or its tensors are not the manifest's; there is
             no int8 form of it.
     """
 
-    def __init__(self, file: Path, spec: GraphSpec, precision: str, cache: Cache | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        spec: GraphSpec,
+        precision: str,
+        cache: Cache | None = None,
+        most: int = BATCHES[0],
+    ) -> None:
         if precision not in _HINTS:
             raise BundleError(f"graph {file}: OpenVINO runs {', '.join(_HINTS)} on CPUs, not {precision}")
         if precision == "int8":
             file = (cache or Cache()).int8_file(file, spec)
-        core = openvino_core()
-        options = {
+        self._shapes = {name: shape[1:] for name, shape in spec.inputs.items()}
+        self._options = {
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
@@ -81,12 +89,12 @@ class OpenVinoGraph:
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
         }
         try:
-            model = core.read_model(file)
-            _match(model, spec)
+            self._model = openvino_core().read_model(file)
+            _match(self._model, spec)
             self._requests: dict[int, ov.InferRequest] = {}
             for batch in BATCHES:
-                model.reshape({name: [batch, *shape[1:]] for name, shape in spec.inputs.items()})
-                self._requests[batch] = core.compile_model(model, "CPU", options).create_infer_request()
+                if batch <= most:
+                    self._request(batch)
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[-1]
             raise BundleError(f"graph {file}: OpenVINO cannot run it: {reason}") from None
@@ -99,7 +107,7 @@ class OpenVinoGraph:
         start, count = 0, len(arrays[0])
         while start < count:
             batch = next(size for size in BATCHES if size <= count - start)
-            request = self._requests[batch]
+            request = self._request(batch)
             chunk = {
                 name: np.ascontiguousarray(array[start : start + batch], np.float32)
                 for name, array in zip(self._inputs, arrays, strict=True)
@@ -109,6 +117,13 @@ class OpenVinoGraph:
                 part.append(result[name])
             start += batch
         return tuple(part[0] if len(part) == 1 else np.concatenate(part) for part in parts)
+
+    def _request(self, batch: int) -> ov.InferRequest:
+        if batch not in self._requests:
+            self._model.reshape({name: [batch, *shape] for name, shape in self._shapes.items()})
+            compiled = openvino_core().compile_model(self._model, "CPU", self._options)
+            self._requests[batch] = compiled.create_infer_request()
+        return self._requests[batch]
 
 
 def _match(model: ov.Model, spec: GraphSpec) -> None:

@@ -28,6 +28,7 @@ from assay.engine.errors import SetupError
 from assay.engine.outcome import Outcome, Verdict
 from assay.engine.printable import printable
 from assay.engine.report.html import html_report
+from assay.engine.report.parquet import parquet_table
 from assay.engine.streams import CLOSED, say
 
 if TYPE_CHECKING:
@@ -96,15 +97,22 @@ def _harmless(cell: Any, before: str) -> Any:
 
 
 @contextmanager
-def writer(as_json: bool, csv_file: Path | None, html_file: Path | None = None) -> Iterator[Writer]:
-    """The writer that was asked for: JSON lines, a CSV file, an HTML page, or text.
+def writer(
+    as_json: bool, csv_file: Path | None, html_file: Path | None = None, parquet_file: Path | None = None
+) -> Iterator[Writer]:
+    """The writer that was asked for: JSON lines, a CSV file, an HTML page, a Parquet file, or text.
 
     Raises:
-        SetupError: several were asked for, or what is written to cannot be written, at first or later.
+        SetupError: several were asked for, or what is written to cannot be written, at first or later; a
+            Parquet file without pyarrow.
     """
-    chosen = {"--json": as_json, "--csv": csv_file, "--report": html_file}
+    chosen = {"--json": as_json, "--csv": csv_file, "--report": html_file, "--parquet": parquet_file}
     if len(asked := [option for option, given in chosen.items() if given]) > 1:
         raise SetupError(f"{' and '.join(asked)} exclude each other")
+    if parquet_file:
+        with parquet_table(parquet_file) as table:
+            yield table
+        return
     if file := csv_file or html_file:
         stream = _Output(file)
         try:

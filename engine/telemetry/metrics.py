@@ -23,6 +23,10 @@ STAGES = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
 QUEUED = Gauge("assay_queue_images", "Images that wait for a worker")
+QUEUE_SECONDS = Gauge(
+    "assay_queue_wait_seconds",
+    "Seconds that an interactive image which comes now waits for a worker, as long as images take at present",
+)
 BUDGET_USED = Gauge("assay_budget_used_bytes", "Bytes of the memory budget in use")
 BUDGET_TOTAL = Gauge("assay_budget_bytes", "The memory budget")
 WORKERS = Gauge("assay_workers", "Workers that have passed their self-test")

@@ -24,10 +24,10 @@ MOST_FIELDS = 64
 
 # By wire type, the bytes of the fields whose length is fixed.
 _FIXED = {1: 8, 5: 4}
-_VARINT, _LENGTH_FIRST = 0, 2
+_VARINT, LENGTH_FIRST = 0, 2
 _VARINT_BYTES = 10
-_IMAGE = 1 << 3 | _LENGTH_FIRST  # the key of the image or images in any request
-_NO_FIELD = (IndexError, KeyError, ValueError)
+_IMAGE = 1 << 3 | LENGTH_FIRST  # the key of the image or images in any request
+NO_FIELD = (IndexError, KeyError, ValueError)
 
 
 class InvalidMessage(AssayError):
@@ -40,7 +40,7 @@ def parse(kind: type[Kind], message: bytes) -> Kind:
         if len(message) > LARGE:
             _check(message)
         return kind.FromString(message)
-    except (DecodeError, *_NO_FIELD):
+    except (DecodeError, *NO_FIELD):
         raise InvalidMessage(
             f"{len(message)} bytes were sent that are no {kind.DESCRIPTOR.full_name}"
         ) from None
@@ -68,8 +68,8 @@ class Pieces:
             for _ in range(self._most):
                 if at == end:
                     break
-                _, _, at = _field(message, at)
-        except _NO_FIELD:
+                _, _, at = field(message, at)
+        except NO_FIELD:
             self._message = b""
             raise InvalidMessage(f"the field at byte {at} of {end} does not end") from None
         self._at = at
@@ -89,18 +89,18 @@ def _fields(message: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]
     for _ in range(MOST_FIELDS):
         if at >= end:
             return
-        field = _field(message, at)
-        yield field
-        at = field[2]
+        one = field(message, at)
+        yield one
+        at = one[2]
     if at < end:
         raise InvalidMessage(f"an image was sent with more than {MOST_FIELDS} fields")
 
 
-def _field(message: bytes, at: int) -> tuple[int, int, int]:
-    """The key of the field at `at`, and where its value starts and ends. Raises one of `_NO_FIELD`."""
+def field(message: bytes, at: int) -> tuple[int, int, int]:
+    """The key of the field at `at`, and where its value starts and ends. Raises one of `NO_FIELD`."""
     key, start = _varint(message, at)
     wire_type = key & 7
-    if wire_type == _LENGTH_FIRST:
+    if wire_type == LENGTH_FIRST:
         length, start = _varint(message, start)
         end = start + length
     elif wire_type == _VARINT:

@@ -41,15 +41,20 @@ print(-1 if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) else co
 """
 
 
-def check_devices(devices: Sequence[int]) -> None:
-    """Raises SetupError where a GPU is named that this machine has not. A process of its own asks, because
+def gpu_count() -> int:
+    """How many GPUs this machine has, -1 where no NVIDIA driver answers. A process of its own asks, because
     whoever initialises CUDA keeps the devices open."""
-    if not devices:
-        return
     asked = subprocess.run(
         [sys.executable, "-I", "-S", "-c", _COUNT], capture_output=True, text=True, check=False
     )
-    count = int(asked.stdout) if asked.returncode == 0 else -1
+    return int(asked.stdout) if asked.returncode == 0 else -1
+
+
+def check_devices(devices: Sequence[int]) -> None:
+    """Raises SetupError where a GPU is named that this machine has not."""
+    if not devices:
+        return
+    count = gpu_count()
     if count < 0:
         raise SetupError(
             "setting 'devices': no GPU can be used, because an NVIDIA driver is missing here or finds none; "

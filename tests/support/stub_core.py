@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from assay.engine.errors import EngineFault, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict
+from assay.engine.settings import Limits
 
 
 def judge(item: Item) -> Outcome:
@@ -34,7 +35,9 @@ class StubCore:
         self.bundles = {
             name: SimpleNamespace(name=name, version="1.0.0", kind="plain") for name in ("first", "second")
         }
+        self.settings = SimpleNamespace(limits=Limits())
         self.room = room
+        self.refusing: float | None = None
         self.used = 0
         self.taken: list[Item] = []
         self.gate = threading.Event()
@@ -56,6 +59,9 @@ class StubCore:
                 taken[0].set_result(Rejection(item.id, Reason.OVERLOADED, "no room"))
             futures += taken
         return futures
+
+    def pause(self, coming: int = 0) -> float | None:
+        return self.refusing
 
     def offer(self, items: Sequence[Item]) -> list[Future[Outcome]]:
         if not self.serving:

@@ -1,4 +1,4 @@
-"""The gRPC door: service, streams, and the bridge between asyncio and the core's futures."""
+"""The gRPC door: its services and their streams."""
 
 from assay.engine.doors.grpc.door import GrpcDoor, GrpcSettings
 

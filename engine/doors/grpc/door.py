@@ -1,4 +1,4 @@
-"""The gRPC door: `assay.v1.ScoringService` with health checking and reflection.
+"""The gRPC door: `assay.v1.ScoringService`, the Open Inference Protocol, health checking and reflection.
 
 The server is asyncio's and lives in a thread of its own with its own event loop; the core stays without.
 """
@@ -7,6 +7,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -17,8 +18,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from assay.engine.core import Core
 from assay.engine.doors.address import check_free, parse_address
+from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.door import Door, DoorKind
-from assay.engine.doors.grpc.bridge import Bridge
+from assay.engine.doors.grpc.connections import close_connections
+from assay.engine.doors.grpc.inference import service as inference
+from assay.engine.doors.grpc.reflection import Descriptors
 from assay.engine.doors.grpc.service import SERVICE, ScoringService
 from assay.engine.errors import SetupError
 from assay.engine.wire.pieces import MAX_MESSAGE
@@ -66,6 +70,7 @@ class GrpcDoor(Door):
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         self._server: grpc.aio.Server | None = None
         self._service: ScoringService | None = None
+        self._inference: inference.InferenceService | None = None
 
     def start(self) -> None:
         """Raises SetupError where the address cannot be listened on."""
@@ -83,6 +88,8 @@ class GrpcDoor(Door):
 
     def not_serving(self) -> None:
         """Turns health NOT_SERVING for good; calls are still answered."""
+        if self._inference is not None:
+            self._inference.ready = False
         self._call(self._health.enter_graceful_shutdown())
 
     def drain(self, timeout: float) -> None:
@@ -121,23 +128,36 @@ class GrpcDoor(Door):
         )
         bridge = Bridge(self._core, asyncio.get_running_loop())
         self._service = ScoringService(self._core, bridge, settings.stream_window, settings.max_streams)
-        server.add_generic_rpc_handlers((self._service.handler(),))
+        self._inference = inference.InferenceService(
+            self._core, bridge, self._service, settings.stream_window
+        )
+        server.add_generic_rpc_handlers((self._service.handler(), self._inference.handler()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        names = (SERVICE, inference.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server, Descriptors())  # type: ignore[arg-type]
         host = f"[{self._host}]" if ":" in self._host else self._host
         try:
             self.port = server.add_insecure_port(f"{host}:{self.port}")
         except RuntimeError as error:
             raise SetupError(f"gRPC cannot listen on {host}:{self.port}: {error}") from error
-        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        for name in (SERVICE, inference.SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await server.start()
         self._server = server
 
     async def _drain(self, timeout: float) -> None:
+        """Where callers pause, gRPC's own end tells each client to go elsewhere before it sends another call.
+        Where they do not, calls would meet a stopped server: they are refused until the rest is answered.
+        """
         if self._server is None or self._service is None:
             return
         await self._health.enter_graceful_shutdown()
-        await self._service.hold()
+        if not await self._service.hold():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._service.drain(), timeout)
+            close_connections(self.port)
+            await self._server.stop(None)
+            return
         stopping = asyncio.create_task(self._server.stop(timeout))
         await asyncio.sleep(0)  # it takes no new call from here on
         answered = asyncio.create_task(self._service.drain())

@@ -1,15 +1,17 @@
 """The calls of `assay.v1.ScoringService`, translated to `core.submit` and back."""
 
 import asyncio
+import contextlib
 import time
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn, Protocol
 
 import grpc
 
 from assay.engine import telemetry
 from assay.engine.core import Core
 from assay.engine.core.core import not_served
-from assay.engine.doors.grpc.bridge import Bridge
+from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.stream import Stream
 from assay.engine.doors.turns import HEAVY, Turns
 from assay.engine.errors import AssayError, SetupError
@@ -22,24 +24,34 @@ from assay.engine.wire.pieces import InvalidMessage, parse
 SERVICE = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 Context = grpc.aio.ServicerContext
 
-# What a refused caller is told to wait: about what a core needs for the images of one batch.
-RETRY_AFTER_MS = "100"
+# Seconds that a caller is told to wait whose image was read and then found no room.
+PAUSE = 0.1
 # Names the typed reason beside a status, so that a client can make a Rejection of it again.
 REASON_KEY = "assay-reason"
-# Seconds without a new call that end a hold, and the most that it lasts.
+# Seconds without a new call that end a hold, the most that it lasts, and how often it looks.
 QUIET = 0.1
 HOLD = 0.5
+STEP = 0.01
 # Longest id in bytes. It is echoed, and a client with the default limit of 4 MiB must be able to read it.
 MAX_ID = 1 << 20
 # Seconds that a stream may stand still while others wait for its place.
 STANDSTILL = 30.0
-_PUSHBACK = ("grpc-retry-pushback-ms", RETRY_AFTER_MS)
+
+
+class AnyStream(Protocol):
+    """A stream of any service: it takes a place among `max_streams`, and may have to give it up."""
+
+    async def run(self) -> None: ...
+    def drain(self) -> None: ...
+    def idle(self) -> float: ...
+    def evict(self) -> None: ...
 
 
 class ScoringService:
     """`window` bounds the unanswered images of a stream, `max_streams` the streams open at once.
 
-    What carries images takes the bytes of its messages, so that parsing has its turn, too.
+    What carries images takes the bytes of its messages, so that parsing has its turn, too. `Score` reads its
+    message itself, as a stream would, because a call that is refused must not be read first.
     """
 
     def __init__(self, core: Core, bridge: Bridge, window: int, max_streams: int) -> None:
@@ -47,9 +59,10 @@ class ScoringService:
         self._bridge = bridge
         self._window = window
         self._max_streams = max_streams
-        self._turns = Turns()
-        self._streams: set[Stream] = set()
+        self.turns = Turns()
+        self._streams: set[AnyStream] = set()
         self._calls = 0
+        self._parsing = 0
         self._arrived = 0.0
         self._draining = False
         self._open = asyncio.Event()
@@ -60,7 +73,7 @@ class ScoringService:
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
         """What a server dispatches the calls of the service to."""
         methods = {
-            "Score": grpc.unary_unary_rpc_method_handler(
+            "Score": grpc.stream_unary_rpc_method_handler(
                 self.score, None, pb.ScoreResponse.SerializeToString
             ),
             "ScoreStream": grpc.stream_stream_rpc_method_handler(
@@ -74,68 +87,91 @@ class ScoringService:
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    async def score(self, message: bytes, context: "Context[Any, Any]") -> pb.ScoreResponse:
-        self._enter()
+    async def score(self, _requests: object, context: "Context[Any, Any]") -> pb.ScoreResponse:
         arrived = time.monotonic()
-        try:
-            await self._open.wait()
-            if len(message) > HEAVY:
-                await self._turns.next()
-            item = self._item(parse(pb.ScoreRequest, message).image, arrived, _until(context))
-            outcome = await self._bridge.score(item)
-        except SetupError as error:
-            return await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
-        except InvalidMessage as error:
-            return await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except AssayError as error:
-            return await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
-        finally:
-            self._leave()
-        match outcome:
-            case Rejection(reason=Reason.OVERLOADED):
-                return await _refuse(context, outcome.detail)
-            case Rejection(reason=Reason.DEADLINE):
-                return await _abort(
-                    context,
-                    grpc.StatusCode.DEADLINE_EXCEEDED,
-                    outcome.detail,
-                    (REASON_KEY, Reason.DEADLINE.value),
-                )
+        async with self.call(context):
+            async with self.message(context) as message:
+                image = parse(pb.ScoreRequest, message).image
+            outcome = await self._bridge.score(self._item(image, arrived, until(context)))
+        if isinstance(outcome, Rejection):
+            await self.refuse(context, outcome)
         return pb.ScoreResponse(outcome=to_message(outcome))
 
     async def score_stream(self, _requests: object, context: "Context[Any, Any]") -> None:
-        self._enter()
-        try:
-            await self._open.wait()
-            if self._draining:
-                await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
-            if len(self._streams) >= self._max_streams and not self._evict():
-                await _refuse(context, f"{self._max_streams} streams are open, as many as are allowed")
-            await self._stream(context)
-        finally:
-            self._leave()
-
-    async def _stream(self, context: "Context[Any, Any]") -> None:
-        until = _until(context)  # images of a stream share the deadline of the call; each may ask for less
+        deadline = until(context)  # images of a stream share the deadline of the call; each may ask for less
 
         def to_item(image: pb.Image, arrived: float) -> Item | Rejection:
             try:
-                return self._item(image, arrived, until)
+                return self._item(image, arrived, deadline)
             except SetupError as error:
                 rejection = Rejection(image.id, Reason.UNKNOWN_BUNDLE, str(error))
                 telemetry.count(rejection, "")
                 return rejection
 
-        stream = Stream(self._core, self._bridge, self._turns, context, to_item, self._window)
+        await self.stream(
+            context, lambda: Stream(self._core, self._bridge, self.turns, context, to_item, self._window)
+        )
+
+    @contextlib.asynccontextmanager
+    async def call(self, context: "Context[Any, Any]") -> AsyncIterator[None]:
+        """Around a unary call of any service here: it may be held, `drain` waits for it, and what the body
+        raises for the caller ends it with the fitting status.
+        """
+        await self._enter(context)
+        try:
+            yield
+        except SetupError as error:
+            await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
+        except InvalidMessage as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except AssayError as error:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
+
+    @contextlib.asynccontextmanager
+    async def message(self, context: "Context[Any, Any]") -> AsyncIterator[bytes]:
+        """The one message of a unary call, which is parsed in the body; the call is refused before it is
+        read where more images wait than can be scored in time.
+        """
+        pause = self._core.pause(self._parsing + self._bridge.waiting)
+        if pause is not None:
+            telemetry.count(Rejection("", Reason.OVERLOADED, ""), "")
+            await _exhausted(context, "more images wait than the workers can score in time", pause)
+        message = await context.read()
+        if message is grpc.aio.EOF:  # type: ignore[attr-defined]
+            raise InvalidMessage("the call ended without a message")
+        self._parsing += 1
+        try:
+            if len(message) > HEAVY:
+                await self.turns.next()
+            yield message
+        finally:
+            self._parsing -= 1
+
+    async def stream(self, context: "Context[Any, Any]", open: Callable[[], "AnyStream"]) -> None:
+        """Runs the stream that `open` makes for a call of any service here, if there is a place for it."""
+        await self._enter(context)
+        if len(self._streams) >= self._max_streams and not self._evict():
+            detail = f"{self._max_streams} streams are open, as many as are allowed"
+            await _exhausted(context, detail, PAUSE)
+        stream = open()
         self._streams.add(stream)
         try:
             await stream.run()
         finally:
             self._streams.discard(stream)
 
+    async def refuse(self, context: "Context[Any, Any]", rejection: Rejection) -> None:
+        """Ends a call whose image was not looked at, for want of room or time; other reasons are answers."""
+        match rejection.reason:
+            case Reason.OVERLOADED:
+                await _exhausted(context, rejection.detail, self._core.pause() or PAUSE)
+            case Reason.DEADLINE:
+                why = (REASON_KEY, Reason.DEADLINE.value)
+                await _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, rejection.detail, why)
+
     def _evict(self) -> bool:
         """Makes room by ending the stream that has stood still for longest, if one has for long enough."""
-        oldest = max(self._streams, key=Stream.idle)
+        oldest = max(self._streams, key=lambda stream: stream.idle())
         if oldest.idle() < STANDSTILL:
             return False
         self._streams.discard(oldest)
@@ -150,31 +186,41 @@ class ScoringService:
             bundles=[pb.Bundle(name=each.name, version=each.version, kind=each.kind) for each in bundles]
         )
 
-    async def hold(self) -> None:
-        """Has new calls wait, and returns once none has come for a moment.
+    async def hold(self) -> bool:
+        """Has new calls wait until none has come for a moment -> whether there was such a moment.
 
         gRPC cancels the calls that have arrived but are not dispatched when a server stops. Callers that
-        wait send no others, so that after a moment there are none such.
+        wait send no others, so that after a moment there are none such; callers that send whatever becomes of
+        their calls never stop.
         """
         self._open.clear()
         begun = self._arrived = time.monotonic()
-        while (wait := min(self._arrived + QUIET, begun + HOLD) - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
+        while (now := time.monotonic()) < min(self._arrived + QUIET, begun + HOLD):
+            await asyncio.sleep(STEP)
+            if time.monotonic() > now + 2 * STEP:  # held up: what came meanwhile is not seen yet
+                self._arrived = time.monotonic()
+        return time.monotonic() >= self._arrived + QUIET
 
     async def drain(self) -> None:
-        """Lets held calls go on, ends the streams, and returns when all that was received is answered."""
-        self._open.set()
+        """Lets held calls go on, ends the streams, and returns when all that was received is answered: its
+        statuses are sent. What comes from now on is refused as UNAVAILABLE."""
         self._draining = True
+        self._open.set()
         for stream in self._streams:
             stream.drain()
         await self._idle.wait()
 
-    def _enter(self) -> None:
+    async def _enter(self, context: "Context[Any, Any]") -> None:
+        """A call has come; while a drain begins it waits here. One that comes later is refused."""
+        if self._draining:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
         self._calls += 1
         self._arrived = time.monotonic()
         self._idle.clear()
+        context.add_done_callback(self._leave)
+        await self._open.wait()
 
-    def _leave(self) -> None:
+    def _leave(self, _context: "Context[Any, Any]") -> None:
         self._calls -= 1
         if not self._calls:
             self._idle.set()
@@ -197,18 +243,19 @@ class ScoringService:
         return Item(id, image.data, bundle, deadline, Priority.INTERACTIVE)
 
 
-def _until(context: "Context[Any, Any]") -> float | None:
+def until(context: "Context[Any, Any]") -> float | None:
     """The deadline of a call as a moment of `time.monotonic()`."""
     remaining = context.time_remaining()
     return None if remaining is None else time.monotonic() + remaining
 
 
-async def _refuse(context: "Context[Any, Any]", detail: str) -> NoReturn:
+async def _exhausted(context: "Context[Any, Any]", detail: str, pause: float) -> NoReturn:
+    """Tells the caller to come again after `pause` seconds."""
     await _abort(
         context,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         detail,
-        _PUSHBACK,
+        ("grpc-retry-pushback-ms", str(round(1000 * pause))),
         (REASON_KEY, Reason.OVERLOADED.value),
     )
 

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 
 from assay.engine.core import Core
-from assay.engine.doors.grpc.bridge import Bridge
+from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.turns import HEAVY, IMAGES, Turns
 from assay.engine.errors import AssayError
 from assay.engine.item import Item

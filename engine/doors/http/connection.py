@@ -1,7 +1,8 @@
 """One connection of the HTTP door, over a socket that does not block.
 
 It is answered or closed within `PATIENCE`, whatever the peer does, and of a request no more than `LONGEST`
-bytes are kept. Requests may be pipelined; each waits for its turn of the loop.
+bytes are kept. Where images are posted the body has its own time and room (`bodies.py`), and the images wait
+in the core. Requests may be pipelined; each waits for its turn of the loop.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 import logging
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
@@ -17,26 +18,40 @@ from io import BytesIO
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
+from assay.engine.doors.http.answer import Answer
+from assay.engine.doors.http.api import Api, Post
+from assay.engine.doors.http.bodies import NoRoom
+from assay.engine.doors.http.places import Places
+
 # Bytes of a request line and its headers.
 LONGEST = 16 * 1024
 # Seconds that a connection may take for its next request, and again for taking the answer.
 PATIENCE = 30.0
 # Seconds in which a peer that is sent away may go on sending, so that it gets to read why.
 LINGER = 1.0
+# Bytes of a body a second, below which its time is up; `PATIENCE` comes on top.
+SLOWEST = 64 * 1024
 
+_BODY_CHUNK = 256 * 1024
 _CHUNK = 16 * 1024
 _END = re.compile(rb"\n\r?\n")
+
+NO_HEADERS: Mapping[str, str] = {}
 
 log = logging.getLogger(__name__)
 
 
 class Connection:
-    """`ready` is what `/readyz` reports; `answered` is called after each answer."""
+    """`ready` is what `/readyz` reports; without `api` no images are taken."""
 
-    def __init__(self, peer: socket.socket, ready: Callable[[], bool], answered: Callable[[], None]) -> None:
+    def __init__(
+        self, peer: socket.socket, ready: Callable[[], bool], places: Places, api: Api | None
+    ) -> None:
         self._peer = peer
         self._ready = ready
-        self._answered = answered
+        self._places = places
+        self._api = api
+        self._receiving = False
         self._loop = asyncio.get_running_loop()
         self._unread = bytearray()
 
@@ -45,13 +60,14 @@ class Connection:
         with self._peer:
             try:
                 while await self._exchange():
-                    self._answered()
+                    self._places.answered()
                     await asyncio.sleep(0)
                 await self._linger()
             except asyncio.CancelledError:
-                if self._unread:
+                if self._unread or self._receiving:
+                    why = "the body came too slowly" if self._receiving else "too many connections"
                     with contextlib.suppress(OSError):
-                        self._peer.send(_error(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections"))
+                        self._peer.send(_error(HTTPStatus.SERVICE_UNAVAILABLE, why))
             except OSError:  # the peer is gone, or takes nothing
                 pass
             except Exception:
@@ -74,9 +90,53 @@ class Connection:
                 )
                 await self._send(_error(status, f"a request may have {LONGEST} bytes"))
             return False
-        request = Request(head, self._ready)
+        request = Request(head, self._ready, self._api)
+        if request.post is not None and self._api is not None:
+            answer = await self._post(self._api, request.post, request.expects_100)
+            if answer is None:
+                return False
+            request.give(answer)
         await self._send(request.answer)
         return not request.close_connection
+
+    async def _post(self, api: Api, post: Post, expected: bool) -> Answer | None:
+        """Receives a body and has its images scored; None where the peer left or took too long."""
+        if self._places.draining:
+            return api.refuse(post, "the server is draining", last=True)
+        try:
+            with self._places.bodies.receive(post.length):
+                if expected:
+                    await self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                body = await self._body(post.length)
+                if body is None:
+                    return None
+                work = await api.read(post, body)
+                del body  # what is needed of it is held by the work alone
+            if isinstance(work, Answer):
+                return work
+            with self._places.scoring():
+                return await api.score(work)
+        except NoRoom as full:
+            return api.refuse(post, str(full), last=True)
+
+    async def _body(self, length: int) -> bytes | None:
+        self._receiving = True
+        received = self._unread[:length]
+        del self._unread[:length]
+        try:
+            async with asyncio.timeout(PATIENCE + length / SLOWEST):
+                while len(received) < length:
+                    most = min(_BODY_CHUNK, length - len(received))
+                    if not (data := await self._loop.sock_recv(self._peer, most)):
+                        return None
+                    received += data
+                    await asyncio.sleep(0)  # what has come already is given without waiting
+        except TimeoutError:
+            await self._send(_error(HTTPStatus.REQUEST_TIMEOUT, "the body took too long"))
+            return None
+        self._receiving = False
+        self._places.bodies.arrived()
+        return bytes(received)
 
     async def _head(self) -> bytes | None:
         """A request up to its empty line; None where there is no further one, or it is too long."""
@@ -104,12 +164,18 @@ class Connection:
 
 
 class Request(BaseHTTPRequestHandler):
-    """A request whose bytes are there, with its `answer`; `close_connection` says whether it was the last."""
+    """A request whose head is there, with its `answer`, or `post` where a body is needed for one.
+
+    `close_connection` says whether it was the last.
+    """
 
     protocol_version = "HTTP/1.1"
+    expects_100 = False
 
-    def __init__(self, head: bytes, ready: Callable[[], bool]) -> None:
+    def __init__(self, head: bytes, ready: Callable[[], bool], api: Api | None = None) -> None:
         self._ready = ready
+        self._api = api
+        self.post: Post | None = None
         self.rfile = BytesIO(head)
         self.wfile = BytesIO()
         self.close_connection = True
@@ -131,23 +197,51 @@ class Request(BaseHTTPRequestHandler):
                 except (TypeError, ValueError):  # it trips over versions that are none
                     encode, content_type = choose_encoder("")
                 self._reply(HTTPStatus.OK, content_type, encode(REGISTRY))
-            case _:
-                self._text(HTTPStatus.NOT_FOUND, "there are /livez, /readyz and /metrics\n")
+            case path:
+                if answer := self._api.get(path) if self._api else None:
+                    self.give(answer)
+                else:
+                    also = ", /v1/score and /v2" if self._api else ""
+                    self._text(HTTPStatus.NOT_FOUND, f"there are /livez, /readyz and /metrics{also}\n")
+
+    def do_POST(self) -> None:
+        path, _, query = self.path.partition("?")
+        found = self._api.post(path, query, self.headers) if self._api else None
+        if isinstance(found, Post):
+            self.post = found
+        elif found is not None:
+            self.give(found)
+        else:
+            self.send_error(HTTPStatus.NOT_IMPLEMENTED, "nothing is posted here")
+
+    def give(self, answer: Answer) -> None:
+        """Makes `answer` the one of this request; a body that was announced is taken to be read."""
+        if answer.last:
+            self.close_connection = True
+        self.wfile = BytesIO()
+        self._reply(answer.status, answer.content_type, answer.body, answer.headers)
+        self.answer = self.wfile.getvalue()
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def handle_expect_100(self) -> bool:
-        return True  # a body is not read, so none is asked for
+        self.expects_100 = True  # it is asked for where it is to be read
+        return True
 
     def _text(self, status: HTTPStatus, text: str) -> None:
         self._reply(status, "text/plain; charset=utf-8", text.encode())
 
-    def _reply(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+    def _reply(
+        self, status: HTTPStatus, content_type: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
-        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+        for name, value in headers.items():
+            self.send_header(name, value)
+        unread = self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
+        if self.close_connection or (unread and self.post is None):
             self.send_header("Connection", "close")  # what follows is a body, and no request
         self.end_headers()
         if self.command != "HEAD":

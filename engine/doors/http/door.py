@@ -1,6 +1,7 @@
-"""The HTTP door: what orchestrators and Prometheus ask. `/livez`, `/readyz`, `/metrics`."""
+"""The HTTP door: what orchestrators and Prometheus ask (`/livez`, `/readyz`, `/metrics`); images by POST."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -9,9 +10,13 @@ from collections.abc import Callable
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from assay.engine.core import Core
 from assay.engine.doors.address import address_family, cannot_listen, check_free, parse_address
+from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.door import Door, DoorKind
+from assay.engine.doors.http.api import Api
 from assay.engine.doors.http.connection import Connection
+from assay.engine.doors.http.places import Places
 
 # Connections that are open at a time, and that the system lets wait for a place.
 MOST = 256
@@ -37,14 +42,17 @@ class HttpSettings(BaseSettings):
 
 class HttpDoor(Door):
     """Answers while the process lives; `ready` says whether images are welcome. `port` is the one in use.
+    Without a core no images are taken.
 
     Where `MOST` connections are open, the one that was answered longest ago makes room for the next: those
     that are opened and left, or fed a byte at a time, cost nobody else an answer.
     """
 
-    def __init__(self, settings: HttpSettings, ready: Callable[[], bool]) -> None:
+    def __init__(self, settings: HttpSettings, ready: Callable[[], bool], core: Core | None = None) -> None:
         self._host, self.port = parse_address(settings.address, "HTTP")
         self._ready = ready
+        self._core = core
+        self._places = Places()
         self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -68,8 +76,16 @@ class HttpDoor(Door):
         log.info("HTTP on %s:%d", self._host, self.port)
 
     def not_serving(self) -> None:
-        """`/readyz` says no from now on; there is nothing to drain, as probes are answered until the end."""
+        """`/readyz` says no from now on; probes are answered until the end."""
         self._ending = True
+
+    def drain(self, timeout: float) -> None:
+        """Takes no further images; probes and metrics are wanted until the end."""
+        if self._loop is not None:
+            drained = asyncio.run_coroutine_threadsafe(self._places.drain(), self._loop)
+            with contextlib.suppress(TimeoutError):
+                drained.result(timeout)
+            drained.cancel()
 
     def stop(self) -> None:
         if self._loop is not None and self._thread is not None:
@@ -77,69 +93,50 @@ class HttpDoor(Door):
             self._thread.join()
             self._loop = self._thread = None
 
+    def _welcome(self) -> bool:
+        return self._ready() and not self._ending
+
     def _serve(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
         """Runs in the door's thread until the loop is stopped."""
         with listener:
             listener.setblocking(False)
-            intake = Intake(listener, lambda: self._ready() and not self._ending)
+            api = Api(self._core, Bridge(self._core, loop), self._welcome) if self._core else None
+            intake = Intake(listener, self._welcome, self._places, api)
             accepting = loop.create_task(intake.accept())
             loop.run_forever()
             accepting.cancel()
-            loop.run_until_complete(asyncio.gather(accepting, *intake.close(), return_exceptions=True))
+            loop.run_until_complete(asyncio.gather(accepting, *self._places.close(), return_exceptions=True))
         loop.close()
 
 
 class Intake:
     """Accepts connections of `listener` and keeps them few. Belongs to one event loop."""
 
-    def __init__(self, listener: socket.socket, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, listener: socket.socket, ready: Callable[[], bool], places: Places, api: Api | None
+    ) -> None:
         self._listener = listener
         self._ready = ready
-        self._open: dict[asyncio.Task[None], float] = {}  # when each was last answered, in that order
+        self._places = places
+        self._api = api
         self._complained = float("-inf")
 
     async def accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._make_room(MOST, GRACE)
+            await self._places.make_room(MOST, GRACE)
             try:
                 peer, _ = await loop.sock_accept(self._listener)
             except OSError as error:  # of the peer, which is gone already, or of this process
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     self._complain(error)
-                    await self._make_room(len(self._open), 0.0)
+                    await self._places.make_room(len(self._places), 0.0)
                     await asyncio.sleep(RETRY)
                 continue
             peer.setblocking(False)
-            connection = Connection(peer, self._ready, self._answered)
-            task = loop.create_task(connection.run())
-            self._open[task] = loop.time()
-            task.add_done_callback(lambda task: self._open.pop(task, None))
+            connection = Connection(peer, self._ready, self._places, self._api)
+            self._places.add(loop.create_task(connection.run()))
             await asyncio.sleep(0)  # or a burst would be accepted before anything is answered
-
-    def close(self) -> list[asyncio.Task[None]]:
-        """Ends all connections; returns what is to be waited for."""
-        tasks = list(self._open)
-        for task in tasks:
-            task.cancel()
-        return tasks
-
-    async def _make_room(self, most: int, grace: float) -> None:
-        """Returns when fewer than `most` are open, by ending those that were answered `grace` seconds ago."""
-        while self._open and len(self._open) >= most:
-            oldest, since = next(iter(self._open.items()))
-            wait = since + grace - asyncio.get_running_loop().time()
-            if wait > 0:
-                await asyncio.wait(self._open, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-            else:
-                del self._open[oldest]
-                oldest.cancel()
-
-    def _answered(self) -> None:
-        """The connection of the running task was answered, so it is the last to make room."""
-        task = asyncio.current_task()
-        if task is not None and self._open.pop(task, None) is not None:
-            self._open[task] = asyncio.get_running_loop().time()
 
     def _complain(self, error: OSError) -> None:
         now = asyncio.get_running_loop().time()
@@ -150,9 +147,9 @@ class Intake:
 
 KIND = DoorKind(
     HttpSettings,
-    lambda core, settings: HttpDoor(settings, lambda: core.serving),
+    lambda core, settings: HttpDoor(settings, lambda: core.serving, core),
     "HOST:PORT",
-    {"address": ("--http", "HOST:PORT for metrics and probes.")},
+    {"address": ("--http", "HOST:PORT for metrics and probes, and images by POST.")},
     scores=False,
     check=lambda settings: check_free(*parse_address(settings.address, "HTTP"), "HTTP"),
 )

@@ -185,9 +185,11 @@ def test_a_wrong_setting_is_named(assay: Run, bundle: Path, tmp_path: Path) -> N
             "from assay.engine.commands.app import app; app(['--help'], standalone_mode=False)",
             {"scipy", "openvino", "numpy", "PIL", "pydantic", "grpc", "kafka"},
         ),
+        ("import assay.engine.commands.scan", {"scipy", "openvino", "torch", "grpc", "kafka"}),
+        ("import assay.engine.worker.__main__", {"scipy", "torch", "grpc", "kafka"}),
     ],
 )
-def test_clients_and_help_start_without_what_scores(program: str, spared: set[str]) -> None:
+def test_what_starts_loads_only_what_it_needs(program: str, spared: set[str]) -> None:
     code = f"import sys; {program}; print(sorted({spared} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=True

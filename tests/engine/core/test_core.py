@@ -51,7 +51,7 @@ def test_the_score_is_what_the_network_computes(core: Core, name: str) -> None:
     # the network's answer is 8 times the mean of values in -1..1; resizing keeps the mean up to its edges
     assert outcome.scores["plain"] == pytest.approx(8 * (sample.pixels.mean() / 127.5 - 1), abs=0.3)
     assert outcome.probability == pytest.approx(1 / (1 + np.exp(-outcome.scores["plain"] / 2)), abs=1e-6)
-    assert outcome.seconds.keys() == {"queue", "decode", "view", "classify"}
+    assert outcome.seconds.keys() == {"queue", "held", "decode", "view", "classify"}
 
 
 def test_workers_and_the_same_process_agree(core: Core, inline: Core) -> None:

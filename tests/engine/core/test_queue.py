@@ -114,3 +114,48 @@ def _until(condition: Callable[[], bool]) -> None:
     event = threading.Event()
     while not condition():
         event.wait(0.001)
+
+
+@given(tickets, st.data())
+def test_what_was_removed_is_not_taken_and_all_else_is(given: list[Ticket], data: st.DataObject) -> None:
+    queue = Queue(LIMITS)
+    queue.put(one for one in given if not one.suspect)
+    queue.put_back(one for one in given if one.suspect)
+    gone = data.draw(st.lists(st.sampled_from(given), unique_by=id)) if given else []
+    assert [queue.remove(one) for one in gone] == [True] * len(gone)
+    assert [queue.remove(one) for one in gone] == [False] * len(gone)
+    assert len(queue) == len(given) - len(gone)
+    taken = [one for batch in drain(queue) for one in batch]
+    assert sorted(map(id, taken)) == sorted(id(one) for one in given if one not in gone)
+    assert [queue.remove(one) for one in taken] == [False] * len(taken)
+
+
+def test_interactive_images_go_before_a_backlog_of_a_hundred_thousand() -> None:
+    queue = Queue(LIMITS)
+    shared = ticket().item
+    header = Header("jpeg", 8, 8)
+    backlog = [Ticket(shared, "a", header, 100, float(n), Future()) for n in range(100_000)]
+    queue.put(backlog)
+    queue.pace.note("a", 1, 1.0)
+    for n in range(100):
+        assert queue.seconds(Priority.INTERACTIVE) == 0
+        urgent = [ticket(k, bundle="a", priority=Priority.INTERACTIVE) for k in range(n % 7 + 1)]
+        queue.put(urgent)
+        assert queue.seconds(Priority.INTERACTIVE) == len(urgent)
+        taken = [one for _ in range(-(-len(urgent) // LIMITS.images)) for one in queue.take(wait=False)]
+        assert taken == urgent
+    for one in backlog[::2]:  # at a cost that does not grow with the backlog
+        assert queue.remove(one)
+    assert queue.seconds(Priority.BACKLOG) == 50_000
+    assert [one for batch in drain(queue) for one in batch] == backlog[1::2]
+
+
+def test_a_busy_worker_is_given_no_more_work_ahead_than_bridges_the_gap() -> None:
+    queue = Queue(BatchLimits(images=4, encoded=1000, bytes=10_000, ahead=0.25))
+    queue.put(ticket(n) for n in range(40))
+    sizes = []
+    for seconds in (0.0, 0.0625, 0.125, 0.25, 9.0):
+        queue.pace._means.clear()
+        queue.pace.note("a", 1, seconds)
+        sizes.append((len(queue.take(wait=False)), len(queue.take(wait=True))))
+    assert sizes == [(4, 4), (4, 4), (2, 4), (1, 4), (1, 4)]

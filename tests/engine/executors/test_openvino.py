@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assay.engine.bundle import find
@@ -56,3 +57,20 @@ def test_int8_is_taken_only_where_it_is_exact(
     bundle = find("plain-mobilenet")
     precision = choose(bundle, Settings()).precision(bundle, "classify", Settings())
     assert precision == ("int8" if exact else "fp32")
+
+
+def test_batches_that_were_not_made_ready_are_when_they_come() -> None:
+    bundle = find("fusing-mobilenet")
+    spec = bundle.manifest.graphs["fuse"]
+    eager, late = (
+        openvino.OpenVinoGraph(bundle.path / spec.file, spec, "fp32", most=most) for most in (4, 1)
+    )
+    assert (list(eager._requests), list(late._requests)) == ([4, 2, 1], [1])
+    shapes = [
+        [7, *(size if isinstance(size, int) else 1 for size in shape[1:])] for shape in spec.inputs.values()
+    ]
+    arrays = [np.random.default_rng(1).random(shape, np.float32) for shape in shapes]
+    for count in range(1, 8):
+        ours, theirs = (graph(*[array[:count] for array in arrays]) for graph in (eager, late))
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one, other)

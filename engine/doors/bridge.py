@@ -30,6 +30,11 @@ class Bridge:
         self._finished: deque[tuple[Callback, Future[Outcome]]] = deque()
         self._woken = False
 
+    @property
+    def waiting(self) -> int:
+        """Items that the core has not been given yet."""
+        return len(self._calls)
+
     async def score(self, item: Item) -> Outcome:
         """The outcome of one item, `overloaded` where there is no room. Cancelling cancels the item.
 

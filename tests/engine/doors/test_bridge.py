@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import pytest
 from support.stub_core import StubCore, judge
 
-from assay.engine.doors.grpc.bridge import Bridge
+from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.turns import HEAVY, IMAGES
 from assay.engine.errors import EngineFault
 from assay.engine.item import Item

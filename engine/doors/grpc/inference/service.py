@@ -1,0 +1,143 @@
+"""The calls of `inference.GRPCInferenceService` that are not streams."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+
+from assay.engine.bundle import Bundle
+from assay.engine.core import Core
+from assay.engine.doors.bridge import Bridge
+from assay.engine.doors.grpc.inference.messages import read_request, write_response
+from assay.engine.doors.grpc.inference.stream import InferStream
+from assay.engine.doors.grpc.service import ScoringService, until
+from assay.engine.doors.inference import about, models
+from assay.engine.doors.inference.answer import common_refusal, tensors_of
+from assay.engine.doors.inference.statistics import Statistics
+from assay.engine.errors import SetupError
+from assay.engine.wire.inference import service_pb2 as pb
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+Context = grpc.aio.ServicerContext
+
+
+class InferenceService:
+    """Shares the turns, places and the drain of `scoring`. `ready` is what ServerReady says beside it."""
+
+    def __init__(self, core: Core, bridge: Bridge, scoring: ScoringService, window: int) -> None:
+        self._core = core
+        self._bridge = bridge
+        self._scoring = scoring
+        self._window = window
+        self._statistics = {name: Statistics() for name in core.bundles}
+        self.ready = True
+
+    def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
+        """What a server dispatches the calls of the service to."""
+        answers: dict[str, Callable[[Any], Message]] = {
+            "ServerLive": lambda _: pb.ServerLiveResponse(live=True),
+            "ServerReady": lambda _: pb.ServerReadyResponse(ready=self._is_ready()),
+            "ModelReady": self._model_ready,
+            "ServerMetadata": lambda _: ParseDict(
+                about.server(*models.EXTENSIONS, "model_repository"), pb.ServerMetadataResponse()
+            ),
+            "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": self._repository_index,
+        }
+        methods = {name: self._answering(name, answer) for name, answer in answers.items()}
+        for name in ("RepositoryModelLoad", "RepositoryModelUnload"):
+            methods[name] = grpc.unary_unary_rpc_method_handler(self._not_offered)
+        methods["ModelInfer"] = grpc.stream_unary_rpc_method_handler(
+            self.model_infer, None, pb.ModelInferResponse.SerializeToString
+        )
+        methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+            self.model_stream_infer, None, pb.ModelStreamInferResponse.SerializeToString
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    async def model_infer(self, _requests: object, context: "Context[Any, Any]") -> pb.ModelInferResponse:
+        arrived = time.monotonic()
+        async with self._scoring.call(context):
+            async with self._scoring.message(context) as message:
+                request = read_request(message, self._core.bundles, arrived, until(context))
+                del message  # its images are held by the items alone
+            count = self._statistics[request.bundle.name]
+            try:
+                outcomes = await asyncio.gather(*(self._bridge.score(item) for item in request.items()))
+            except BaseException:
+                count.failed(time.monotonic() - arrived)
+                raise
+        if refusal := common_refusal(outcomes):
+            count.failed(time.monotonic() - arrived)
+            await self._scoring.refuse(context, refusal)
+        count.answered(outcomes, time.monotonic() - arrived)
+        return write_response(request, tensors_of(request, outcomes))
+
+    async def model_stream_infer(self, _requests: object, context: "Context[Any, Any]") -> None:
+        await self._scoring.stream(
+            context,
+            lambda: InferStream(
+                self._core, self._bridge, self._scoring.turns, context, self._window, self._statistics
+            ),
+        )
+
+    def _answering(self, name: str, answer: Callable[[Any], Message]) -> "grpc.RpcMethodHandler[Any, Any]":
+        """A call that asks about the server or its models."""
+
+        async def call(request: Message, context: "Context[Any, Any]") -> Message:
+            try:
+                return answer(request)
+            except SetupError as error:
+                await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+                raise AssertionError("abort always raises") from error
+
+        asked: type[Message] = getattr(pb, f"{name}Request")
+        told: type[Message] = getattr(pb, f"{name}Response")
+        return grpc.unary_unary_rpc_method_handler(call, asked.FromString, told.SerializeToString)
+
+    async def _not_offered(self, _message: bytes, context: "Context[Any, Any]") -> NoReturn:
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED,
+            "a server's bundles are named when it starts, with --bundle; none is loaded or unloaded later",
+        )
+        raise AssertionError("abort always raises")
+
+    def _is_ready(self) -> bool:
+        return self.ready and self._core.serving
+
+    def _find(self, name: str, version: str) -> Bundle:
+        return models.find_model(self._core.bundles, name, version)
+
+    def _model_ready(self, request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        self._find(request.name, request.version)
+        return pb.ModelReadyResponse(ready=self._is_ready())
+
+    def _model_metadata(self, request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
+        bundle = self._find(request.name, request.version)
+        return ParseDict(about.metadata(bundle), pb.ModelMetadataResponse())
+
+    def _model_config(self, request: pb.ModelConfigRequest) -> pb.ModelConfigResponse:
+        bundle = self._find(request.name, request.version)
+        return ParseDict({"config": about.config(bundle)}, pb.ModelConfigResponse())
+
+    def _model_statistics(self, request: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
+        if request.name:
+            bundles: Iterable[Bundle] = [self._find(request.name, request.version)]
+        else:
+            bundles = self._core.bundles.values()
+        stats = [about.statistics(bundle, self._statistics[bundle.name]) for bundle in bundles]
+        return ParseDict({"model_stats": stats}, pb.ModelStatisticsResponse())
+
+    def _repository_index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
+        return pb.RepositoryIndexResponse(
+            models=[
+                pb.RepositoryIndexResponse.ModelIndex(name=one.name, version=one.version, state="READY")
+                for one in self._core.bundles.values()
+            ]
+        )

@@ -1,0 +1,233 @@
+"""One `ModelStreamInfer` call: requests in, one response for each, in their order.
+
+A reader takes a request while those before it that are unanswered have fewer than `window` images, and offers
+its images to the core as there is room; nothing more is read meanwhile, so a stream holds at most one message
+beyond the byte budget.
+What cannot be read, or names an unknown model, is an `error_message` in its place, and the stream goes on.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from assay.engine.core import Core
+from assay.engine.doors.bridge import Bridge
+from assay.engine.doors.grpc.inference.messages import read_request, write_response
+from assay.engine.doors.grpc.service import until
+from assay.engine.doors.grpc.stream import RETRY_ROOM
+from assay.engine.doors.inference.answer import tensors_of
+from assay.engine.doors.inference.request import Request
+from assay.engine.doors.inference.statistics import Statistics
+from assay.engine.doors.turns import HEAVY, IMAGES, Turns
+from assay.engine.errors import AssayError, SetupError
+from assay.engine.item import Item
+from assay.engine.outcome import Outcome
+from assay.engine.wire.inference import service_pb2 as pb
+from assay.engine.wire.pieces import InvalidMessage
+
+# The parameter of a response after which none follows for its request.
+FINAL = "triton_final_response"
+
+
+@dataclass(eq=False)
+class _Reply:
+    """A request, or the sentence that answers it; `futures` has its images as the core takes them."""
+
+    arrived: float
+    request: Request | None = None
+    error: str = ""
+    futures: list[Future[Outcome]] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        return len(self.request.images) if self.request else 1
+
+    @property
+    def complete(self) -> bool:
+        taken = self.request is None or len(self.futures) == self.images
+        return taken and all(future.done() for future in self.futures)
+
+
+class InferStream:
+    """`statistics` has those of each bundle by name."""
+
+    def __init__(
+        self,
+        core: Core,
+        bridge: Bridge,
+        turns: Turns,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+        window: int,
+        statistics: Mapping[str, Statistics],
+    ) -> None:
+        self._core = core
+        self._bridge = bridge
+        self._turns = turns
+        self._context = context
+        self._window = window
+        self._statistics = statistics
+        self._until = until(context)
+        self._replies: deque[_Reply] = deque()
+        self._flying = 0
+        self._held = 0  # images of all replies
+        self._error: AssayError | None = None
+        self._changed = asyncio.Event()  # there may be something to write
+        self._room = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._handler: asyncio.Task[Any] | None = None
+        self._reading = False
+        self._draining = False
+        self._complete = False  # the client has sent all it wanted to
+        self._evicted = False
+        self._active = time.monotonic()
+
+    async def run(self) -> None:
+        """Returns when every request that was read is answered, and the client or `drain` ended the input."""
+        self._handler = asyncio.current_task()
+        self._reader = asyncio.create_task(self._read())
+        self._reader.add_done_callback(lambda _: self._changed.set())
+        try:
+            await self._write(self._reader)
+            if self._error is not None:
+                await self._context.abort(grpc.StatusCode.UNAVAILABLE, str(self._error))
+            if self._draining and not self._complete:
+                await self._context.abort(
+                    grpc.StatusCode.UNAVAILABLE,
+                    "the server is draining; requests without a response were not scored",
+                )
+        except asyncio.CancelledError:
+            if not self._evicted:
+                raise
+            await self._context.abort(
+                grpc.StatusCode.UNAVAILABLE,
+                "this stream stood still while another client waited for its place; open a new one",
+            )
+        finally:
+            self._reader.cancel()
+            for reply in self._replies:
+                for future in reply.futures:
+                    future.cancel()
+
+    def drain(self) -> None:
+        """Reads no further; what was read is still answered."""
+        self._draining = True
+        self._room.set()
+        if self._reading and self._reader is not None:
+            self._reader.cancel()
+
+    def idle(self) -> float:
+        """Seconds since the client last sent a message or took one, while nothing of it is being scored."""
+        return 0.0 if self._flying else time.monotonic() - self._active
+
+    def evict(self) -> None:
+        """Ends the stream without regard to what is unread."""
+        self._evicted = True
+        if self._handler is not None:
+            self._handler.cancel()
+
+    async def _read(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while not self._draining and self._error is None:
+                if self._held >= self._window:
+                    await self._wait()
+                    continue
+                self._reading = True
+                message = await self._context.read()
+                self._reading = False
+                if message is grpc.aio.EOF:  # type: ignore[attr-defined]
+                    self._complete = True
+                    return
+                self._active = time.monotonic()
+                if len(message) > HEAVY:
+                    await self._turns.next()
+                reply = self._reply(message)
+                del message  # its images are held by the items alone
+                self._replies.append(reply)
+                self._held += reply.images
+                self._changed.set()
+                if reply.request is not None:
+                    await self._enter(reply, deque(reply.request.items()))
+
+    def _reply(self, message: bytes) -> _Reply:
+        try:
+            request = read_request(message, self._core.bundles, self._active, self._until)
+        except (InvalidMessage, SetupError) as error:
+            return _Reply(self._active, error=str(error))
+        return _Reply(self._active, request)
+
+    async def _enter(self, reply: _Reply, items: deque[Item]) -> None:
+        while items and self._error is None:
+            if self._flying >= self._window:
+                await self._wait()
+                continue
+            portion = _portion(items, self._window - self._flying)
+            try:
+                futures = self._core.offer(portion)
+            except AssayError as error:
+                self._fail(error)
+                return
+            self._flying += len(futures)
+            for future in futures:
+                items.popleft()
+                reply.futures.append(future)
+                self._bridge.watch(future, self._on_done)
+            if len(futures) < len(portion):
+                await asyncio.sleep(RETRY_ROOM)
+            elif items:
+                await self._turns.next()
+
+    async def _wait(self) -> None:
+        """Until an image is done, a response is sent, or the stream is to end."""
+        self._room.clear()
+        await self._room.wait()
+
+    def _on_done(self, future: Future[Outcome]) -> None:
+        self._flying -= 1
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self._fail(error if isinstance(error, AssayError) else AssayError(f"the engine failed: {error}"))
+        self._changed.set()
+        self._room.set()
+
+    def _fail(self, error: AssayError) -> None:
+        self._error = error
+        self._changed.set()
+        self._room.set()
+
+    async def _write(self, reader: "asyncio.Task[None]") -> None:
+        while self._error is None and not (reader.done() and not self._replies):
+            await self._changed.wait()
+            self._changed.clear()
+            while self._error is None and self._replies and self._replies[0].complete:
+                await self._context.write(self._response(self._replies[0]))
+                self._held -= self._replies.popleft().images
+                self._active = time.monotonic()
+                self._room.set()
+
+    def _response(self, reply: _Reply) -> pb.ModelStreamInferResponse:
+        request = reply.request
+        if request is None:
+            return pb.ModelStreamInferResponse(error_message=reply.error)
+        outcomes = [future.result() for future in reply.futures]
+        self._statistics[request.bundle.name].answered(outcomes, time.monotonic() - reply.arrived)
+        response = write_response(request, tensors_of(request, outcomes))
+        response.parameters[FINAL].bool_param = True
+        return pb.ModelStreamInferResponse(infer_response=response)
+
+
+def _portion(items: Iterable[Item], most: int) -> Sequence[Item]:
+    """From the front what goes to the core at once: at least one."""
+    portion: list[Item] = []
+    size = 0
+    for item in items:
+        size += len(item.data)
+        if portion and (len(portion) >= min(most, IMAGES) or size > HEAVY):
+            break
+        portion.append(item)
+    return portion

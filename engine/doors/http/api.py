@@ -1,0 +1,223 @@
+"""What the HTTP door does with images: `POST /v1/score`, and the REST form of the Open Inference Protocol."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from assay.engine import telemetry
+from assay.engine.admission import check_bytes
+from assay.engine.bundle import Bundle
+from assay.engine.core import Core
+from assay.engine.core.core import not_served
+from assay.engine.doors.bridge import Bridge
+from assay.engine.doors.http import inference
+from assay.engine.doors.http.answer import Answer, as_json, error
+from assay.engine.doors.inference import about, models
+from assay.engine.doors.inference.answer import common_refusal, tensors_of
+from assay.engine.doors.inference.statistics import Statistics
+from assay.engine.doors.turns import HEAVY, Turns
+from assay.engine.errors import AssayError, SetupError
+from assay.engine.item import Item, Priority
+from assay.engine.outcome import Reason, Refused, Rejection, Verdict
+from assay.engine.wire.pieces import MAX_MESSAGE, InvalidMessage
+
+SCORE = "/v1/score"
+
+Work = Callable[[], Awaitable[Answer]]
+
+STATUSES = {
+    Reason.EMPTY: HTTPStatus.BAD_REQUEST,
+    Reason.UNSUPPORTED_FORMAT: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    Reason.TRUNCATED: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Reason.UNDECODABLE: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Reason.TOO_MANY_BYTES: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Reason.TOO_MANY_PIXELS: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Reason.TOO_SMALL: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Reason.DEADLINE: HTTPStatus.GATEWAY_TIMEOUT,
+    Reason.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Reason.UNKNOWN_BUNDLE: HTTPStatus.NOT_FOUND,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A request whose body of `length` bytes is still to come."""
+
+    path: str
+    query: str
+    headers: "Message[str, str]"
+    length: int
+
+
+class Api:
+    """Belongs to one event loop; `ready` says whether images are welcome."""
+
+    def __init__(self, core: Core, bridge: Bridge, ready: Callable[[], bool]) -> None:
+        self._core = core
+        self._bridge = bridge
+        self._ready = ready
+        self._turns = Turns()
+        self._statistics = {name: Statistics() for name in core.bundles}
+
+    def get(self, path: str) -> Answer | None:
+        """The answer to GET; None where there is no such page."""
+        match path.rstrip("/").split("/")[1:]:
+            case ["v1", "score"]:
+                return error(
+                    HTTPStatus.METHOD_NOT_ALLOWED, "POST an image here: curl --data-binary @photo.jpg URL"
+                )
+            case ["v2"]:
+                return as_json(HTTPStatus.OK, about.server(*models.EXTENSIONS, "binary_tensor_data"))
+            case ["v2", "health", "live"]:
+                return as_json(HTTPStatus.OK, {"live": True})
+            case ["v2", "health", "ready"]:
+                return self._readiness({})
+            case ["v2", "models", *rest]:
+                return self._model(rest)
+        return None
+
+    def post(self, path: str, query: str, headers: "Message[str, str]") -> Post | Answer | None:
+        """What is to be read of a POST, or why nothing is; None where images are not posted there."""
+        if path != SCORE and not (path.startswith("/v2/models/") and path.endswith("/infer")):
+            return None
+        if "Transfer-Encoding" in headers:
+            return error(
+                HTTPStatus.LENGTH_REQUIRED, "state the length of the body: Content-Length", last=True
+            )
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            return error(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "the body is taken as it is, without Content-Encoding",
+                last=True,
+            )
+        stated = headers.get("Content-Length", "0")
+        if not (stated.isascii() and stated.isdigit() and len(stated) < 20):
+            return error(HTTPStatus.BAD_REQUEST, "Content-Length is no number of bytes", last=True)
+        length = int(stated)
+        if path == SCORE:
+            try:
+                check_bytes(length, self._core.settings.limits)
+            except Refused as refused:
+                rejection = refused.rejection("")
+                telemetry.count(rejection, next(iter(self._core.bundles)))
+                return as_json(STATUSES[rejection.reason], rejection.to_dict(), last=True)
+        elif length > MAX_MESSAGE:
+            return error(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"a request may have {MAX_MESSAGE} bytes, and {length} were announced",
+                last=True,
+            )
+        post = Post(path, query, headers, length)
+        if self._core.pause(self._bridge.waiting) is not None:
+            return self.refuse(post, "more images wait than the workers can score in time", last=True)
+        return post
+
+    async def read(self, post: Post, body: bytes) -> Answer | Work:
+        """What is to be done for a POST, or the answer where that is nothing."""
+        try:
+            if len(body) > HEAVY:
+                await self._turns.next()
+            return self._one(post, body) if post.path == SCORE else self._several(post, body)
+        except SetupError as unknown:
+            return error(HTTPStatus.NOT_FOUND, str(unknown))
+        except InvalidMessage as invalid:
+            return error(HTTPStatus.BAD_REQUEST, str(invalid))
+
+    async def score(self, work: Work) -> Answer:
+        """The answer to a POST that was read."""
+        try:
+            return await work()
+        except AssayError as lost:
+            return error(HTTPStatus.SERVICE_UNAVAILABLE, str(lost))
+
+    def refuse(self, post: Post, why: str, last: bool = False) -> Answer:
+        """The answer to a POST for which the door has no place."""
+        if post.path != SCORE:
+            return error(HTTPStatus.SERVICE_UNAVAILABLE, why, last)
+        rejection = Rejection(_asked(post).get("id", ""), Reason.OVERLOADED, why)
+        telemetry.count(rejection, "")
+        return as_json(HTTPStatus.SERVICE_UNAVAILABLE, rejection.to_dict(), last)
+
+    def _one(self, post: Post, body: bytes) -> Answer | Work:
+        asked = _asked(post)
+        if unknown := asked.keys() - {"id", "bundle"}:
+            raise InvalidMessage(
+                f"{min(unknown)[:100]!r} is no parameter of {SCORE}; there are id and bundle"
+            )
+        bundle = asked.get("bundle") or None
+        item = Item(asked.get("id", ""), body, bundle, None, Priority.INTERACTIVE)
+        if bundle is not None and bundle not in self._core.bundles:
+            unserved = str(not_served(bundle, self._core.bundles))
+            rejection = Rejection(item.id, Reason.UNKNOWN_BUNDLE, unserved)
+            telemetry.count(rejection, "")
+            return as_json(STATUSES[rejection.reason], rejection.to_dict())
+
+        async def work() -> Answer:
+            outcome = await self._bridge.score(item)
+            status = HTTPStatus.OK if isinstance(outcome, Verdict) else STATUSES[outcome.reason]
+            return as_json(status, outcome.to_dict())
+
+        return work
+
+    def _several(self, post: Post, body: bytes) -> Work:
+        bundle = self._find(post.path.removesuffix("/infer").split("/")[3:])
+        arrived = time.monotonic()
+        request, binary = inference.read(body, post.headers, bundle, arrived)
+        counted = self._statistics[bundle.name]
+
+        async def work() -> Answer:
+            try:
+                outcomes = await asyncio.gather(*(self._bridge.score(item) for item in request.items()))
+            except BaseException:
+                counted.failed(time.monotonic() - arrived)
+                raise
+            if refusal := common_refusal(outcomes):
+                counted.failed(time.monotonic() - arrived)
+                return error(STATUSES[refusal.reason], refusal.detail)
+            counted.answered(outcomes, time.monotonic() - arrived)
+            return inference.write(request, tensors_of(request, outcomes), binary)
+
+        return work
+
+    def _readiness(self, of: Mapping[str, Any]) -> Answer:
+        ready = self._ready()
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return as_json(status, {**of, "ready": ready})
+
+    def _model(self, rest: list[str]) -> Answer:
+        """The answer to GET /v2/models/NAME[/versions/VERSION][/PAGE]."""
+        page = rest.pop() if len(rest) in (2, 4) else ""
+        try:
+            bundle = self._find(rest)
+        except SetupError as unknown:
+            return error(HTTPStatus.NOT_FOUND, str(unknown))
+        match page:
+            case "":
+                return as_json(HTTPStatus.OK, about.metadata(bundle))
+            case "ready":
+                return self._readiness({"name": bundle.name})
+            case "config":
+                return as_json(HTTPStatus.OK, about.config(bundle))
+            case "stats":
+                stats = about.statistics(bundle, self._statistics[bundle.name])
+                return as_json(HTTPStatus.OK, {"model_stats": [stats]})
+        return error(HTTPStatus.NOT_FOUND, "of a model there are ready, config, stats and infer")
+
+    def _find(self, parts: list[str]) -> Bundle:
+        """The bundle of NAME or NAME/versions/VERSION. Raises SetupError."""
+        match [unquote(part) for part in parts]:
+            case [name]:
+                return models.find_model(self._core.bundles, name)
+            case [name, "versions", version]:
+                return models.find_model(self._core.bundles, name, version)
+        raise SetupError("a model is /v2/models/NAME or /v2/models/NAME/versions/VERSION")
+
+
+def _asked(post: Post) -> dict[str, str]:
+    return dict(parse_qsl(post.query, keep_blank_values=True))

@@ -1,0 +1,56 @@
+"""What the protocol counts of each model since the server started: requests, images, and where time went."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from assay.engine.outcome import Outcome, Verdict
+
+INPUT_STAGES = ("decode", "view")
+"""Stages that make tensors of files."""
+QUEUE = "queue"
+SECOND = 1_000_000_000
+
+
+@dataclass(slots=True)
+class Duration:
+    """How often something was done, and the nanoseconds of all times together."""
+
+    count: int = 0
+    ns: int = 0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.ns += int(seconds * SECOND)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Of one model. A request counts once in each duration; `images` counts verdicts."""
+
+    last: int = 0
+    """Milliseconds since 1970 of the last answer."""
+    images: int = 0
+    requests: int = 0
+    success: Duration = field(default_factory=Duration)
+    fail: Duration = field(default_factory=Duration)
+    queue: Duration = field(default_factory=Duration)
+    input: Duration = field(default_factory=Duration)
+    infer: Duration = field(default_factory=Duration)
+
+    def answered(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """A request got its response `seconds` after it came."""
+        scored = [outcome.seconds for outcome in outcomes if isinstance(outcome, Verdict)]
+        self.last = int(time.time() * 1000)
+        self.images += len(scored)
+        self.requests += 1
+        self.success.add(seconds)
+        self.queue.add(max((one.get(QUEUE, 0.0) for one in scored), default=0.0))
+        spent = sum(sum(one.values()) - one.get(QUEUE, 0.0) for one in scored)
+        made = sum(one.get(stage, 0.0) for one in scored for stage in INPUT_STAGES)
+        self.input.add(made)
+        self.infer.add(max(spent - made, 0.0))
+
+    def failed(self, seconds: float) -> None:
+        """A request for the model ended without a response."""
+        self.fail.add(seconds)
