@@ -13,13 +13,15 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from assay.engine.core import Core
 from assay.engine.doors.address import check_free, parse_address
 from assay.engine.doors.grpc.bridge import Bridge
 from assay.engine.doors.grpc.service import SERVICE, ScoringService
 from assay.engine.errors import SetupError
+from assay.engine.security import Certificates, Secured, Tokens, warn_if_open
+from assay.engine.security.guard import Guard
 from assay.engine.wire.pieces import MAX_MESSAGE
 
 # Calls of one connection at a time; a client keeps the others back until one of them has ended.
@@ -39,7 +41,7 @@ def _still_there(record: logging.LogRecord) -> bool:
     return not (record.exc_info and type(record.exc_info[1]).__name__ == "ExecuteBatchError")
 
 
-class GrpcSettings(BaseSettings):
+class GrpcSettings(Secured):
     """Settings of the gRPC door; as variables: `ASSAY_GRPC_ADDRESS` and so on."""
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_GRPC_", extra="forbid", frozen=True)
@@ -60,6 +62,8 @@ class GrpcDoor:
         self._core = core
         self._settings = settings
         self._host, self.port = parse_address(settings.address, "gRPC")
+        self._certificates = Certificates(settings) if settings.certificate_file else None
+        self._tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
@@ -79,6 +83,7 @@ class GrpcDoor:
             self.stop()
             raise
         log.info("gRPC on %s:%d", self._host, self.port)
+        warn_if_open("gRPC", self._host, self._settings)
 
     def not_serving(self) -> None:
         """Turns health NOT_SERVING for good; calls are still answered."""
@@ -108,6 +113,7 @@ class GrpcDoor:
     async def _start(self) -> None:
         settings = self._settings
         server = grpc.aio.server(
+            interceptors=[Guard(self._tokens)] if self._tokens else [],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -116,7 +122,7 @@ class GrpcDoor:
                 ("grpc.keepalive_time_ms", ALIVE),
                 ("grpc.keepalive_timeout_ms", ANSWER),
                 ("grpc.server_handshake_timeout_ms", ANSWER),
-            ]
+            ],
         )
         bridge = Bridge(self._core, asyncio.get_running_loop())
         self._service = ScoringService(self._core, bridge, settings.stream_window, settings.max_streams)
@@ -125,7 +131,11 @@ class GrpcDoor:
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         host = f"[{self._host}]" if ":" in self._host else self._host
         try:
-            self.port = server.add_insecure_port(f"{host}:{self.port}")
+            address = f"{host}:{self.port}"
+            if self._certificates:
+                self.port = server.add_secure_port(address, self._certificates.credentials())
+            else:
+                self.port = server.add_insecure_port(address)
         except RuntimeError as error:
             raise SetupError(f"gRPC cannot listen on {host}:{self.port}: {error}") from error
         await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)

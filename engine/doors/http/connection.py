@@ -7,8 +7,10 @@ bytes are kept. Requests may be pipelined; each waits for its turn of the loop.
 import asyncio
 import contextlib
 import logging
+import math
 import re
 import socket
+import ssl
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -17,8 +19,13 @@ from io import BytesIO
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
+from assay.engine.security.tokens import Denied, Throttled, Tokens
+from assay.engine.security.wire import TlsWire, Wire
+
 # Bytes of a request line and its headers.
 LONGEST = 16 * 1024
+OPEN = ("/livez", "/readyz")
+"""What probes ask, without a token."""
 # Seconds that a connection may take for its next request, and again for taking the answer.
 PATIENCE = 30.0
 # Seconds in which a peer that is sent away may go on sending, so that it gets to read why.
@@ -33,11 +40,19 @@ log = logging.getLogger(__name__)
 class Connection:
     """`ready` is what `/readyz` reports; `answered` is called after each answer."""
 
-    def __init__(self, peer: socket.socket, ready: Callable[[], bool], answered: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        peer: socket.socket,
+        ready: Callable[[], bool],
+        answered: Callable[[], None],
+        context: ssl.SSLContext | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
         self._peer = peer
+        self._wire = TlsWire(peer, context) if context else Wire(peer)
+        self._tokens = tokens
         self._ready = ready
         self._answered = answered
-        self._loop = asyncio.get_running_loop()
         self._unread = bytearray()
 
     async def run(self) -> None:
@@ -49,7 +64,7 @@ class Connection:
                     await asyncio.sleep(0)
                 await self._linger()
             except asyncio.CancelledError:
-                if self._unread:
+                if self._unread and type(self._wire) is Wire:
                     with contextlib.suppress(OSError):
                         self._peer.send(_error(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections"))
             except OSError:  # the peer is gone, or takes nothing
@@ -74,7 +89,7 @@ class Connection:
                 )
                 await self._send(_error(status, f"a request may have {LONGEST} bytes"))
             return False
-        request = Request(head, self._ready)
+        request = Request(head, self._ready, self._tokens)
         await self._send(request.answer)
         return not request.close_connection
 
@@ -83,7 +98,7 @@ class Connection:
         looked = 0
         while not (end := _END.search(self._unread, looked)):
             looked = max(0, len(self._unread) - 2)
-            if len(self._unread) > LONGEST or not (data := await self._loop.sock_recv(self._peer, _CHUNK)):
+            if len(self._unread) > LONGEST or not (data := await self._wire.receive(_CHUNK)):
                 return None
             self._unread += data
         head = bytes(self._unread[: end.end()])
@@ -92,14 +107,14 @@ class Connection:
 
     async def _send(self, answer: bytes) -> None:
         async with asyncio.timeout(PATIENCE):
-            await self._loop.sock_sendall(self._peer, answer)
+            await self._wire.send(answer)
 
     async def _linger(self) -> None:
         """Closing over unread bytes would reset the connection, and what was answered could be lost."""
-        self._peer.shutdown(socket.SHUT_WR)
+        self._wire.close_writing()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
-                while await self._loop.sock_recv(self._peer, _CHUNK):
+                while await self._wire.receive(_CHUNK):
                     await asyncio.sleep(0)
 
 
@@ -108,13 +123,36 @@ class Request(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, head: bytes, ready: Callable[[], bool]) -> None:
+    def __init__(self, head: bytes, ready: Callable[[], bool], tokens: Tokens | None = None) -> None:
+        self._tokens = tokens
         self._ready = ready
         self.rfile = BytesIO(head)
         self.wfile = BytesIO()
         self.close_connection = True
         self.handle_one_request()
         self.answer = self.wfile.getvalue()
+
+    def parse_request(self) -> bool:
+        """Before any method: whoever has no token gets no further than the probes."""
+        if not super().parse_request():
+            return False
+        if self._tokens is None or self.path.partition("?")[0] in OPEN:
+            return True
+        try:
+            self._tokens.spend(self._tokens.find(self.headers.get("Authorization")))
+        except Denied:
+            self._text(
+                HTTPStatus.UNAUTHORIZED,
+                "a bearer token that is known is needed\n",
+                "WWW-Authenticate",
+                "Bearer",
+            )
+        except Throttled as throttled:
+            wait = str(math.ceil(throttled.seconds))
+            self._text(HTTPStatus.TOO_MANY_REQUESTS, f"{throttled}\n", "Retry-After", wait)
+        else:
+            return True
+        return False
 
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
@@ -140,13 +178,15 @@ class Request(BaseHTTPRequestHandler):
     def handle_expect_100(self) -> bool:
         return True  # a body is not read, so none is asked for
 
-    def _text(self, status: HTTPStatus, text: str) -> None:
-        self._reply(status, "text/plain; charset=utf-8", text.encode())
+    def _text(self, status: HTTPStatus, text: str, *header: str) -> None:
+        self._reply(status, "text/plain; charset=utf-8", text.encode(), *header)
 
-    def _reply(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+    def _reply(self, status: HTTPStatus, content_type: str, body: bytes, *header: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
+        if header:
+            self.send_header(*header)
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.send_header("Connection", "close")  # what follows is a body, and no request
         self.end_headers()

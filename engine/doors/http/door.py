@@ -7,10 +7,11 @@ import socket
 import threading
 from collections.abc import Callable
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from assay.engine.doors.address import address_family, cannot_listen, parse_address
 from assay.engine.doors.http.connection import Connection
+from assay.engine.security import Certificates, Secured, Tokens, warn_if_open
 
 # Connections that are open at a time, and that the system lets wait for a place.
 MOST = 256
@@ -25,7 +26,7 @@ SILENCE = 60.0
 log = logging.getLogger(__name__)
 
 
-class HttpSettings(BaseSettings):
+class HttpSettings(Secured):
     """Settings of the HTTP door; as variables: `ASSAY_HTTP_ADDRESS`."""
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_HTTP_", extra="forbid", frozen=True)
@@ -43,6 +44,9 @@ class HttpDoor:
 
     def __init__(self, settings: HttpSettings, ready: Callable[[], bool]) -> None:
         self._host, self.port = parse_address(settings.address, "HTTP")
+        self._settings = settings
+        self._certificates = Certificates(settings) if settings.certificate_file else None
+        self._tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._ready = ready
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -64,6 +68,7 @@ class HttpDoor:
         )
         self._thread.start()
         log.info("HTTP on %s:%d", self._host, self.port)
+        warn_if_open("HTTP", self._host, self._settings)
 
     def drain(self, timeout: float) -> None:
         """Nothing to do: answers are immediate, and probes and metrics are wanted until the end."""
@@ -78,7 +83,7 @@ class HttpDoor:
         """Runs in the door's thread until the loop is stopped."""
         with listener:
             listener.setblocking(False)
-            intake = Intake(listener, self._ready)
+            intake = Intake(listener, self._ready, self._certificates, self._tokens)
             accepting = loop.create_task(intake.accept())
             loop.run_forever()
             accepting.cancel()
@@ -89,7 +94,15 @@ class HttpDoor:
 class Intake:
     """Accepts connections of `listener` and keeps them few. Belongs to one event loop."""
 
-    def __init__(self, listener: socket.socket, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        ready: Callable[[], bool],
+        certificates: Certificates | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
+        self._certificates = certificates
+        self._tokens = tokens
         self._listener = listener
         self._ready = ready
         self._open: dict[asyncio.Task[None], float] = {}  # when each was last answered, in that order
@@ -108,7 +121,8 @@ class Intake:
                     await asyncio.sleep(RETRY)
                 continue
             peer.setblocking(False)
-            connection = Connection(peer, self._ready, self._answered)
+            context = self._certificates.context() if self._certificates else None
+            connection = Connection(peer, self._ready, self._answered, context, self._tokens)
             task = loop.create_task(connection.run())
             self._open[task] = loop.time()
             task.add_done_callback(lambda task: self._open.pop(task, None))
