@@ -131,6 +131,8 @@ _elsewhere(
     "gpu",
     "Build a bundle's graphs for TensorRT ahead of time, or quantise them.",
 )
+_elsewhere("sign", "assay.engine.commands.sign:sign_command", "signing", "Sign a bundle.")
+_elsewhere("verify", "assay.engine.commands.sign:verify_command", "signing", "Check a bundle's signature.")
 _elsewhere("train", "assay.trainers.cli.train:train", "train", "Train a detector.")
 _elsewhere("audit", "assay.trainers.cli.audit:audit", "train", "Find what gives a data set away.")
 _elsewhere("calibrate", "assay.trainers.cli.calibrate:calibrate", "train", "Fit calibration and thresholds.")

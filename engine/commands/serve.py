@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,7 @@ from assay.engine.doors.grpc import GrpcSettings
 from assay.engine.doors.http import HttpSettings
 from assay.engine.doors.kafka import KafkaDoor, KafkaSettings
 from assay.engine.errors import SetupError
+from assay.engine.security.signature import public_key, verify
 from assay.engine.telemetry.nvml import gpu_metrics
 
 OPENING = {"grpc": "ASSAY_GRPC_ADDRESS", "http": "ASSAY_HTTP_ADDRESS", "kafka": "ASSAY_KAFKA_BROKERS"}
@@ -45,6 +47,10 @@ def serve_command(
     output_topic: Annotated[str | None, typer.Option("--out", help="Topic of verdicts.")] = None,
     rejects_topic: Annotated[str | None, typer.Option("--rejects", help="Topic of rejected images.")] = None,
     group: Annotated[str | None, typer.Option("--group", help="Consumer group.")] = None,
+    require_signature: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of an Ed25519 public key; bundles that it did not sign are not served."),
+    ] = None,
     workers: Workers = None,
     devices: Devices = None,
     executor: Executor = None,
@@ -72,7 +78,12 @@ def serve_command(
     kafka_settings = load(KafkaSettings, file, "kafka", brokers=kafka, **topics) if "kafka" in doors else None
     settings = engine_settings(file, workers, precision, allow_unmeasured, devices, executor)
     server.check_addresses(grpc_settings, http_settings)
-    core = Core([find(name) for name in bundle or [DEFAULT]], settings)
+    bundles = [find(name) for name in bundle or [DEFAULT]]
+    if require_signature:
+        key = public_key(require_signature)
+        for each in bundles:
+            verify(each.path, key)
+    core = Core(bundles, settings)
     with gpu_metrics(settings.devices):
         server.serve(
             core,
