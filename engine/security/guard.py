@@ -13,7 +13,7 @@ OPEN = "/grpc.health.v1.Health/"
 """Probes have no token."""
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Refuses before a request is read. What a stream sends over its rate waits; other calls are told when to
     try again (`grpc-retry-pushback-ms`)."""
 
@@ -29,7 +29,8 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             return await continuation(handler_call_details)
         metadata = dict(handler_call_details.invocation_metadata or ())
         try:
-            token = self._tokens.find(metadata.get("authorization"))
+            authorization = metadata.get("authorization")
+            token = self._tokens.find(authorization if isinstance(authorization, str) else None)
             self._tokens.spend(token)
         except Denied:
             return _refusal(grpc.StatusCode.UNAUTHENTICATED, "a bearer token that is known is needed")
@@ -82,7 +83,7 @@ class _Paced:
 
     async def read(self) -> Any:
         message = await self._context.read()
-        if message is not grpc.aio.EOF:
+        if message is not grpc.aio.EOF:  # type: ignore[attr-defined]
             await asyncio.sleep(self._reserve())
         return message
 

@@ -45,24 +45,28 @@ def verify(folder: Path, key: "Ed25519PublicKey") -> None:
     found = _hashes(folder)
     for name in sorted(found.keys() | files.keys()):
         if found.get(name) != files.get(name):
-            change = (
-                "is not there" if name not in found else "is not signed" if name not in files else "differs"
-            )
+            change = "differs" if name in files else "is not signed"
+            change = change if name in found else "is not there"
             raise BundleError(f"bundle {folder}: {name} {change}, so it is not what was signed")
 
 
 def private_key(file: Path) -> "Ed25519PrivateKey":
     """Raises SetupError where `file` is no Ed25519 private key as PEM without a password."""
     serialization, ed25519 = _cryptography()
-    return _key(
-        file, "private", lambda pem: serialization.load_pem_private_key(pem, None), ed25519.Ed25519PrivateKey
+    key: Ed25519PrivateKey = _key(
+        file,
+        "private",
+        lambda pem: serialization.load_pem_private_key(pem, None),
+        ed25519.Ed25519PrivateKey,
     )
+    return key
 
 
 def public_key(file: Path) -> "Ed25519PublicKey":
     """Raises SetupError where `file` is no Ed25519 public key as PEM."""
     serialization, ed25519 = _cryptography()
-    return _key(file, "public", serialization.load_pem_public_key, ed25519.Ed25519PublicKey)
+    key: Ed25519PublicKey = _key(file, "public", serialization.load_pem_public_key, ed25519.Ed25519PublicKey)
+    return key
 
 
 def _cryptography() -> tuple[Any, Any]:

@@ -51,12 +51,10 @@ class Backbone:
             )
         side = _side(file, inputs[0], side)
         dimensions = inputs[0].type.tensor_type.shape.dim
-        for dimension, size in zip(dimensions, ("N", 3, side, side), strict=True):
-            dimension.Clear()
-            if isinstance(size, str):
-                dimension.dim_param = size
-            else:
-                dimension.dim_value = size
+        dimensions[0].Clear()
+        dimensions[0].dim_param = "N"
+        for dimension, size in zip(dimensions[1:], (3, side, side), strict=True):
+            dimension.dim_value = size
         chosen = _output(file, graph.output, output)
         _add_embedding(graph, chosen, file)
         return cls(model, inputs[0].name, side, chosen.name)

@@ -15,9 +15,10 @@ import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.stub_core import StubCore
 
+from assay.engine.client import Client
 from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
 from assay.engine.doors.http import HttpDoor, HttpSettings
-from assay.engine.errors import SetupError
+from assay.engine.errors import AssayError, SetupError
 from assay.engine.security import warn_if_open
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc
@@ -297,3 +298,17 @@ def test_an_open_door_says_so_once(
     warn_if_open("gRPC", host, GrpcSettings(address=":0", **named))  # type: ignore[arg-type]
     assert len(caplog.records) == bool(said)
     assert said in caplog.text
+
+
+def test_the_client_has_certificates_and_a_token(files: Files) -> None:
+    credentials = trusting(files.authority, files.issue("client"))
+    with grpc_door(**files.tls(mutual=True), tokens_file=files.tokens) as port:
+        address = f"localhost:{port}"
+        with Client(address, credentials=credentials, token=TOKEN) as client:
+            assert client.score(b"\0" * 9, "one").id == "one"
+            images = [(str(n), b"\0" * 9) for n in range(5)]
+            assert {outcome.id for outcome in client.score_many(images)} == set("01234")
+        with Client(address, credentials=credentials, token="another-that-is-wrong") as client:
+            with pytest.raises(AssayError, match="bearer token") as refused:
+                client.score(b"\0" * 9, "one")
+            assert "another-that-is-wrong" not in str(refused.value)
