@@ -2,7 +2,7 @@
 
     python -m assay.bench.apn [IMAGES] [--count 24] [--pairs 3]
 
-The procedure runs as published (see `assay.bench.published_apn`) with torch on all cores; the engine runs as
+The procedure runs as published (see `assay.bench.published.apn`) with torch on all cores; the engine runs as
 it is served, a worker a core, in fp32, in int8 but for the proposals and, where the CPU computes in it, in
 bf16: K = 15 with Swin-T and ResNet-18 on both sides, and the bundle that ships with Assay beside them.
 Weights of the former are random: networks take the same time with any, purification about what it takes at
@@ -18,8 +18,9 @@ from typing import Annotated
 import torch
 import typer
 
-from assay.bench import published_apn, versus
+from assay.bench import versus
 from assay.bench.provenance import provenance
+from assay.bench.published import apn as published_apn
 from assay.engine import bundle as bundles
 from assay.engine.bundle import Bundle
 from assay.engine.detectors.apn import proposals

@@ -25,6 +25,7 @@ from assay.bench.provenance import provenance
 from assay.engine.admission import admit
 from assay.engine.decode.turbo import decode_one
 from assay.engine.outcome import Refused
+from assay.engine.report.markdown import table
 from assay.engine.settings import Limits
 
 Pixels = NDArray[np.uint8]
@@ -169,10 +170,8 @@ def main(
     print(provenance("simplejpeg", "pillow"), end="\n\n")
     for title, state in (("Noticed", "noticed"), ("Accepted and visibly damaged", "visible")):
         print(f"{title}, % of the damaged files:\n")
-        print(f"| | {' | '.join(DAMAGES)} |\n|---|{'--:|' * len(DAMAGES)}")
-        for form in FORMS:
-            print(f"| {form} | {' | '.join(_share(counts.get((form, kind)), state) for kind in DAMAGES)} |")
-        print()
+        shares = [[form, *(_share(counts.get((form, kind)), state) for kind in DAMAGES)] for form in FORMS]
+        print(table([["", *DAMAGES], *shares]))
 
 
 def _share(found: dict[str, int] | None, state: str) -> str:

@@ -22,6 +22,7 @@ from assay.bench.provenance import provenance
 from assay.engine.admission import admit
 from assay.engine.decode import Decoder, Encoded, make_decoder
 from assay.engine.outcome import Refused
+from assay.engine.report.markdown import table
 from assay.engine.settings import Limits
 
 SHARES = (0.0, 0.01, 0.1)
@@ -86,10 +87,11 @@ def main(
     base = statistics.median(times["turbo", 0.0])
     print(f"Decoding {len(files)} JPEGs in batches of {batch}, median of {rounds} rounds.\n")
     print(provenance("simplejpeg", "pillow", "nvidia-dali-cuda130"), end="\n\n")
-    print("| decoder | corrupt | refused | CPU us per good image | ratio |\n|---|--:|--:|--:|--:|")
+    rows: list[list[object]] = [["decoder", "corrupt", "refused", "CPU us per good image", "ratio"]]
     for (name, share), taken in times.items():
         median = statistics.median(taken)
-        print(f"| {name} | {share:.0%} | {refused[name, share]} | {median:.0f} | {median / base:.2f} |")
+        rows.append([name, f"{share:.0%}", refused[name, share], f"{median:.0f}", f"{median / base:.2f}"])
+    print(table(rows))
 
 
 def batched(files: list[bytes], size: int) -> list[list[Encoded]]:

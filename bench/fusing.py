@@ -2,10 +2,10 @@
 
     python -m assay.bench.fusing [IMAGES] [--backbone resnet50] [--pairs 3]
 
-The procedure runs as published (see `assay.bench.published`) with torch on all cores; the engine runs as it
-is served, a worker a core, in fp32, in int8 but for the view pass and, where the CPU computes in it, in bf16.
-Weights are random, which changes no time; int8 is scaled on the images. Each round runs every form once;
-rates and ratios are medians over the rounds.
+The procedure runs as published (see `assay.bench.published.fusing`) with torch on all cores; the engine runs
+as it is served, a worker a core, in fp32, in int8 but for the view pass and, where the CPU computes in it, in
+bf16. Weights are random, which changes no time; int8 is scaled on the images.
+Each round runs every form once; rates and ratios are medians over the rounds.
 """
 
 import tempfile
@@ -17,8 +17,9 @@ from typing import Annotated
 import torch
 import typer
 
-from assay.bench import published, versus
+from assay.bench import versus
 from assay.bench.provenance import provenance
+from assay.bench.published import fusing as published
 from assay.engine.bundle import Bundle
 from assay.engine.doors.files import find_files
 from assay.trainers.export.bundle import with_int8, write_manifest

@@ -8,6 +8,7 @@ import numpy as np
 from assay import kernels
 from assay.engine.bundle import Manifest
 from assay.engine.detectors import Graph
+from assay.engine.report.markdown import table
 from assay.kernels import ViewRule, purification
 
 SIDE, BANDS = 224, 15
@@ -76,21 +77,18 @@ def kernel_table(batch: int, height: int = 384, width: int = 512) -> str:
             masked.nbytes + batch * BANDS * 3 * SIDE * SIDE * 4,
         ),
     }
-    rows = ["| kernel | ms | MB moved at least | of a copy's speed |", "|---|--:|--:|--:|"]
+    rows = [["kernel", "ms", "MB moved at least", "of a copy's speed"]]
     for name, (call, moved) in forms.items():
         taken = milliseconds(call)
-        rows.append(f"| {name} | {taken:.3f} | {moved / 1e6:.1f} | {copied(moved) / taken:.2f} |")
-    return "\n".join(rows)
+        rows.append([name, f"{taken:.3f}", f"{moved / 1e6:.1f}", f"{copied(moved) / taken:.2f}"])
+    return table(rows)
 
 
 def graph_table(graphs: Mapping[str, Graph], manifest: Manifest, batches: Sequence[int] = BATCHES) -> str:
     """Milliseconds of each graph at each batch size."""
     import cupy
 
-    rows = [
-        "| graph | " + " | ".join(f"batch {batch}, ms" for batch in batches) + " | images/s at best |",
-        "|---|" + "--:|" * (len(batches) + 1),
-    ]
+    rows = [["graph", *(f"batch {batch}, ms" for batch in batches), "images/s at best"]]
     for name, graph in graphs.items():
         spec = manifest.graphs.get(name) or manifest.graphs[name.removesuffix("_view")]
         times = []
@@ -101,5 +99,5 @@ def graph_table(graphs: Mapping[str, Graph], manifest: Manifest, batches: Sequen
             ]
             times.append(milliseconds(lambda graph=graph, inputs=inputs: graph(*inputs)))  # type: ignore[misc]
         best = max(1e3 * batch / taken for batch, taken in zip(batches, times, strict=True))
-        rows.append(f"| {name} | " + " | ".join(f"{taken:.3f}" for taken in times) + f" | {best:.0f} |")
-    return "\n".join(rows)
+        rows.append([name, *(f"{taken:.3f}" for taken in times), f"{best:.0f}"])
+    return table(rows)

@@ -36,6 +36,7 @@ from assay.engine.client import Client
 from assay.engine.core import Core
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, Verdict
+from assay.engine.report.markdown import table
 from assay.engine.settings import Settings
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc
@@ -206,20 +207,19 @@ def main(
         "",
         provenance("assay", "grpcio", "protobuf", "openvino"),
         "",
-        "| | images/s | of the engine alone | front CPU us per image | client CPU us per image |",
-        "|---|---|---|---|---|",
     ]
+    rows = [["", "images/s", "of the engine alone", "front CPU us per image", "client CPU us per image"]]
     for name in WAYS:
         runs = [each[name] for each in rounds]
         rate, front, client = (
             statistics.median(getattr(run, field) for run in runs) for field in ("rate", "front", "client")
         )
         share = statistics.median(each[name].rate / each["engine alone"].rate for each in rounds)
-        lines.append(f"| {name} | {rate:.1f} | {share:.3f} | {1e6 * front:.0f} | {1e6 * client:.0f} |")
-    table = "\n".join(lines) + "\n"
-    print(table)
+        rows.append([name, f"{rate:.1f}", f"{share:.3f}", f"{1e6 * front:.0f}", f"{1e6 * client:.0f}"])
+    text = "\n".join([*lines, table(rows)])
+    print(text)
     if output:
-        output.write_text(table)
+        output.write_text(text)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from assay.bench.provenance import provenance
+from assay.engine.report.markdown import table
 from assay.kernels import ViewRule, crop_resize, patch_boxes, view
 from assay.kernels.rule import Resize
 
@@ -66,11 +67,11 @@ def best_ms(works: Sequence[Work], gpu: bool = False, seconds: float = 2.0) -> l
     return [(min(map(min, turns)), min(turn[0] for turn in turns)) for turns in times]
 
 
-def row(name: str, figures: Sequence[tuple[float, float]]) -> str:
-    """A line of Markdown; the last figure is ours, the ratio is the first one's to it."""
+def row(name: str, figures: Sequence[tuple[float, float]]) -> list[str]:
+    """A row of a table; the last figure is ours, the ratio is the first one's to it."""
     cells = [f"{best:.2f} ({first:.2f})" for best, first in figures]
     best, first = (theirs / ours for theirs, ours in zip(figures[0], figures[-1], strict=True))
-    return f"| {' | '.join([name, *cells, f'{best:.1f} ({first:.1f})'])} |"
+    return [name, *cells, f"{best:.1f} ({first:.1f})"]
 
 
 def photograph(size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -104,18 +105,15 @@ def torchvision_views(image: Image.Image, rule: ViewRule) -> object:
     return views
 
 
-def view_table() -> list[str]:
-    lines = [
-        "| view, ms an image (first) | Pillow | torchvision | assay | Pillow / assay |",
-        "|---|---|---|---|---|",
-    ]
+def view_table() -> str:
+    rows = [["view, ms an image (first)", "Pillow", "torchvision", "assay", "Pillow / assay"]]
     for name, size, resize, crop in VIEWS:
         rule = ViewRule(resize=resize, size=SIDE, crop=crop, mean=MEAN, std=STD)
         pixels = photograph(size)
         image = Image.fromarray(pixels)
         usual = [partial(pillow_views, image, rule), partial(torchvision_views, image, rule)]
-        lines.append(row(name, best_ms([*usual, partial(view, [pixels], rule)])))
-    return lines
+        rows.append(row(name, best_ms([*usual, partial(view, [pixels], rule)])))
+    return table(rows)
 
 
 def looped_crops(images: Sequence[torch.Tensor], boxes: Sequence[Any]) -> object:
@@ -134,13 +132,10 @@ def looped_crops(images: Sequence[torch.Tensor], boxes: Sequence[Any]) -> object
     return out.flatten(0, 1)
 
 
-def crops_table(gpu: bool) -> list[str]:
+def crops_table(gpu: bool) -> str:
     """Batches of four images with six boxes each, as the fusing detector cuts them."""
     place = "GPU" if gpu else "CPU"
-    lines = [
-        f"| crop_resize, ms a batch of 4 ({place}) | loop | assay | loop / assay |",
-        "|---|---|---|---|",
-    ]
+    rows = [[f"crop_resize, ms a batch of 4 ({place})", "loop", "assay", "loop / assay"]]
     windows = np.random.default_rng(0).integers(0, 5, (4, 3, 2), dtype=np.int32)
     for name, sizes in BATCHES.items():
         shapes = np.array(sizes, np.int32)
@@ -156,8 +151,8 @@ def crops_table(gpu: bool) -> list[str]:
             arrays = [cupy.asarray(image) for image in pixels], cupy.asarray(boxes)
         published = partial(looped_crops, tensors, boxes.tolist())
         ours = partial(crop_resize, *arrays, SIDE, MEAN, STD)
-        lines.append(row(name, best_ms([published, ours], gpu)))
-    return lines
+        rows.append(row(name, best_ms([published, ours], gpu)))
+    return table(rows)
 
 
 def main() -> None:
@@ -168,10 +163,10 @@ def main() -> None:
         sys.exit("set OMP_NUM_THREADS=1: a worker has one thread, and so have all sides here")
     torch.set_num_threads(1)
     lines = ["# Views and crops", "", METHOD, "", provenance("numpy", "pillow", "torch", "torchvision"), ""]
-    lines += [*view_table(), "", *crops_table(gpu=False)]
+    lines += [view_table(), crops_table(gpu=False)]
     if torch.cuda.is_available():
-        lines += ["", *crops_table(gpu=True)]
-    text = "\n".join(lines) + "\n"
+        lines.append(crops_table(gpu=True))
+    text = "\n".join(lines)
     print(text, end="")
     if output:
         output.write_text(text)

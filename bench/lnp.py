@@ -2,7 +2,7 @@
 
     python -m assay.bench.lnp [IMAGES] [--count 8] [--pairs 3]
 
-The procedure runs as published (see `assay.bench.published_lnp`) with torch on all cores; the engine runs as
+The procedure runs as published (see `assay.bench.published.lnp`) with torch on all cores; the engine runs as
 it is served, a worker a core, in fp32 and, where the CPU computes in it, in bf16: the same networks in the
 same form, then MobileNetV2 with the large denoiser and with the student, all on 224 pixels of a photograph.
 Weights are random, which changes no time. Each round runs every form once; rates and ratios are medians over
@@ -18,11 +18,13 @@ from typing import Annotated
 import torch
 import typer
 
-from assay.bench import published_lnp, versus
+from assay.bench import versus
 from assay.bench.provenance import provenance
+from assay.bench.published import lnp as published_lnp
 from assay.engine.bundle import Bundle
 from assay.engine.detectors.lnp.detector import Parameters
 from assay.engine.doors.files import find_files
+from assay.engine.report.markdown import table
 from assay.trainers.kinds.lnp.bundle import export, manifest_template
 from assay.trainers.kinds.lnp.denoiser.network import Denoiser, Form, Pattern, Student
 from assay.trainers.kinds.lnp.network import LNP
@@ -58,14 +60,15 @@ def main(
 
 def _rates(runs: versus.Runs) -> None:
     """Prints the rate of each form, and how many times those of the procedure and the large denoiser."""
-    print("| | images/s | times the procedure | times the large denoiser |\n|---|--:|--:|--:|")
+    rows = [["", "images/s", "times the procedure", "times the large denoiser"]]
     for name, each in runs.items():
         large = name.replace(STUDENT, LARGE)
         times = (
             versus.ratio(runs[versus.PEER], each),
             "" if large == name else versus.ratio(runs[large], each),
         )
-        print(f"| {name} | {versus.rate(each)} | {' | '.join(times)} |")
+        rows.append([name, versus.rate(each), *times])
+    print(table(rows))
 
 
 def _forms(folder: Path, found: Sequence[Path], count: int) -> versus.Forms:

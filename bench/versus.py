@@ -15,6 +15,7 @@ from assay.engine.detectors import Stopwatch
 from assay.engine.executors.openvino import computes_bf16
 from assay.engine.item import Item
 from assay.engine.outcome import Verdict
+from assay.engine.report.markdown import table
 from assay.engine.settings import Settings
 
 PEER = "published procedure"
@@ -80,19 +81,18 @@ def ratio(slow: Sequence[Seconds], fast: Sequence[Seconds]) -> str:
 
 
 def rate_table(runs: Runs) -> str:
-    rows = ["| | images/s | times the procedure |", "|---|--:|--:|"]
-    rows += [f"| {name} | {rate(each)} | {ratio(runs[PEER], each)} |" for name, each in runs.items()]
-    return "\n".join(rows)
+    rows = [[name, rate(each), ratio(runs[PEER], each)] for name, each in runs.items()]
+    return table([["", "images/s", "times the procedure"], *rows])
 
 
 def stage_table(runs: Runs, stages: Sequence[str], *, shares: bool = False) -> str:
     """Milliseconds an image in each stage, and with `shares` of the time of all stages."""
-    rows = [f"| | {' | '.join(stages)} |", f"|---|{'--:|' * len(stages)}"]
+    rows = [["", *stages]]
     for name, each in runs.items():
         times = [1000 * statistics.median(seconds[stage] for seconds in each) for stage in stages]
         cells = [f"{time:.1f}" + (f" ({time / sum(times):.0%})" if shares else "") for time in times]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+        rows.append([name, *cells])
+    return table(rows)
 
 
 def _shared(seconds: Seconds, count: int) -> Seconds:

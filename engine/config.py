@@ -19,21 +19,14 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from assay.engine.errors import SetupError
+from assay.engine.registry import DOORS, named
 
 Model = TypeVar("Model", bound=BaseSettings)
 
-TABLES = ("grpc", "http", "kafka", "serve")
+TABLES = (*DOORS, "serve")
 """Tables of the settings file that are not the engine's."""
 LARGEST = 1 << 20
 """Bytes that a settings file may have; what is larger (such as /dev/zero) is none."""
-OPTIONS = {
-    "grpc.address": "--grpc",
-    "http.address": "--http",
-    "kafka.brokers": "--kafka",
-    "kafka.input": "--in",
-    "kafka.output": "--out",
-}
-"""Options whose names are not those of their settings."""
 OTHER_VARIABLES = ("ASSAY_CACHE", "ASSAY_KAFKA_CACHE")
 KUBERNETES = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
@@ -182,7 +175,8 @@ def _sentence(
     message = message.replace("Input should", "it should", 1)
     if not place:
         return f"settings of {table or 'the engine'}: {message}"
-    option = OPTIONS.get(f"{table}.{place[0]}", "--" + place[0].replace("_", "-"))
+    options = named(DOORS, table, "door").options if table in DOORS else {}
+    option, _ = options.get(place[0], ("--" + place[0].replace("_", "-"), ""))
     variables = [prefix + "__".join(place[: n + 1]).upper() for n in range(len(place))]
     variable = next((one for one in reversed(variables) if one in os.environ), None)
     if error["type"] == "missing":

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
 from assay.engine.decode.turbo import decode_one
-from assay.engine.detectors import KINDS, Graph, Image, Stopwatch, make_graphs
+from assay.engine.detectors import KINDS, Image, Stopwatch, make_graphs
+from assay.engine.detectors.detector import Arrays, tapped
 from assay.engine.errors import SetupError
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.outcome import Refused
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 IMAGES, FEWEST = 128, 8
 """Calibration images that are enough, and that there must be."""
-
-Arrays = tuple[NDArray[np.float32], ...]
 
 
 def int8_graphs(bundle: Bundle, images: Iterable[Image], first_fp32: float = 0.0) -> dict[str, bytes]:
@@ -82,24 +81,20 @@ def _record(bundle: Bundle, images: Iterable[Image], folder: Path) -> dict[str, 
     Kept on disk: what one image puts into a purification network is 9 MB.
     """
 
-    def recording(name: str, graph: Graph) -> Graph:
-        def call(*arrays: NDArray[np.float32]) -> Arrays:
-            files = seen[name]
-            files.append(folder / f"{name}-{len(files)}.npz")
-            named: dict[str, Any] = dict(zip(bundle.manifest.graphs[name].inputs, arrays, strict=True))
-            np.savez(files[-1], **named)
-            return graph(*arrays)
-
-        return call
-
     graphs = make_graphs(bundle, lambda name: "fp32", OpenVinoGraph)
     kind = KINDS[bundle.kind]
-    watched = {name: recording(name, graph) for name, graph in graphs.items() if name not in kind.choosing}
-    seen: dict[str, list[Path]] = {name: [] for name in watched}
+    seen: dict[str, list[Path]] = {name: [] for name in graphs if name not in kind.choosing}
+
+    def keep(name: str, inputs: Arrays, outputs: Arrays) -> None:
+        seen[name].append(folder / f"{name}-{len(seen[name])}.npz")
+        named: dict[str, Any] = dict(zip(bundle.manifest.graphs[name].inputs, inputs, strict=True))
+        np.savez(seen[name][-1], **named)
+
+    watched = tapped(graphs, seen, keep)
     detect = kind.detector(bundle.manifest)
     count = 0
     for image in images:
-        detect([image], {**graphs, **watched}, Stopwatch())
+        detect([image], watched, Stopwatch())
         count += 1
     if count < FEWEST:
         raise SetupError(f"int8 needs {FEWEST} calibration images that can be read; there are {count}")

@@ -11,20 +11,16 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from assay.engine.core import Core
-from assay.engine.doors.address import check_free, parse_address
-from assay.engine.doors.door import Door
-from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
-from assay.engine.doors.http import HttpDoor, HttpSettings
+from assay.engine.doors.door import Door, DoorKind
 from assay.engine.errors import AssayError, EngineFault
 from assay.engine.settings import DAY
 
@@ -51,32 +47,17 @@ class ServeSettings(BaseSettings):
     period of its host, which for Kubernetes is 30 s."""
 
 
-class FailingDoor(Door, Protocol):
-    """A door that can fail while it serves, such as one whose broker is lost for good."""
-
-    def on_failure(self, callback: Callable[[AssayError], None]) -> None:
-        """Has `callback` called, once and from any thread, with what ended the door."""
-
-
-def check_addresses(grpc: GrpcSettings | None, http: HttpSettings | None) -> None:
+def check_addresses(opened: Iterable[tuple[DoorKind, BaseSettings]]) -> None:
     """Raises SetupError where an address cannot be listened on: known before an engine is built for it."""
-    if grpc:
-        check_free(*parse_address(grpc.address, "gRPC"), "gRPC")
-    if http:
-        check_free(*parse_address(http.address, "HTTP"), "HTTP")
+    for kind, settings in opened:
+        kind.check(settings)
 
 
-def serve(
-    core: Core,
-    *,
-    grpc: GrpcSettings | None = None,
-    http: HttpSettings | None = None,
-    kafka: Sequence[FailingDoor] = (),
-    settings: ServeSettings | None = None,
-) -> None:
+def serve(core: Core, doors: Sequence[Door], settings: ServeSettings | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then drains, stops the core and returns. Main thread only.
 
-    A second signal ends the process at once, without answering what was received.
+    The doors start in their order, and are drained and stopped in the reverse one. A second signal ends the
+    process at once, without answering what was received.
 
     Raises SetupError where a door cannot open, EngineFault where the core loses its last worker, and what a
     door failed with.
@@ -84,28 +65,23 @@ def serve(
     settings = settings or ServeSettings()
     _raise_descriptor_limit()
     events: SimpleQueue[Event] = SimpleQueue()  # its put() may be called in a signal handler
-    draining = threading.Event()
-    grpc_door = GrpcDoor(core, grpc) if grpc else None
-    http_door = HttpDoor(http, ready=lambda: core.serving and not draining.is_set()) if http else None
-    intakes: list[Door] = [*kafka, *([grpc_door] if grpc_door else [])]
     core.on_fault(events.put)
-    for door in kafka:
+    for door in doors:
         door.on_failure(events.put)
     with ExitStack() as stack:
         stack.callback(core.stop, 0.0)
         with _signals(events.put):
-            for each in [*([http_door] if http_door else []), *reversed(intakes)]:
-                stack.callback(each.stop)
-                each.start()
+            for door in doors:
+                stack.callback(door.stop)
+                door.start()
             event = events.get()
         log.info("ending: %s", event.name if isinstance(event, signal.Signals) else event)
         stack.enter_context(_hard_limit(settings.delay + settings.timeout))
-        draining.set()
-        if grpc_door:
-            grpc_door.not_serving()
+        for door in doors:
+            door.not_serving()
         if not isinstance(event, EngineFault):
             _raise_failure(_wait(events, settings.delay))
-            _drain(intakes, settings.timeout * DOORS_SHARE)
+            _drain(doors[::-1], settings.timeout * DOORS_SHARE)
         _raise_failure(event)
         _raise_failure(_wait(events, 0))
         core.stop(settings.timeout * CORE_SHARE)

@@ -7,12 +7,21 @@ The variable of a field is `ASSAY_` and its name in capitals, of a nested field 
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from assay.engine.config import environment
+from assay.engine.registry import DECODERS, EXECUTORS
+
+if TYPE_CHECKING:
+    ExecutorName = str
+    DecoderName = str
+else:
+    ExecutorName = Literal[("auto", *EXECUTORS)]
+    DecoderName = Literal[("auto", *DECODERS)]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 MIB = 1 << 20
 DAY = 86400.0
@@ -60,7 +69,7 @@ class Settings(BaseSettings):
     devices: tuple[Annotated[int, Field(ge=0, le=1023)], ...] = ()
     """GPUs by number, one worker process each, in the place of `workers`; none: workers run on CPU cores. As
     text `0,1`."""
-    executor: Literal["auto", "openvino", "tensorrt", "torch_export"] = "auto"
+    executor: ExecutorName = "auto"
     """What runs the graphs; `auto` takes OpenVINO on a CPU, and on a GPU what is there. Naming `torch_export`
     means trusting the bundle: loading its `.pt2` files may run what is in them."""
     batch: int = Field(default_factory=lambda data: 64 if data.get("devices") else 4, gt=0, le=65536)
@@ -69,10 +78,10 @@ class Settings(BaseSettings):
     memory: int = Field(default_factory=lambda: granted_memory() // 2, gt=0, lt=1 << 62)
     """Byte budget for encoded, decoded and intermediate data of all images in the engine."""
     limits: Limits = Limits()
-    decoder: Literal["auto", "turbo", "dali", "nvimgcodec"] = "auto"
+    decoder: DecoderName = "auto"
     """`turbo`: libjpeg-turbo and Pillow, image by image. `dali` and `nvimgcodec`: NVIDIA's libraries behind a
     strict check. `auto` is turbo on a CPU and nvimgcodec on a GPU."""
-    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    precision: PrecisionName = "auto"
     """`auto` takes the fastest that the bundle offers and the device computes in, else fp32."""
     allow_unmeasured: bool = False
     """Serve a precision that the bundle's manifest does not list as measured."""

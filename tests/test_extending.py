@@ -1,35 +1,26 @@
 """A kind, a decoder, an executor and a door more: each in one place, and the rest of Assay takes it."""
 
+import json
 import os
-import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
 
-import numpy as np
 import pytest
 from pydantic import BaseModel
 from support import images
 from support.bundles import plain_bundle
 
 from assay.engine import detectors
-from assay.engine.bundle import Bundle, GraphSpec, Manifest
+from assay.engine.bundle import Manifest
 from assay.engine.commands.group import commands
-from assay.engine.core import Core
-from assay.engine.decode import Decoded, Encoded
 from assay.engine.detectors import Detection, Graph, Image, Stopwatch
 from assay.engine.engine import Engine
-from assay.engine.errors import AssayError
-from assay.engine.executors.choose import Runtime
-from assay.engine.item import Item, Priority
-from assay.engine.outcome import Outcome, Verdict
-from assay.engine.server import serve
+from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
-from assay.engine.worker import scorer
-from assay.kernels.arrays import Array
 from assay.trainers import kinds
 from assay.trainers.cli.kind import command
 from assay.trainers.fit.run import Files, RunConfig
@@ -69,73 +60,127 @@ def test_a_kind_of_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert outcome.evidence == {"looked_at": "green"}
 
 
-class Grey:
-    """Decodes everything to grey of the header's size."""
+def assay(folder: Path, line: str, toy: str, *arguments: str, **variables: str) -> tuple[str, str]:
+    """Both outputs of `assay` with one file more, `toy.py`, and one `line` more in the registry."""
+    (folder / "toy.py").write_text(toy)
+    (folder / "image.png").write_bytes(PHOTO)
+    program = (
+        f"from assay.engine.registry import *\n{line}\nfrom assay.engine.commands.app import main\nmain()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "200", **variables},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.stdout, ended.stderr
 
-    def decode(self, batch: Sequence[Encoded]) -> list[Decoded]:
+
+def scan(bundle: Path) -> list[str]:
+    return ["scan", "image.png", "--json", "--workers", "0", "--bundle", str(bundle)]
+
+
+DECODER = """
+import numpy as np
+
+class Grey:
+    def decode(self, batch):
         return [np.full((header.height, header.width, 3), 191, np.uint8) for _, header in batch]
 
+def decoder(gpu, threads):
+    return Grey()
+"""
 
-def test_a_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorer, "make_decoder", lambda name, gpu, threads: Grey())
-    assert verdict(plain_bundle(tmp_path)).scores["plain"] == pytest.approx(8 * (191 / 127.5 - 1), abs=1e-3)
 
+def test_a_decoder(tmp_path: Path) -> None:
+    line, command = 'DECODERS["grey"] = "toy:decoder"', scan(plain_bundle(tmp_path / "bundle"))
+    out, _ = assay(tmp_path, line, DECODER, *command, ASSAY_DECODER="grey")
+    assert json.loads(out)["scores"]["plain"] == pytest.approx(8 * (191 / 127.5 - 1), abs=1e-3)
+    _, said = assay(tmp_path, line, DECODER, *command, ASSAY_DECODER="gray")
+    assert "'turbo', 'dali', 'nvimgcodec' or 'grey', not 'gray'" in said
+
+
+EXECUTOR = """
+import numpy as np
+from assay.engine.executors.runtime import Runtime
 
 class Constant:
-    """Answers every image with its own logit."""
+    def __init__(self, file, spec, precision):
+        assert precision == "fp32"
 
-    def __init__(self, file: Path, spec: GraphSpec, precision: str) -> None:
-        self.precision = precision
-
-    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
-        assert self.precision == "fp32"
+    def __call__(self, *arrays):
         return (np.full((len(arrays[0]), 1), 1.25, np.float32),)
 
+def runtime(gpu):
+    return Runtime("toy", Constant)
+"""
 
-def test_an_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorer, "choose", lambda bundle, settings: Runtime("toy", Constant))
-    assert verdict(plain_bundle(tmp_path)).scores == {"plain": 1.25}
+
+def test_an_executor(tmp_path: Path) -> None:
+    line, command = 'EXECUTORS["toy"] = "toy:runtime"', scan(plain_bundle(tmp_path / "bundle"))
+    out, _ = assay(tmp_path, line, EXECUTOR, *command, "--executor", "toy")
+    assert json.loads(out)["scores"] == {"plain": 1.25}
+    _, said = assay(tmp_path, line, EXECUTOR, *command, "--executor", "toys")
+    assert "'torch_export', 'toy'" in said
 
 
-class ToyDoor:
-    """Lets one image in when it starts, and asks for the end when it is answered."""
+DOOR = """
+import os, signal
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from assay.engine.doors.door import Door, DoorKind
+from assay.engine.item import Item, Priority
 
-    def __init__(self, core: Core) -> None:
-        self.core = core
-        self.called: list[str] = []
-        self.outcomes: list[Outcome] = []
+class ToySettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ASSAY_TOY_", extra="forbid")
+    image: str
+    times: int = 1
 
-    def on_failure(self, callback: Callable[[AssayError], None]) -> None:
-        self.called.append("on_failure")
+class ToyDoor(Door):
+    # Lets an image in when it starts, and asks for the end when it is answered.
 
-    def start(self) -> None:
-        self.called.append("start")
-        (future,) = self.core.submit([Item("one", PHOTO, priority=Priority.INTERACTIVE)])
-        future.add_done_callback(self._answered)
+    def __init__(self, core, settings):
+        self.core, self.settings = core, settings
 
-    def _answered(self, future: Future[Outcome]) -> None:
-        self.outcomes.append(future.result())
+    def start(self):
+        print("start")
+        data = open(self.settings.image, "rb").read()
+        items = [Item(str(n), data, priority=Priority.INTERACTIVE) for n in range(self.settings.times)]
+        for future in self.core.submit(items):
+            print(future.result().id)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def drain(self, timeout: float) -> None:
-        self.called.append("drain")
+    def not_serving(self):
+        print("not serving")
 
-    def stop(self) -> None:
-        self.called.append("stop")
+    def drain(self, timeout):
+        print("drain")
+
+    def stop(self):
+        print("stop")
+
+KIND = DoorKind(ToySettings, ToyDoor, "FILE", {"image": ("--toy", "An image."), "times": ("--times", "")})
+"""
 
 
-@pytest.fixture
-def inline(tmp_path: Path) -> Iterator[Core]:
-    core = Core([Bundle.load(plain_bundle(tmp_path))], Settings(workers=0))
-    yield core
-    core.stop()
-
-
-def test_a_door(inline: Core) -> None:
-    door = ToyDoor(inline)
-    serve(inline, kafka=[door])
-    assert [outcome.id for outcome in door.outcomes] == ["one"]
-    assert door.called == ["on_failure", "start", "drain", "stop"]
+def test_a_door(tmp_path: Path) -> None:
+    line, bundle = 'DOORS["toy"] = "toy:KIND"', str(plain_bundle(tmp_path / "bundle"))
+    command = ["serve", "--workers", "0", "--bundle", bundle]
+    called = ["0", "1", "not serving", "drain", "stop"]
+    out, _ = assay(tmp_path, line, DOOR, *command, "--toy", "image.png", "--times", "2")
+    assert out.splitlines() == ["start", *called]
+    (tmp_path / "assay.toml").write_text("[toy]\nimage = 'image.png'\ntimes = 2")
+    out, _ = assay(tmp_path, line, DOOR, *command, "--config", "assay.toml")
+    assert out.splitlines() == ["start", *called]
+    _, said = assay(tmp_path, line, DOOR, *command, "--toy", "image.png", ASSAY_TOY_TIMES="two")
+    assert "setting 'toy.times' (environment variable ASSAY_TOY_TIMES)" in said
+    _, said = assay(tmp_path, line, DOOR, *command)
+    assert "nothing to serve: give --grpc HOST:PORT, --kafka BROKERS, --toy FILE, or" in said
+    _, said = assay(tmp_path, line, DOOR, *command, "--times", "2")
+    assert "--times belongs to --toy FILE" in said
 
 
 class ToyFit(FitSettings):

@@ -4,29 +4,107 @@ Exit codes: 0 every file got an outcome; 2 a wrong option, path, bundle, address
 which); 1 the engine lost its last worker, or nobody reads its output on.
 """
 
-import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperGroup
 
 from assay.engine.commands.group import commands
 from assay.engine.errors import AssayError, EngineFault, SetupError
 from assay.engine.quiet import keep_in_cache, keep_offline
+from assay.engine.registry import DOORS, attribute, named
 from assay.engine.streams import CLOSED, flush_output, open_closed, refusal, say, show_any_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+
+@dataclass(frozen=True)
+class Command:
+    """A command that is loaded when it is called or completed, so that help is there at once and commands may
+    stand where the engine must not import.
+
+    where: MODULE:ATTRIBUTE of its function, or of the `typer.Typer` of a group; extra: of the distribution,
+    what it needs beyond the base.
+    """
+
+    where: str
+    help: str
+    extra: str = ""
+
+    def load(self, name: str) -> Any:
+        """What runs it. Raises SetupError where a package that it needs is not installed."""
+        try:
+            found = attribute(self.where)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("assay"):
+                raise
+            missing = f"needs {error.name}, which is not installed: pip install 'assay[{self.extra}]'"
+            raise SetupError(f"`assay {name}` {missing}") from None
+        if isinstance(found, typer.Typer):
+            return typer.main.get_command(found)
+        alone = commands()
+        alone.command(name)(found)
+        return typer.main.get_command(alone)
+
+
+COMMANDS = {
+    "scan": Command(
+        "assay.engine.commands.scan:scan_command",
+        "Score files and folders: one line for each regular file, a verdict or why there is none.",
+    ),
+    "explain": Command(
+        "assay.engine.commands.explain:explain_command",
+        "Draw what the verdict on one image rests on; prints the line that `assay scan` prints.",
+    ),
+    "serve": Command(
+        "assay.engine.commands.serve:serve_command", "Serve gRPC and Kafka over one engine, until SIGTERM."
+    ),
+    "bundles": Command(
+        "assay.engine.commands.bundles:bundles_command", "List the bundles that can be named."
+    ),
+    "client": Command("assay.engine.commands.client:client_command", "Send files and folders to a server."),
+    "compile": Command(
+        "assay.engine.commands.compile:compile_command",
+        "Build a bundle's graphs for TensorRT ahead of time, or quantise them.",
+        "gpu",
+    ),
+    "sign": Command("assay.engine.commands.sign:sign_command", "Sign a bundle.", "signing"),
+    "verify": Command("assay.engine.commands.sign:verify_command", "Check a bundle's signature.", "signing"),
+    "train": Command("assay.trainers.cli.train:train", "Train a detector.", "train"),
+    "audit": Command("assay.trainers.cli.audit:audit", "Find what gives a data set away.", "train"),
+    "calibrate": Command(
+        "assay.trainers.cli.calibrate:calibrate", "Fit calibration and thresholds.", "train"
+    ),
+    "evaluate": Command(
+        "assay.trainers.cli.evaluate:evaluate", "Measure a bundle on labelled images.", "train"
+    ),
+    "study": Command("assay.trainers.cli.study:app", "Make the papers' tables and figures.", "train"),
+    "export": Command("assay.trainers.cli.export:export", "Write a trained network as a bundle.", "train"),
+    "data": Command(
+        "assay.trainers.cli.data:build", "Build the small benchmark from packages.", "data,train"
+    ),
+}
+
+
+class _Lazy(TyperGroup):
+    """Lists commands by name and help; loads the one that is called, or whose options are completed."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, others = super().resolve_command(ctx, args)
+        return name, COMMANDS[name].load(name) if name in COMMANDS else command, others
+
+
 app = typer.Typer(
+    cls=_Lazy,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-LAZY: dict[str, str] = {}
-"""Commands whose module is loaded when they are called: MODULE:ATTRIBUTE, by name."""
+for _name, _command in COMMANDS.items():
+    app.command(_name, help=_command.help)(lambda: None)  # in its place `_Lazy` runs what is loaded
 
 
 def show_versions(wanted: bool) -> None:
@@ -47,7 +125,7 @@ def before_any_command(
         ),
     ] = False,
 ) -> None:
-    """Tell camera photographs from AI-synthesised images."""
+    """Tell camera photographs from synthetic images."""
     from assay.engine.config import unknown_variables
     from assay.engine.settings import Settings
 
@@ -59,89 +137,9 @@ def before_any_command(
 
 
 def _of_doors() -> Sequence[type["BaseModel"]]:
-    from assay.engine.doors.grpc import GrpcSettings
-    from assay.engine.doors.http import HttpSettings
-    from assay.engine.doors.kafka import KafkaSettings
     from assay.engine.server import ServeSettings
 
-    return GrpcSettings, HttpSettings, KafkaSettings, ServeSettings
-
-
-class _Passing(TyperCommand):
-    """Leaves its arguments, `--` among them, to the command that is loaded."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        ctx.args = args
-        return args
-
-
-def _elsewhere(name: str, module: str, extra: str, help: str) -> None:
-    """A command whose module is loaded when it is called; so that help is there at once, and may
-    stand where the engine must not import."""
-    LAZY[name] = module
-
-    @app.command(
-        name,
-        help=help,
-        cls=_Passing,
-        add_help_option=False,
-    )
-    def command(context: typer.Context) -> None:
-        path, attribute = module.split(":")
-        try:
-            found = getattr(importlib.import_module(path), attribute)
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("assay"):
-                raise
-            raise SetupError(
-                f"`assay {name}` needs {error.name}, which is not installed: pip install 'assay[{extra}]'"
-            ) from None
-        if not isinstance(found, typer.Typer):
-            alone = commands()
-            alone.command()(found)
-            found = alone
-        found(args=context.args, prog_name=f"assay {name}")
-
-
-_elsewhere(
-    "scan",
-    "assay.engine.commands.scan:scan_command",
-    "",
-    "Score files and folders: one line for each regular file, a verdict or why there is none.",
-)
-_elsewhere(
-    "explain",
-    "assay.engine.commands.explain:explain_command",
-    "",
-    "Draw what the verdict on one image rests on; prints the line that `assay scan` prints.",
-)
-_elsewhere(
-    "serve",
-    "assay.engine.commands.serve:serve_command",
-    "",
-    "Serve gRPC and Kafka over one engine, until SIGTERM.",
-)
-_elsewhere(
-    "bundles", "assay.engine.commands.bundles:bundles_command", "", "List the bundles that can be named."
-)
-_elsewhere("client", "assay.engine.commands.client:client_command", "", "Send files and folders to a server.")
-_elsewhere(
-    "compile",
-    "assay.engine.commands.compile:compile_command",
-    "gpu",
-    "Build a bundle's graphs for TensorRT ahead of time, or quantise them.",
-)
-_elsewhere("sign", "assay.engine.commands.sign:sign_command", "signing", "Sign a bundle.")
-_elsewhere("verify", "assay.engine.commands.sign:verify_command", "signing", "Check a bundle's signature.")
-_elsewhere("train", "assay.trainers.cli.train:train", "train", "Train a detector.")
-_elsewhere("audit", "assay.trainers.cli.audit:audit", "train", "Find what gives a data set away.")
-_elsewhere("calibrate", "assay.trainers.cli.calibrate:calibrate", "train", "Fit calibration and thresholds.")
-_elsewhere(
-    "evaluate", "assay.trainers.cli.evaluate:evaluate", "train", "Measure a bundle on labelled images."
-)
-_elsewhere("study", "assay.trainers.cli.study:app", "train", "Make the papers' tables and figures.")
-_elsewhere("export", "assay.trainers.cli.export:export", "train", "Write a trained network as a bundle.")
-_elsewhere("data", "assay.trainers.cli.data:build", "data,train", "Build the small benchmark from packages.")
+    return [*(named(DOORS, name, "door").settings for name in DOORS), ServeSettings]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from assay.engine.config import Config, load
-from assay.engine.settings import Settings
+from assay.engine.settings import ExecutorName, PrecisionName, Settings
 from assay.engine.streams import allow_files, say
 from assay.engine.worker.gpu import check_devices
 
@@ -24,13 +24,13 @@ Devices = Annotated[
     ),
 ]
 Executor = Annotated[
-    Literal["auto", "openvino", "tensorrt", "torch_export"] | None,
+    ExecutorName | None,
     typer.Option(
         "--executor", help="What runs the graphs, by default what the device and its libraries allow."
     ),
 ]
 Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16", "int8"] | None,
+    PrecisionName | None,
     typer.Option("--precision", help="By default the fastest one that was measured."),
 ]
 Unmeasured = Annotated[

@@ -4,9 +4,9 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from enum import EnumType
-from importlib import import_module
+from itertools import starmap
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -16,10 +16,10 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer.models import ArgumentInfo, OptionInfo
 
-from assay.engine.commands.app import LAZY, app
-from assay.engine.doors.grpc import GrpcSettings
-from assay.engine.doors.http import HttpSettings
-from assay.engine.doors.kafka import KafkaSettings
+from assay.engine.commands.app import COMMANDS, app
+from assay.engine.doors.door import DoorKind
+from assay.engine.registry import DOORS, attribute, named
+from assay.engine.report.markdown import table
 from assay.engine.server import ServeSettings
 from assay.engine.settings import Limits, Settings
 
@@ -38,19 +38,18 @@ A setting is given as an option of the command, as an environment variable, or i
 `--config` names; the first of these that has it counts. A default that depends on the machine or on other
 settings is described.
 """
-COMMANDS = """
+USE = """
 ## Commands
 
 `-h` or `--help` behind any of them prints the same. Exit codes: 0 done; 2 a wrong option, path, bundle,
 address or broker, with one sentence on standard error; 1 the engine lost its last worker, or
 nobody reads its output on.
 """
+_DOORS: dict[str, DoorKind] = {name: named(DOORS, name, "door") for name in sorted(DOORS)}
 TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("", "ASSAY_", Settings),
     ("limits", "ASSAY_LIMITS__", Limits),
-    ("grpc", "ASSAY_GRPC_", GrpcSettings),
-    ("http", "ASSAY_HTTP_", HttpSettings),
-    ("kafka", "ASSAY_KAFKA_", KafkaSettings),
+    *((name, kind.prefix, kind.settings) for name, kind in _DOORS.items()),
     ("serve", "ASSAY_SERVE_", ServeSettings),
 )
 """Tables of the settings file, with what their variables begin with."""
@@ -58,11 +57,10 @@ TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
 
 def reference() -> str:
     """The page, as Markdown."""
-    return "".join([INTRODUCTION, SETTINGS, *map(_settings, TABLES), COMMANDS, *_commands()])
+    return "".join([INTRODUCTION, SETTINGS, *starmap(_settings, TABLES), USE, *_commands()])
 
 
-def _settings(table: tuple[str, str, type[BaseModel]]) -> str:
-    name, prefix, model = table
+def _settings(name: str, prefix: str, model: type[BaseModel]) -> str:
     texts = _docstrings(model)
     rows = [
         (f"`{field}`", f"`{prefix}{field.upper()}`", _type(info.annotation), _default(info), texts[field])
@@ -71,7 +69,9 @@ def _settings(table: tuple[str, str, type[BaseModel]]) -> str:
     ]
     title = f"\n### Table `[{name}]`\n" if name else "\n### The engine: top level of the file\n"
     intro = _line(inspect.getdoc(model))
-    return f"{title}\n{intro}\n\n" + _table(("setting", "variable", "type", "default", "what it is"), rows)
+    return f"{title}\n{intro}\n\n" + table(
+        [("setting", "variable", "type", "default", "what it is"), *rows], numbers=False
+    )
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
@@ -103,22 +103,16 @@ def _default(info: Any) -> str:
 def _commands() -> Iterator[str]:
     if app.registered_callback and (before := app.registered_callback.callback):
         yield _command("", before)
-    for command in app.registered_commands:
-        assert command.name
-        assert command.callback
-        if command.name not in LAZY:
-            yield _command(command.name, command.callback)
-            continue
-        module, attribute = LAZY[command.name].split(":")
-        found = getattr(import_module(module), attribute)
+    for name, command in COMMANDS.items():
+        found = attribute(command.where)
         if not isinstance(found, typer.Typer):
-            yield _command(command.name, found)
+            yield _command(name, found)
             continue
-        yield f"\n### assay {command.name}\n\n{found.info.help}\n"
+        yield f"\n### assay {name}\n\n{found.info.help}\n"
         for below in found.registered_commands:
             assert below.callback
-            name = below.name or below.callback.__name__.removesuffix("_command").replace("_", "-")
-            yield _command(f"{command.name} {name}", below.callback, "####")
+            own = below.name or below.callback.__name__.removesuffix("_command").replace("_", "-")
+            yield _command(f"{name} {own}", below.callback, "####")
 
 
 def _command(name: str, callback: Callable[..., Any], level: str = "###") -> str:
@@ -142,9 +136,8 @@ def _command(name: str, callback: Callable[..., Any], level: str = "###") -> str
         rows.append((f"`{spelling}`", _type(kind, info), _shown(parameter, info), _line(info.help)))
     called = "    " + " ".join([*usage, "[OPTIONS]"])
     text = inspect.cleandoc(callback.__doc__ or "")
-    return f"\n{level} {title}\n\n{called}\n\n{text}\n\n" + _table(
-        ("option", "type", "default", "what it is"), rows
-    )
+    options = table([("option", "type", "default", "what it is"), *rows], numbers=False) if rows else ""
+    return f"\n{level} {title}\n\n{called}\n\n{text}\n\n{options}"
 
 
 def _spelling(name: str, kind: Any, info: OptionInfo | ArgumentInfo) -> str:
@@ -189,13 +182,6 @@ def _type(annotation: Any, info: OptionInfo | ArgumentInfo | None = None) -> str
     least, most = (info.min, info.max) if info else (None, None)
     bounds = [f"from {least}"] * (least is not None) + [f"to {most}"] * (most is not None)
     return " ".join([word, *bounds])
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    if not rows:
-        return ""
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 def _line(text: str | None) -> str:

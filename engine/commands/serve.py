@@ -1,11 +1,14 @@
 """`assay serve`: one engine behind the doors that the options and settings open."""
 
+import inspect
 import logging
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic_settings import BaseSettings
 
 from assay.engine import server
 from assay.engine.bundle import DEFAULT, find
@@ -20,17 +23,15 @@ from assay.engine.commands.options import (
     Workers,
     engine_settings,
 )
-from assay.engine.config import load, read_config
+from assay.engine.config import Config, load, read_config
 from assay.engine.core import Core
-from assay.engine.doors.grpc import GrpcSettings
-from assay.engine.doors.http import HttpSettings
-from assay.engine.doors.kafka import KafkaDoor, KafkaSettings
+from assay.engine.doors.door import DoorKind
 from assay.engine.errors import SetupError
+from assay.engine.registry import DOORS, named
 from assay.engine.security.signature import public_key, verify
 from assay.engine.telemetry.nvml import gpu_metrics
 
-OPENING = {"grpc": "ASSAY_GRPC_ADDRESS", "http": "ASSAY_HTTP_ADDRESS", "kafka": "ASSAY_KAFKA_BROKERS"}
-"""The variable that opens a door without an option or a table of the settings file."""
+KINDS: dict[str, DoorKind] = {name: named(DOORS, name, "door") for name in DOORS}
 
 
 def serve_command(
@@ -38,15 +39,6 @@ def serve_command(
         list[str] | None,
         typer.Option("--bundle", "-b", help="A bundle to serve; repeat for more. First: default."),
     ] = None,
-    grpc: Annotated[str | None, typer.Option("--grpc", help="HOST:PORT to serve gRPC on.")] = None,
-    http: Annotated[str | None, typer.Option("--http", help="HOST:PORT for metrics and probes.")] = None,
-    kafka: Annotated[
-        str | None, typer.Option("--kafka", help="Brokers, HOST:PORT, separated by commas.")
-    ] = None,
-    input_topic: Annotated[str | None, typer.Option("--in", help="Topic of images.")] = None,
-    output_topic: Annotated[str | None, typer.Option("--out", help="Topic of verdicts.")] = None,
-    rejects_topic: Annotated[str | None, typer.Option("--rejects", help="Topic of rejected images.")] = None,
-    group: Annotated[str | None, typer.Option("--group", help="Consumer group.")] = None,
     require_signature: Annotated[
         Path | None,
         typer.Option(help="PEM file of an Ed25519 public key; bundles that it did not sign are not served."),
@@ -58,26 +50,18 @@ def serve_command(
     allow_unmeasured: Unmeasured = None,
     config: ConfigFile = None,
     verbose: Verbose = False,
+    **of_doors: str | None,
 ) -> None:
     """Serve gRPC and Kafka over one engine, until SIGTERM."""
     start_log(logging.DEBUG if verbose else logging.INFO)
     file = read_config(config)
-    topics = {"input": input_topic, "output": output_topic, "rejects": rejects_topic, "group": group}
-    wanted = {"grpc": grpc, "http": http, "kafka": kafka}
-    doors = {name for name, address in wanted.items() if address is not None or name in file.values}
-    doors |= {name for name, variable in OPENING.items() if variable in os.environ}
-    if not doors & {"grpc", "kafka"}:
-        raise SetupError(
-            "nothing to serve: give --grpc HOST:PORT, --kafka BROKERS, or a settings file with one"
-        )
-    if "kafka" not in doors and any(topics.values()):
-        raise SetupError("--in, --out, --rejects and --group belong to --kafka BROKERS")
-    grpc_settings = load(GrpcSettings, file, "grpc", address=grpc) if "grpc" in doors else None
-    http_settings = load(HttpSettings, file, "http", address=http) if "http" in doors else None
+    opened = list(_opened(file, of_doors))
+    if not any(kind.scores for kind, _ in opened):
+        ways = [_shown(KINDS[name]) for name in sorted(KINDS) if KINDS[name].scores]
+        raise SetupError(f"nothing to serve: give {', '.join(ways)}, or a settings file with one")
     serve_settings = load(server.ServeSettings, file, "serve")
-    kafka_settings = load(KafkaSettings, file, "kafka", brokers=kafka, **topics) if "kafka" in doors else None
     settings = engine_settings(file, workers, precision, allow_unmeasured, devices, executor)
-    server.check_addresses(grpc_settings, http_settings)
+    server.check_addresses(opened)
     bundles = [find(name) for name in bundle or [DEFAULT]]
     if require_signature:
         key = public_key(require_signature)
@@ -85,10 +69,49 @@ def serve_command(
             verify(each.path, key)
     core = Core(bundles, settings)
     with gpu_metrics(settings.devices):
-        server.serve(
-            core,
-            grpc=grpc_settings,
-            http=http_settings,
-            kafka=[KafkaDoor(core, kafka_settings)] if kafka_settings else [],
-            settings=serve_settings,
+        server.serve(core, [kind.make(core, chosen) for kind, chosen in opened], serve_settings)
+
+
+def _opened(file: Config, given: Mapping[str, str | None]) -> Iterator[tuple[DoorKind, BaseSettings]]:
+    """The doors that an option, a table of the settings file or a variable opens, with their settings.
+
+    Raises SetupError, also about options of a door that stays closed.
+    """
+    for name, kind in KINDS.items():
+        values = {setting: given[_parameter(name, setting)] for setting in kind.options}
+        variable = kind.prefix + kind.opening.upper()
+        if values[kind.opening] is not None or name in file.values or variable in os.environ:
+            yield kind, load(kind.settings, file, name, **values)
+        elif any(values.values()):
+            *others, last = (flag for flag, _ in list(kind.options.values())[1:])
+            together = f"{', '.join(others)} and {last} belong" if others else f"{last} belongs"
+            raise SetupError(f"{together} to {_shown(kind)}")
+
+
+def _shown(kind: DoorKind) -> str:
+    return f"{kind.options[kind.opening][0]} {kind.takes}"
+
+
+def _parameter(door: str, setting: str) -> str:
+    return f"{door}_{setting}"
+
+
+def _with_options_of_doors() -> inspect.Signature:
+    """The command's signature, the doors' options behind `--bundle`."""
+    bundle, *others, _ = inspect.signature(serve_command).parameters.values()
+    of_doors = [
+        inspect.Parameter(
+            _parameter(name, setting),
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=None,
+            annotation=Annotated[str | None, typer.Option(flag, help=help)],
         )
+        for name, kind in sorted(KINDS.items())
+        for setting, (flag, help) in kind.options.items()
+    ]
+    return inspect.Signature([bundle, *of_doors, *others])
+
+
+_signature = _with_options_of_doors()
+serve_command.__signature__ = _signature  # type: ignore[attr-defined]
+serve_command.__annotations__ = {name: each.annotation for name, each in _signature.parameters.items()}

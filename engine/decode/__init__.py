@@ -21,16 +21,14 @@ JPEG, lossy WebP, AVIF and HEIC carry no checksum: damage that still is a valid 
 pixels, and no decoder can notice it. libheif applies the cropping and rotation that are part of a HEIC.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from assay.engine.admission import Header
-from assay.engine.errors import SetupError
 from assay.engine.outcome import Refused
+from assay.engine.registry import DECODERS, named
+from assay.engine.settings import DecoderName
 from assay.kernels.arrays import Array
-
-if TYPE_CHECKING:
-    from assay.engine.decode.screened import Backend
 
 Encoded = tuple[bytes | memoryview, Header]
 Decoded = Array | Refused
@@ -48,9 +46,7 @@ class Decoder(Protocol):
         ...
 
 
-def make_decoder(
-    name: Literal["auto", "turbo", "dali", "nvimgcodec"] = "auto", gpu: bool = False, threads: int = 1
-) -> Decoder:
+def make_decoder(name: DecoderName = "auto", gpu: bool = False, threads: int = 1) -> Decoder:
     """The decoder of a name in the settings; its pixels lie on the current GPU or, without `gpu`, the host.
 
     `auto` is nvimgcodec on a GPU and turbo on a CPU. For a GPU `threads` share what is done on the host: the
@@ -60,30 +56,5 @@ def make_decoder(
         SetupError: the library behind it is not installed, or it does not decode there.
     """
     name = name if name != "auto" else "nvimgcodec" if gpu else "turbo"
-    if not gpu:
-        if name == "nvimgcodec":
-            raise SetupError("the decoder 'nvimgcodec' needs a GPU: name one with --devices")
-        if name == "turbo":
-            from assay.engine.decode.turbo import TurboDecoder
-
-            return TurboDecoder()
-        from assay.engine.decode.dali import DaliBackend
-        from assay.engine.decode.screened import ScreenedDecoder
-
-        return ScreenedDecoder(DaliBackend())
-    return _on_gpu(name, threads)
-
-
-def _on_gpu(name: str, threads: int) -> Decoder:
-    import cupy
-
-    from assay.engine.decode.dali import DaliBackend
-    from assay.engine.decode.nvimgcodec import NvimgcodecBackend
-    from assay.engine.decode.screened import ScreenedDecoder
-
-    backends: dict[str, Callable[[], Backend | None]] = {
-        "turbo": lambda: None,
-        "dali": lambda: DaliBackend("mixed", threads),
-        "nvimgcodec": lambda: NvimgcodecBackend(threads),
-    }
-    return ScreenedDecoder(backends[name](), threads, cupy.asarray)
+    decoder: Decoder = named(DECODERS, name, "decoder")(gpu, threads)
+    return decoder

@@ -13,11 +13,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from assay.engine.decode import Encoded
+from assay.engine.decode import Decoder, Encoded
+from assay.engine.decode.screened import ScreenedDecoder, on_gpu
 from assay.engine.errors import SetupError
 from assay.kernels.arrays import Array
 
 log = logging.getLogger(__name__)
+
+
+def decoder(gpu: bool, threads: int) -> Decoder:
+    """This decoder. Raises SetupError where DALI is not installed."""
+    return on_gpu(DaliBackend("mixed", threads), threads) if gpu else ScreenedDecoder(DaliBackend())
 
 
 class DaliBackend:

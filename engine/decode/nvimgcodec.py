@@ -9,10 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from assay.engine.decode import Encoded
+from assay.engine.decode import Decoder, Encoded
+from assay.engine.decode.screened import on_gpu
 from assay.engine.decode.staging import Staging
 from assay.engine.errors import SetupError
 from assay.kernels.arrays import Array
+
+
+def decoder(gpu: bool, threads: int) -> Decoder:
+    """This decoder. Raises SetupError without a GPU, or where nvImageCodec is not installed."""
+    if not gpu:
+        raise SetupError("the decoder 'nvimgcodec' needs a GPU: name one with --devices")
+    return on_gpu(NvimgcodecBackend(threads), threads)
 
 
 class NvimgcodecBackend:

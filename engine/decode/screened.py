@@ -73,6 +73,13 @@ class ScreenedDecoder:
         return self._pool.map(function, items) if self._pool else map(function, items)
 
 
+def on_gpu(backend: Backend | None, threads: int) -> ScreenedDecoder:
+    """One whose pixels all lie on the current GPU."""
+    import cupy
+
+    return ScreenedDecoder(backend, threads, cupy.asarray)
+
+
 def _screen(encoded: Encoded) -> Decoded | None:
     """The result of an image that is not for the backend; None for one that passed the strict check."""
     data, header = encoded

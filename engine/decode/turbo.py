@@ -8,13 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.engine.decode import Decoded, Encoded, bmp, jpeg, pillow, tiff
+from assay.engine.decode import Decoded, Decoder, Encoded, bmp, jpeg, pillow, tiff
 from assay.engine.outcome import Refused
 
 KEPT = 128 << 20
 """Most bytes of decoded pixels that the decoder keeps between batches to write the next ones into."""
 
 _OURS = {"bmp": bmp.decode, "tiff": tiff.decode}
+
+
+def decoder(gpu: bool, threads: int) -> Decoder:
+    """This decoder; for a GPU it uploads what `threads` threads decode."""
+    if not gpu:
+        return TurboDecoder()
+    from assay.engine.decode.screened import on_gpu
+
+    return on_gpu(None, threads)
 
 
 class TurboDecoder:

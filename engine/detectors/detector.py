@@ -1,6 +1,6 @@
 """What a detector is: a function of decoded images and graphs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -14,7 +14,9 @@ from assay.engine.bundle import Manifest
 Image = NDArray[np.uint8]
 """A decoded image: (H, W, 3) uint8 RGB, at stored size and orientation."""
 
-Graph = Callable[..., tuple[NDArray[np.float32], ...]]
+Arrays = tuple[NDArray[np.float32], ...]
+
+Graph = Callable[..., Arrays]
 """A graph: float32 arrays, N first, in the manifest's order of inputs -> a tuple in its order of outputs."""
 
 
@@ -74,3 +76,19 @@ class Detect(Protocol):
         parameters: Any,
         watch: Stopwatch,
     ) -> list[Detection]: ...
+
+
+def tapped(
+    graphs: Mapping[str, Graph], names: Iterable[str], tap: Callable[[str, Arrays, Arrays], None]
+) -> dict[str, Graph]:
+    """`graphs`, of which those of these names tell `tap` each time: their name, inputs and outputs."""
+
+    def tapping(name: str) -> Graph:
+        def call(*arrays: NDArray[np.float32]) -> Arrays:
+            outputs = graphs[name](*arrays)
+            tap(name, arrays, outputs)
+            return outputs
+
+        return call
+
+    return {**graphs, **{name: tapping(name) for name in names}}

@@ -1,16 +1,61 @@
-"""What every door of a running server can do: start, drain, stop."""
+"""What every door of a running server can do, and what `assay serve` needs to open one."""
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_settings import BaseSettings
+
+from assay.engine.core import Core
+from assay.engine.errors import AssayError
 
 
-class Door(Protocol):
-    """A way in for images. `serve` calls the methods in the order in which they stand, from one thread."""
+class Door:
+    """A way in. `serve` calls the methods in the order in which they stand, from one thread."""
+
+    def on_failure(self, callback: Callable[[AssayError], None]) -> None:
+        """Has `callback` called, once and from any thread, with what ended the door while it served, such as
+        a broker that is lost for good."""
 
     def start(self) -> None:
         """Lets images in; returns when they can come. Raises SetupError where it cannot."""
+        raise NotImplementedError
+
+    def not_serving(self) -> None:
+        """Tells those who ask that the end is near; images are still let in."""
 
     def drain(self, timeout: float) -> None:
         """Lets nothing new in and answers what was received; returns when done or after `timeout` seconds."""
 
     def stop(self) -> None:
         """Gives up what is still open and releases everything. Harmless after a drain and when repeated."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class DoorKind:
+    """What `assay serve` needs of a kind of door.
+
+    settings: its table of settings; make: a door, still closed, of a core and these settings.
+    takes: what the option that opens it takes, as errors name it; options: spelling and help of the options
+        by setting. The first one opens the door, as the variable of its setting does.
+    scores: whether images come in by it.
+    check: raises SetupError where the settings cannot be served, before an engine is built for them.
+    """
+
+    settings: type[BaseSettings]
+    make: Callable[[Core, Any], Door]
+    takes: str
+    options: Mapping[str, tuple[str, str]]
+    scores: bool = True
+    check: Callable[[Any], None] = lambda settings: None
+
+    @property
+    def opening(self) -> str:
+        """The setting that opens it."""
+        return next(iter(self.options))
+
+    @property
+    def prefix(self) -> str:
+        """What the variables of its settings begin with."""
+        return str(self.settings.model_config.get("env_prefix"))

@@ -14,11 +14,21 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from assay.engine.bundle import GraphSpec
-from assay.engine.errors import BundleError
+from assay.engine.errors import BundleError, SetupError
 from assay.engine.executors.cache import Cache
+from assay.engine.executors.runtime import Runtime, titled
 
 BATCHES = (4, 2, 1)
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+def runtime(gpu: bool) -> Runtime:
+    """This executor. Raises SetupError for a GPU."""
+    if gpu:
+        raise SetupError("the executor 'openvino' runs on CPUs: leave --devices out, or name another one")
+    can = {"int8": computes_int8(), "bf16": computes_bf16()}
+    fast = [precision for precision, computed in can.items() if computed]
+    return Runtime(titled("OpenVINO", "openvino"), OpenVinoGraph, fast)
 
 
 @functools.cache

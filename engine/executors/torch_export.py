@@ -12,6 +12,7 @@ good for comparing with it.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from torch.utils.dlpack import from_dlpack
 from assay.engine.bundle import GraphSpec
 from assay.engine.errors import BundleError
 from assay.engine.executors.buckets import chunks
+from assay.engine.executors.runtime import Runtime, titled
 from assay.kernels.arrays import Array
 
 BUCKETS = (1, 4, 16, 64)
@@ -33,6 +35,14 @@ WARM_UPS = 3
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 log = logging.getLogger(__name__)
+
+
+def runtime(gpu: bool) -> Runtime:
+    """This executor."""
+    title = titled("torch", "torch")
+    if not gpu:
+        return Runtime(title, TorchExportGraph)
+    return Runtime(title, partial(TorchExportGraph, device="cuda"), ("fp16", "bf16"))
 
 
 class TorchExportGraph:

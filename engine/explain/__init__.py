@@ -4,16 +4,17 @@ The detector runs as it is served, on graphs that remember what went through the
 in a file of its own. Serving pays nothing for it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from PIL import Image
 
 from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
 from assay.engine.decode import make_decoder
-from assay.engine.detectors import Graph, Stopwatch
+from assay.engine.detectors import Stopwatch
+from assay.engine.detectors.detector import tapped
 from assay.engine.explain import apn, fusing, lnp, plain
-from assay.engine.explain.seen import Call, Floats, Trace
+from assay.engine.explain.seen import Call, Trace
 from assay.engine.explain.sheet import COLOURS, Panel, sheet
 from assay.engine.outcome import Refused, Verdict
 from assay.engine.provenance import Checker, claims, in_words
@@ -43,7 +44,7 @@ def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple
         raise pixels
     chain, watch = Chain(bundle, settings), Stopwatch()
     calls: dict[str, Call] = {}
-    graphs = _remembering(chain.graphs, calls)
+    graphs = tapped(chain.graphs, chain.graphs, lambda name, *call: calls.update({name: Call(*call)}))
     [detection] = chain.detector([pixels], graphs, watch)
     checker = Checker(settings.trust_list) if settings.provenance != "off" else None
     provenance = claims(data, header, checker) if checker else None
@@ -59,17 +60,3 @@ def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple
     headline = f"{verdict.label.value}, probability of synthetic {verdict.probability:.3f}"
     words = [file, rule, in_words(verdict.evidence)]
     return verdict, sheet(headline, COLOURS[verdict.label], words, PANELS[bundle.kind](seen))
-
-
-def _remembering(graphs: Mapping[str, Graph], calls: dict[str, Call]) -> dict[str, Graph]:
-    """`graphs`, each leaving its last inputs and outputs in `calls` under its name."""
-
-    def remembering(name: str, graph: Graph) -> Graph:
-        def call(*arrays: Floats) -> tuple[Floats, ...]:
-            outputs = graph(*arrays)
-            calls[name] = Call(arrays, outputs)
-            return outputs
-
-        return call
-
-    return {name: remembering(name, graph) for name, graph in graphs.items()}

@@ -9,7 +9,7 @@ from support import real_photos
 from support.apn_networks import lively
 from support.fusing import resized
 
-from assay.bench import published_apn
+from assay.bench.published import apn as published_apn
 from assay.engine.detectors import KINDS, Stopwatch
 from assay.trainers.data.read import read_pixels
 from assay.trainers.kinds.apn.bundle import manifest_template, torch_graphs

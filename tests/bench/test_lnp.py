@@ -10,7 +10,7 @@ from support import real_photos
 from support.fusing import resized
 from torch import nn
 
-from assay.bench import published_lnp
+from assay.bench.published import lnp as published_lnp
 from assay.engine.detectors import KINDS, Stopwatch
 from assay.kernels import view
 from assay.trainers.data.read import read_pixels

@@ -1,13 +1,12 @@
 """An `apn` bundle without learned weights, whose answers can be worked out by hand."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from support.manifests import write_bundle
 
 SIDE, PROPOSALS = 64, 2
 ALL, NONE = (0.0, 1.0, 0.0, 1.0), (0.5, 0.5, 0.9, 0.1)
@@ -22,7 +21,6 @@ def bands_bundle(
     It proposes the same K bands, (K, 4), for every image and colour. The logit is the mean of the view's last
     colour less that of the first purified view's; the confidence in a purified view is the mean over colours.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     half, bands = ["N", 3, SIDE, SIDE // 2 + 1], ["N", 3, PROPOSALS, 4]
     shapes: dict[str, Any] = {
         "propose": {
@@ -34,6 +32,7 @@ def bands_bundle(
             "outputs": {"logit": ["N", 1], "confidence": ["N", PROPOSALS]},
         },
     }
+    written = {}
     models = {"propose": _propose(amplitude, phase), "classify": _classify()}
     for name, (nodes, constants) in models.items():
         ports = [
@@ -44,31 +43,17 @@ def bands_bundle(
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
         model.ir_version = 8
         onnx.checker.check_model(model)
-        data = model.SerializeToString()
-        (folder / f"{name}.onnx").write_bytes(data)
-        shapes[name] |= {"file": f"{name}.onnx", "sha256": hashlib.sha256(data).hexdigest()}
-    manifest = {
-        "schema": 1,
-        "kind": "apn",
-        "name": "bands",
-        "version": "1.0.0",
-        "licence": "Apache-2.0",
-        "view": {
-            "resize": "none",
-            "size": SIDE,
-            "crop": "centre",
-            "small": "wrap",
-            "channels": "bgr",
-            "mean": [0.0, 0.0, 0.0],
-            "std": [1.0, 1.0, 1.0],
-        },
-        "min_side": 8,
-        "graphs": shapes,
-        "thresholds": {"synthetic": 0.8, "authentic": 0.2},
-        **changed,
+        written[name] = model.SerializeToString(), shapes[name]
+    view = {
+        "resize": "none",
+        "size": SIDE,
+        "crop": "centre",
+        "small": "wrap",
+        "channels": "bgr",
+        "mean": [0.0, 0.0, 0.0],
+        "std": [1.0, 1.0, 1.0],
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    return write_bundle(folder, "apn", "bands", view, written, **changed)
 
 
 def _propose(amplitude: Any, phase: Any) -> tuple[list[Any], list[Any]]:

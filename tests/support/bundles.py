@@ -1,13 +1,12 @@
 """Small real bundles for tests: the network is a few lines of ONNX whose answer can be computed by hand."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from support.manifests import write_bundle
 
 SIDE = 32
 
@@ -41,38 +40,21 @@ def plain_bundle(
     The view is the whole image resized to 32x32 with values in -1..1, so the logit is 8 * mean and
     mid-grey (127.5) has logit 0. `graph` replaces the network, `changed` fields of the manifest.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     graph = graph or brightness_graph()
     data = graph if isinstance(graph, bytes) else graph.SerializeToString()
-    (folder / "classify.onnx").write_bytes(data)
-    manifest = {
-        "schema": 1,
-        "kind": "plain",
-        "name": name,
-        "version": "1.0.0",
-        "licence": "Apache-2.0",
-        "view": {
-            "resize": "exact",
-            "size": SIDE,
-            "crop": "centre",
-            "filter": "bilinear",
-            "antialias": True,
-            "mean": [0.5, 0.5, 0.5],
-            "std": [0.5, 0.5, 0.5],
-        },
-        "min_side": 8,
-        "graphs": {
-            "classify": {
-                "file": "classify.onnx",
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "inputs": {"image": ["N", 3, SIDE, SIDE]},
-                "outputs": {"logit": ["N", 1]},
-                "precisions": {"fp32": 0.0},
-            }
-        },
-        "calibration": {"method": "temperature", "temperature": 2.0},
-        "thresholds": {"synthetic": 0.8, "authentic": 0.2},
-        **changed,
+    spec = {
+        "inputs": {"image": ["N", 3, SIDE, SIDE]},
+        "outputs": {"logit": ["N", 1]},
+        "precisions": {"fp32": 0.0},
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    view = {
+        "resize": "exact",
+        "size": SIDE,
+        "crop": "centre",
+        "filter": "bilinear",
+        "antialias": True,
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+    }
+    changed = {"calibration": {"method": "temperature", "temperature": 2.0}, **changed}
+    return write_bundle(folder, "plain", name, view, {"classify": (data, spec)}, **changed)

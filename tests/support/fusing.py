@@ -1,7 +1,5 @@
 """A `fusing` bundle and networks whose answers depend on the image, and photographs of odd sizes."""
 
-import hashlib
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from support.manifests import write_bundle
 
 Pixels = NDArray[np.uint8]
 SIDE, CELL, WIDTH, PATCHES = 224, 32, 8, 6
@@ -49,7 +48,6 @@ def brightness_bundle(folder: Path, **changed: Any) -> Path:
     each channel and zeros; the logit is the mean red of the image less the mean red of all its patches; the
     attention to a patch is a seventh of its mean red.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     files = {"backbone": _backbone(), "fuse": _fuse()}
     shapes: dict[str, Any] = {
         "backbone": {
@@ -61,30 +59,15 @@ def brightness_bundle(folder: Path, **changed: Any) -> Path:
             "outputs": {"logit": ["N", 1], "attention": ["N", PATCHES]},
         },
     }
-    for name, model in files.items():
-        data = model.SerializeToString()
-        (folder / f"{name}.onnx").write_bytes(data)
-        shapes[name] |= {"file": f"{name}.onnx", "sha256": hashlib.sha256(data).hexdigest()}
-    manifest = {
-        "schema": 1,
-        "kind": "fusing",
-        "name": "brightness",
-        "version": "1.0.0",
-        "licence": "Apache-2.0",
-        "view": {
-            "resize": "short_side",
-            "size": SIDE,
-            "crop": "centre",
-            "mean": [0.0, 0.0, 0.0],
-            "std": [1.0, 1.0, 1.0],
-        },
-        "min_side": 8,
-        "graphs": shapes,
-        "thresholds": {"synthetic": 0.8, "authentic": 0.2},
-        **changed,
+    written = {name: (model.SerializeToString(), shapes[name]) for name, model in files.items()}
+    view = {
+        "resize": "short_side",
+        "size": SIDE,
+        "crop": "centre",
+        "mean": [0.0, 0.0, 0.0],
+        "std": [1.0, 1.0, 1.0],
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    return write_bundle(folder, "fusing", "brightness", view, written, **changed)
 
 
 def _backbone() -> onnx.ModelProto:

@@ -1,13 +1,12 @@
 """An `lnp` bundle without learned weights, and its spectra in float64."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx.parser
 from numpy.typing import NDArray
+from support.manifests import write_bundle
 
 from assay.engine.detectors.lnp.detector import Parameters
 
@@ -34,7 +33,6 @@ classify (float[N,3,{SIDE},{SIDE}] pattern, float[N,2,{SIDE},{SIDE}] spectra) =>
 def mean_bundle(folder: Path, **changed: Any) -> Path:
     """Write an `lnp` bundle -> its folder: the pattern is the view less a half, the logit the mean of the
     pattern's red plus that of the grey amplitude."""
-    folder.mkdir(parents=True, exist_ok=True)
     plane = [SIDE, SIDE]
     shapes: dict[str, Any] = {
         "denoise": {"inputs": {"image": ["N", 3, *plane]}, "outputs": {"pattern": ["N", 3, *plane]}},
@@ -43,10 +41,11 @@ def mean_bundle(folder: Path, **changed: Any) -> Path:
             "outputs": {"logit": ["N", 1]},
         },
     }
-    for name, text in (("denoise", DENOISE), ("classify", CLASSIFY)):
-        data = onnx.parser.parse_model(text).SerializeToString()
-        (folder / f"{name}.onnx").write_bytes(data)
-        shapes[name] |= {"file": f"{name}.onnx", "sha256": hashlib.sha256(data).hexdigest()}
+    texts = {"denoise": DENOISE, "classify": CLASSIFY}
+    written = {
+        name: (onnx.parser.parse_model(text).SerializeToString(), shapes[name])
+        for name, text in texts.items()
+    }
     view = {
         "resize": "none",
         "size": SIDE,
@@ -55,20 +54,7 @@ def mean_bundle(folder: Path, **changed: Any) -> Path:
         "mean": [0] * 3,
         "std": [1] * 3,
     }
-    manifest = {
-        "schema": 1,
-        "kind": "lnp",
-        "name": "means",
-        "version": "1.0.0",
-        "licence": "Apache-2.0",
-        "view": view,
-        "min_side": 8,
-        "graphs": shapes,
-        "thresholds": {"synthetic": 0.8, "authentic": 0.2},
-        **changed,
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
+    return write_bundle(folder, "lnp", "means", view, written, **changed)
 
 
 def spectra_oracle(

@@ -12,13 +12,14 @@ from collections.abc import Callable
 
 from support.stub_core import StubCore
 
-from assay.engine.doors.grpc import GrpcSettings
-from assay.engine.doors.http import HttpSettings
+from assay.engine.doors.door import Door
+from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
+from assay.engine.doors.http import HttpDoor, HttpSettings
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.server import ServeSettings, serve
 
 
-class Backlog:
+class Backlog(Door):
     """A door that records what it is asked; `scenario` says how it behaves."""
 
     def __init__(self, scenario: str) -> None:
@@ -51,10 +52,12 @@ def main(scenario: str, settings: str = "{}") -> None:
     address = "127.0.0.1:0"
     serve(
         core,  # type: ignore[arg-type]
-        grpc=GrpcSettings(address=address),
-        http=HttpSettings(address=address),
-        kafka=[Backlog(scenario)],
-        settings=ServeSettings(**json.loads(settings)),
+        [
+            HttpDoor(HttpSettings(address=address), lambda: core.serving),
+            GrpcDoor(core, GrpcSettings(address=address)),  # type: ignore[arg-type]
+            Backlog(scenario),
+        ],
+        ServeSettings(**json.loads(settings)),
     )
     print("returned", flush=True)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from assay.engine.report.markdown import table
 from assay.trainers.benchmark.families import FAMILIES
 from assay.trainers.benchmark.generators.network import Pixels, reconstruct
 from assay.trainers.benchmark.packages import Package, Store, debian, pypi
@@ -66,7 +67,7 @@ def make(folder: Path, store: Store) -> list[Path]:
     """
     families = [family for family in FAMILIES if family.name in FAMILY_LICENCES]
     networks = [family.network(store, folder) for family in families]
-    rows = []
+    rows = [["file", "what it is", "photograph", "author", "licence"]]
     paths = []
     for number, (exhibit, kind, image) in enumerate(_images(store)):
         publication = Publication(_QUALITIES[number % len(_QUALITIES)], "4:2:0")
@@ -81,11 +82,9 @@ def make(folder: Path, store: Store) -> list[Path]:
             paths.append(path)
             maker_licence = f"{maker} ({families[turn].package}, {FAMILY_LICENCES[families[turn].name]})"
             made = maker_licence if maker else "photograph"
-            rows.append(
-                f"| {path.name} | {made} | {exhibit.package}: {exhibit.name} "
-                f"| {exhibit.author} | {exhibit.licence} |"
-            )
-    (folder / "LICENCES.md").write_text(_HEADER + "\n".join(rows) + "\n", encoding="utf-8")
+            photograph = f"{exhibit.package}: {exhibit.name}"
+            rows.append([path.name, made, photograph, exhibit.author, exhibit.licence])
+    (folder / "LICENCES.md").write_text(_HEADER + table(rows, numbers=False), encoding="utf-8")
     return paths
 
 
@@ -97,8 +96,6 @@ reduced or cropped and stored as JPEG again. Each synthetic image (`fake-`) is s
 reduced and brought back by a super-resolution network; it is under the photograph's licence. None of them is
 in the training data.
 
-| file | what it is | photograph | author | licence |
-|---|---|---|---|---|
 """
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from assay.engine.errors import SetupError
 from assay.trainers.cli.needs import need_torch
+from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit.run import kind_of
 from assay.trainers.kinds import CROPS, KINDS
 
@@ -41,15 +42,6 @@ def export(
     several = [name for name, kind_ in KINDS.items() if kind_.several_crops]
     if crops != "centre" and kind not in several:
         raise SetupError(f"--crops is for {' and '.join(several)}; {kind} has one view of an image")
-    written = module.export_run(
-        run,
-        bundle,
-        name=name,
-        version=version,
-        licence=licence,
-        best=checkpoint == "best",
-        min_side=min_side,
-        programs=pt2,
-        **({"crop": CROPS[crops]} if kind in several else {}),
-    )
+    options = ExportOptions(name, version, licence, checkpoint == "best", CROPS[crops], min_side, pt2)
+    written = module.export_run(run, bundle, options)
     console.print(f"{written.name} {written.version} in {bundle}; next: assay calibrate {bundle} --data ...")

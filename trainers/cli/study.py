@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from assay.engine.commands.group import commands
+from assay.engine.report.markdown import table
 from assay.trainers.cli import study_apn as apn_cli
 from assay.trainers.cli.needs import need_torch
 from assay.trainers.cli.options import MinSide
@@ -32,15 +33,16 @@ def generators(methods: Methods, data: Data, out: Out, split: Split = None, min_
     """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
-    from assay.trainers.study import sizes, table
+    from assay.trainers.study import sizes
+    from assay.trainers.study import table as study
     from assay.trainers.study.method import method_of
 
     samples = of_split(read_samples(data, min_side), *(split or ["test"]))
     compared = [method_of(text) for text in methods]
     scored = [(one.name, one.score(samples, None)) for one in compared]
-    lines = [table.line(*one) for one in scored]
-    text = table.markdown(lines)
-    write(out, "generators", text, table.records(lines))
+    lines = [study.line(*one) for one in scored]
+    text = study.markdown(lines)
+    write(out, "generators", text, study.records(lines))
     by_size = sizes.records(scored)
     write(out, "sizes", grid(by_size), by_size)
     bars = {one.method: [(float(place), value) for place, value in enumerate(_columns(one))] for one in lines}
@@ -75,8 +77,7 @@ def robustness(
     strengths = [strength for strength, _ in alterations]
     header = ["method", *(f"{to} {strength:g}" for strength in strengths)]
     rows = [[name, *(round(value, 3) for _, value in curve)] for name, curve in found.items()]
-    text = f"| {' | '.join(header)} |\n|---|{'--:|' * len(strengths)}\n"
-    text += "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+    text = table([header, *rows])
     write(out, f"robustness_{to}", text, [header, *rows])
     label = "Gaussian blur, standard deviation in pixels" if to == "blur" else "JPEG quality"
     plot(out / f"robustness_{to}.png", found, label, "Total mAP in %")
@@ -108,8 +109,7 @@ def patches(
         for image, detection in zip(images, found, strict=True)
         for patch in detection.evidence["patches"]
     ]
-    text = f"| {' | '.join(header)} |\n|---|{'--:|' * (len(header) - 1)}\n"
-    text += "".join(f"| {' | '.join(map(str, row))} |\n" for row in rows)
+    text = table([header, *rows])
     write(out, "patches", text, [header, *rows])
     pictures = [study.drawn(photo, one.evidence) for photo, one in zip(photos, found, strict=True)]
     study.sheet(pictures).save(out / "patches.png")
@@ -140,7 +140,7 @@ def faces(
     samples = read_samples(data, min_side)
     chosen = of_split(samples, *(split or ["test"]))
     found = study.evaluate(runs, chosen, len(of_split(samples, "train")), vary)
-    text = study.markdown(study.table(found))
+    text = table(study.table(found))
     write(out, f"faces_{vary}", text, study.records(found))
     names, curves = study.dots(found)
     plot(out / f"faces_{vary}.png", curves, "", "accuracy in %", names)

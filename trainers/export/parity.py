@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from assay.engine.bundle import Manifest
 from assay.engine.detectors import KINDS, Choice, Detection, Graph, Image, Stopwatch
+from assay.engine.detectors.detector import Arrays, tapped
 from assay.trainers.data.read import read_pixels
 
 LIMITS = {"fp32": 0.01, "bf16": 0.03, "fp16": 0.03, "int8": 0.05}
 """Largest probability difference, indices forced equal, at which a precision may be offered."""
 BATCH = 4
-
-Outputs = tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,12 @@ def compare(files: Sequence[Path], manifest: Manifest, reference: Side, candidat
     """Score every file both ways, and a third way: the candidate looking where the reference looks."""
     kind = KINDS[manifest.kind]
     choosing = {name: choice for name, choice in kind.choosing.items() if choice.graph in manifest.graphs}
-    recorded: dict[str, Outputs] = {}
-    recording = _recording(reference.graphs, choosing, recorded)
+    recorded: dict[str, Arrays] = {}
+
+    def record(name: str, inputs: Arrays, outputs: Arrays) -> None:
+        recorded[name] = outputs
+
+    recording = tapped(reference.graphs, choosing, record)
     forcing = _forcing(candidate.graphs, choosing, manifest, recorded)
     detect = kind.detector(manifest)
     wanted: list[Detection] = []
@@ -83,26 +86,11 @@ def compare(files: Sequence[Path], manifest: Manifest, reference: Side, candidat
     )
 
 
-def _recording(
-    graphs: Mapping[str, Graph], choosing: Mapping[str, Choice], recorded: dict[str, Outputs]
-) -> dict[str, Graph]:
-    """`graphs`, of which those that choose leave their outputs in `recorded`."""
-
-    def recording(name: str) -> Graph:
-        def call(*arrays: NDArray[np.float32]) -> Outputs:
-            recorded[name] = graphs[name](*arrays)
-            return recorded[name]
-
-        return call
-
-    return {**graphs, **{name: recording(name) for name in choosing}}
-
-
 def _forcing(
     graphs: Mapping[str, Graph],
     choosing: Mapping[str, Choice],
     manifest: Manifest,
-    recorded: Mapping[str, Outputs],
+    recorded: Mapping[str, Arrays],
 ) -> dict[str, Graph]:
     """`graphs`, of which those that choose give the `recorded` outputs where indices come from them."""
 
@@ -110,7 +98,7 @@ def _forcing(
         outputs = manifest.graphs[choice.graph].outputs
         decides = [output in choice.outputs for output in outputs]
 
-        def call(*arrays: NDArray[np.float32]) -> Outputs:
+        def call(*arrays: NDArray[np.float32]) -> Arrays:
             own = graphs[name](*arrays)
             return tuple(
                 np.asarray(theirs, like=mine) if forced else mine  # on a GPU, should the candidate run there

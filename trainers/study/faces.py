@@ -103,11 +103,6 @@ def table(judgements: Sequence[Judgement]) -> list[list[object]]:
     return rows
 
 
-def markdown(rows: Sequence[Sequence[object]]) -> str:
-    header, *others = [f"| {' | '.join(map(str, row))} |\n" for row in rows]
-    return f"{header}|---|{'--:|' * (len(rows[0]) - 1)}\n{''.join(others)}"
-
-
 def records(judgements: Sequence[Judgement]) -> list[list[object]]:
     """A header and a row a run, for CSV."""
     names = [field.name for field in fields(Judgement)]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from assay.engine.report.markdown import table
+
 
 def write(folder: Path, name: str, text: str, rows: Iterable[Sequence[object]]) -> None:
     """Writes `name`.md and `name`.csv, whose rows begin with a header, into `folder`."""
@@ -52,6 +54,4 @@ def plot(
 
 def grid(rows: Sequence[Sequence[object]]) -> str:
     """A header and rows as a Markdown table, numbers with one digit after the point."""
-    cells = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    rule = ["---", *["--:"] * (len(cells[0]) - 1)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (cells[0], rule, *cells[1:]))
+    return table([[f"{cell:.1f}" if isinstance(cell, float) else cell for cell in row] for row in rows])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assay.engine.report.markdown import table
 from assay.trainers.evaluate.metrics import average_precision
 from assay.trainers.evaluate.score import Scored
 
@@ -65,14 +66,14 @@ def markdown(lines: Sequence[Line]) -> str:
     """Methods by families, as the paper prints them; the best of each column in bold."""
     header, rows = _cells(lines, "families")
     best = [max(row[column] for _, row in rows) for column in range(len(header))]
-    text = f"| | {' | '.join(header)} |\n|---|{'--:|' * len(header)}\n"
+    printed = [["", *header]]
     for method, row in rows:
         cells = [
             f"**{value:.3f}**" if value == most else f"{value:.3f}"
             for value, most in zip(row, best, strict=True)
         ]
-        text += f"| {method} | {' | '.join(cells)} |\n"
-    return text
+        printed.append([method, *cells])
+    return table(printed)
 
 
 def records(lines: Sequence[Line]) -> list[list[object]]:

@@ -17,6 +17,7 @@ from pydantic_settings import SettingsConfigDict
 
 from assay.engine.core import Core
 from assay.engine.doors.address import check_free, parse_address
+from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.grpc.bridge import Bridge
 from assay.engine.doors.grpc.service import SERVICE, ScoringService
 from assay.engine.errors import SetupError
@@ -55,7 +56,7 @@ class GrpcSettings(Secured):
     Where all are taken, one that has stood still for half a minute makes room for a new one."""
 
 
-class GrpcDoor:
+class GrpcDoor(Door):
     """Serves one core over gRPC. `port` is the one that is listened on, once started."""
 
     def __init__(self, core: Core, settings: GrpcSettings) -> None:
@@ -154,3 +155,12 @@ class GrpcDoor:
         await asyncio.wait({stopping}, timeout=LAST_WORDS)
         await self._server.stop(None)
         answered.cancel()
+
+
+KIND = DoorKind(
+    GrpcSettings,
+    GrpcDoor,
+    "HOST:PORT",
+    {"address": ("--grpc", "HOST:PORT to serve gRPC on.")},
+    check=lambda settings: check_free(*parse_address(settings.address, "gRPC"), "gRPC"),
+)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from pydantic_settings import SettingsConfigDict
 
-from assay.engine.doors.address import address_family, cannot_listen, parse_address
+from assay.engine.doors.address import address_family, cannot_listen, check_free, parse_address
+from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.http.connection import Connection
 from assay.engine.security import Certificates, Secured, Tokens, warn_if_open
 
@@ -35,7 +36,7 @@ class HttpSettings(Secured):
     """`HOST:PORT` to listen on."""
 
 
-class HttpDoor:
+class HttpDoor(Door):
     """Answers while the process lives; `ready` says whether images are welcome. `port` is the one in use.
 
     Where `MOST` connections are open, the one that was answered longest ago makes room for the next: those
@@ -48,6 +49,7 @@ class HttpDoor:
         self._certificates = Certificates(settings) if settings.certificate_file else None
         self._tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._ready = ready
+        self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -70,8 +72,9 @@ class HttpDoor:
         log.info("HTTP on %s:%d", self._host, self.port)
         warn_if_open("HTTP", self._host, self._settings)
 
-    def drain(self, timeout: float) -> None:
-        """Nothing to do: answers are immediate, and probes and metrics are wanted until the end."""
+    def not_serving(self) -> None:
+        """`/readyz` says no from now on; there is nothing to drain, as probes are answered until the end."""
+        self._ending = True
 
     def stop(self) -> None:
         if self._loop is not None and self._thread is not None:
@@ -83,7 +86,9 @@ class HttpDoor:
         """Runs in the door's thread until the loop is stopped."""
         with listener:
             listener.setblocking(False)
-            intake = Intake(listener, self._ready, self._certificates, self._tokens)
+            intake = Intake(
+                listener, lambda: self._ready() and not self._ending, self._certificates, self._tokens
+            )
             accepting = loop.create_task(intake.accept())
             loop.run_forever()
             accepting.cancel()
@@ -157,3 +162,13 @@ class Intake:
         if now - self._complained > SILENCE:
             self._complained = now
             log.warning("HTTP cannot accept connections for now: %s; raise `ulimit -n`", error.strerror)
+
+
+KIND = DoorKind(
+    HttpSettings,
+    lambda core, settings: HttpDoor(settings, lambda: core.serving),
+    "HOST:PORT",
+    {"address": ("--http", "HOST:PORT for metrics and probes.")},
+    scores=False,
+    check=lambda settings: check_free(*parse_address(settings.address, "HTTP"), "HTTP"),
+)

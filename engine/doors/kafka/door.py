@@ -27,6 +27,7 @@ from kafka.errors import (
 )
 
 from assay.engine import telemetry
+from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.kafka import clients, complaints
 from assay.engine.doors.kafka.assignment import Assignment, Rebalance
 from assay.engine.doors.kafka.batches import Unreadable
@@ -67,7 +68,7 @@ class _Held:
     item: Item | None  # of an `Unreadable` none
 
 
-class KafkaDoor:
+class KafkaDoor(Door):
     """Scores a topic's records with `core`. Made once, started once, and ended by `drain` or `stop`."""
 
     def __init__(self, core: Core, settings: KafkaSettings) -> None:
@@ -277,3 +278,17 @@ def _unreadable(record: Unreadable) -> Future[Outcome]:
     failed: Future[Outcome] = Future()
     failed.set_exception(Unanswerable(f"it cannot be read: {record.why}"))
     return failed
+
+
+KIND = DoorKind(
+    KafkaSettings,
+    KafkaDoor,
+    "BROKERS",
+    {
+        "brokers": ("--kafka", "Brokers, HOST:PORT, separated by commas."),
+        "input": ("--in", "Topic of images."),
+        "output": ("--out", "Topic of verdicts."),
+        "rejects": ("--rejects", "Topic of rejected images."),
+        "group": ("--group", "Consumer group."),
+    },
+)

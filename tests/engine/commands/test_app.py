@@ -237,3 +237,26 @@ def test_bundles_lists_what_can_be_named(assay: Run) -> None:
     rows = [json.loads(line) for line in assay("bundles", "--json").stdout.splitlines()]
     assert all(row.keys() == {"name", "version", "kind", "path"} for row in rows)
     assert [row["name"] for row in rows] == [Path(row["path"]).name for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["assay", "sc"], {"scan"}),
+        (["assay", "scan", "--"], {"--bundle", "--json", "--executor", "--help"}),
+        (["assay", "scan", "--executor", ""], {"auto", "openvino", "tensorrt", "torch_export"}),
+        (["assay", "serve", "--"], {"--grpc", "--kafka", "--in"}),
+        (["assay", "train", ""], {"plain", "apn"}),
+        (["assay", "train", "apn", "--"], {"--data", "--proposals"}),
+    ],
+    ids=" ".join,
+)
+def test_a_shell_completes_commands_and_their_options(
+    assay: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], offered: set[str]
+) -> None:
+    monkeypatch.setenv("_ASSAY_COMPLETE", "complete_bash")  # as the script of `assay --show-completion`
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    done = assay()
+    assert done.stderr == ""
+    assert offered <= set(done.stdout.split())

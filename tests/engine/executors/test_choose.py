@@ -12,7 +12,9 @@ from assay.engine.bundle import Bundle, File
 from assay.engine.core import Core
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.executors import choose as choosing
-from assay.engine.executors.choose import Runtime, choose
+from assay.engine.executors.choose import choose
+from assay.engine.executors.runtime import Runtime
+from assay.engine.registry import EXECUTORS
 from assay.engine.settings import Settings
 
 GPU = Settings(devices=(0,))
@@ -35,8 +37,9 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     stub.TensorRtGraph = object  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
     monkeypatch.setattr(choosing, "find_spec", lambda name: there["torch"])
-    monkeypatch.setattr(choosing, "_torch_export", lambda gpu: Runtime("torch", object, ("fp16", "bf16")))
-    monkeypatch.setattr(choosing, "_tensorrt", lambda: Runtime("TensorRT", object, ("fp16", "bf16")))
+    for name, title in (("torch_export", "torch"), ("tensorrt", "TensorRT")):
+        setattr(stub, name, lambda gpu, title=title: Runtime(title, object, ("fp16", "bf16")))
+        monkeypatch.setitem(EXECUTORS, name, f"{stub.__name__}:{name}")
     return there
 
 

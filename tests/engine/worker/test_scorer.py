@@ -13,8 +13,8 @@ from support.images import encode, photograph
 from assay.engine.admission import admit
 from assay.engine.bundle import Bundle, GraphSpec
 from assay.engine.decode import make_decoder
-from assay.engine.executors.choose import Runtime
 from assay.engine.executors.openvino import OpenVinoGraph
+from assay.engine.executors.runtime import Runtime
 from assay.engine.outcome import Rejection, Verdict
 from assay.engine.settings import Limits, Settings
 from assay.engine.worker import scorer as scorer_module

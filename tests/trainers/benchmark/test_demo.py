@@ -19,7 +19,11 @@ COMMITTED = Path(__file__).parents[3] / "bench" / "demo"
 def licensed(folder: Path) -> dict[str, list[str]]:
     """The cells of each row of the licence table, by file name."""
     lines = (folder / "LICENCES.md").read_text().splitlines()
-    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines if line.startswith("| ")]
+    rows = [
+        [cell.strip() for cell in line.strip("| ").split("|")]
+        for line in lines
+        if line.startswith("| ") and "---" not in line
+    ]
     return {row[0]: row for row in rows[1:]}
 
 

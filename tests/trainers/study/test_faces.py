@@ -13,6 +13,7 @@ from support.photos import write_tree
 from support.tables import read_csv
 
 from assay.engine.errors import SetupError
+from assay.engine.report.markdown import table
 from assay.trainers.data.samples import read_samples
 from assay.trainers.evaluate.score import score
 from assay.trainers.fit import checkpoint
@@ -70,7 +71,7 @@ def test_a_cell_is_the_mean_over_runs() -> None:
     names, curves = faces.dots(more)
     assert names == ["ResNet-34", "MobileNetV2"]
     assert curves == {"a": [(1.0, 90.0), (1.0, 95.0), (0.0, 80.0)], "b": [(0.0, 70.0)]}
-    assert faces.markdown([["", "x"], ["a", "1"]]) == "|  | x |\n|---|--:|\n| a | 1 |\n"
+    assert table([["", "x"], ["a", "1"]]) == "|  | x |\n| --- | --: |\n| a | 1 |\n"
 
 
 def test_accuracy_and_hours_of_a_run(data: Path, tmp_path: Path) -> None:

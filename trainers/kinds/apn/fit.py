@@ -14,11 +14,12 @@ from assay.engine.errors import SetupError
 from assay.kernels import ViewRule, view
 from assay.trainers.data.augment import recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
-from assay.trainers.data.samples import Sample, of_split, read_samples
+from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored, Scorer, score
+from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.begin import begin
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.run import BEST, LAST
 from assay.trainers.fit.schedule import Staircase
@@ -115,10 +116,7 @@ def make_fit(run: ApnRun, folder: Path, weights: Mapping[Branch, Path], workers:
     weights: files of ImageNet weights for the branches `spatial` and `frequency`, where they are not to start
     at random. Raises SetupError about data, weights or processes.
     """
-    rank = Distributed()
-    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
-    samples = read_samples(run.data, run.min_side)
-    train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    rank, micro_batch, train, held_out = begin(run)
     torch.manual_seed(run.seed)
     model, club = network_of(run), Club()
     for branch, file in weights.items():
@@ -202,25 +200,13 @@ def forward_detector(network: APN, rule: ViewRule) -> Detector:
     return detect
 
 
-def export_run(
-    folder: Path,
-    out: Path,
-    *,
-    name: str,
-    version: str,
-    licence: str,
-    best: bool,
-    min_side: int,
-    programs: bool = False,
-) -> Bundle:
+def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:
     """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated.
 
     Raises SetupError where the run is an ablation, which the engine does not serve.
     """
-    run, model = trained(folder, best=best)
+    run, model = trained(folder, best=options.best)
     if not run.served:
         raise SetupError(f"{folder}: form {run.form!r} is an ablation, which the engine does not serve")
-    manifest = manifest_template(run.proposals, run.size, min_side).model_copy(
-        update=run.manifest_fields(name, version, licence)
-    )
-    return export(model, out, manifest, programs=programs)
+    manifest = options.manifest(manifest_template(run.proposals, run.size, options.min_side), run)
+    return export(model, out, manifest, programs=options.programs)

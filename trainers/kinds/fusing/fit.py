@@ -12,14 +12,15 @@ from assay.engine.errors import SetupError
 from assay.kernels import ViewRule, view
 from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
 from assay.trainers.data.dataset import loader
-from assay.trainers.data.samples import Sample, of_split, read_samples
+from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored, Scorer, score
+from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.begin import begin
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
-from assay.trainers.fit.run import BEST, LAST
+from assay.trainers.fit.run import BEST
 from assay.trainers.kinds.fusing.bundle import SIZE, export, manifest_template, torch_graphs
 from assay.trainers.kinds.fusing.network import Fusing
 from assay.trainers.kinds.fusing.originals import Originals, collate, original_and_view
@@ -28,10 +29,7 @@ from assay.trainers.kinds.fusing.run import FusingRun
 
 def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank = Distributed()
-    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
-    samples = read_samples(run.data, run.min_side)
-    train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    rank, micro_batch, train, held_out = begin(run)
     torch.manual_seed(run.seed)
     model = Fusing(run.backbone, run.patches)
     model.hold = run.hold_statistics
@@ -118,17 +116,7 @@ def forward_detector(network: Fusing, rule: ViewRule) -> Detector:
     return detect
 
 
-def export_run(
-    folder: Path,
-    out: Path,
-    *,
-    name: str,
-    version: str,
-    licence: str,
-    best: bool,
-    min_side: int,
-    programs: bool = False,
-) -> Bundle:
+def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:
     """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated.
 
     Raises SetupError where the run is an ablation, which the engine does not serve.
@@ -139,6 +127,6 @@ def export_run(
             f"{folder}: patches {run.patches!r} are an ablation, which the engine does not serve"
         )
     model = Fusing(run.backbone)
-    model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
-    manifest = manifest_template(min_side).model_copy(update=run.manifest_fields(name, version, licence))
-    return export(model, out, manifest, programs=programs)
+    model.load_state_dict(checkpoint.load_state(options.weights(folder)))
+    manifest = options.manifest(manifest_template(options.min_side), run)
+    return export(model, out, manifest, programs=options.programs)

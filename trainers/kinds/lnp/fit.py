@@ -16,10 +16,12 @@ from assay.engine.outcome import Refused
 from assay.trainers import dlpack as bridge
 from assay.trainers.data.augment import Pixels, recipe
 from assay.trainers.data.read import read_pixels
-from assay.trainers.data.samples import Sample, of_split, read_samples
+from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored, Scorer, score, torch_graph
+from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
+from assay.trainers.fit.begin import begin
 from assay.trainers.fit.distributed import Distributed
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
@@ -66,10 +68,7 @@ def make_fit(run: LnpRun, folder: Path, weights: Path | None, denoiser: Path | N
     denoiser: as `load_denoiser` takes it; None resumes with that of the run. Raises SetupError about data,
     weights, models or processes.
     """
-    rank = Distributed()
-    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
-    samples = read_samples(run.data, run.min_side)
-    train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    rank, micro_batch, train, held_out = begin(run)
     if denoiser is None and not (folder / DENOISER).exists():
         raise SetupError("name a --denoiser: a run of `assay train denoiser`, or a file of its weights")
     found = load_denoiser(denoiser or folder / DENOISER)
@@ -189,19 +188,9 @@ def scorer_of(folder: Path) -> Scorer:
     return lambda samples, alter: scored_by(folder, samples, alter)
 
 
-def export_run(
-    folder: Path,
-    out: Path,
-    *,
-    name: str,
-    version: str,
-    licence: str,
-    best: bool,
-    crop: Crop,
-    min_side: int,
-    programs: bool = False,
-) -> Bundle:
+def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:
     """Writes the denoiser and the best or the last classifier of a run as a bundle, not yet calibrated."""
-    run, denoiser, classifier = load_run(folder, best)
-    manifest = manifest_of(run, min_side, crop).model_copy(update=run.manifest_fields(name, version, licence))
-    return export(denoiser, classifier, out, manifest, cutter=cutter_of(run, folder), programs=programs)
+    run, denoiser, classifier = load_run(folder, options.best)
+    manifest = options.manifest(manifest_of(run, options.min_side, options.crop), run)
+    cutter = cutter_of(run, folder)
+    return export(denoiser, classifier, out, manifest, cutter=cutter, programs=options.programs)

@@ -12,15 +12,16 @@ from assay.engine.bundle import SCHEMA, Bundle, Calibration, GraphSpec, Manifest
 from assay.kernels import ViewRule
 from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
 from assay.trainers.data.dataset import Batch, loader, random_view
-from assay.trainers.data.samples import Sample, of_split, read_samples
+from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scorer, score, torch_graph
 from assay.trainers.export.bundle import export_bundle
+from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
-from assay.trainers.fit.distributed import Distributed
+from assay.trainers.fit.begin import begin
 from assay.trainers.fit.loop import Fit
 from assay.trainers.fit.losses import binary_cross_entropy
-from assay.trainers.fit.run import BEST, LAST
+from assay.trainers.fit.run import BEST
 from assay.trainers.kinds import Crop
 from assay.trainers.kinds.plain.network import Plain
 from assay.trainers.kinds.plain.run import PlainRun, Views
@@ -31,10 +32,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 def make_fit(run: PlainRun, folder: Path, weights: Path | None, traces: Path | None, workers: int) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank = Distributed()
-    micro_batch = rank.micro_batch(run.batch, run.fit.accumulate)
-    samples = read_samples(run.data, run.min_side)
-    train, held_out = of_split(samples, "train"), of_split(samples, "val")
+    rank, micro_batch, train, held_out = begin(run)
     torch.manual_seed(run.seed)
     model = Plain(run.backbone, bool(run.traces))
     if weights is not None:
@@ -88,24 +86,13 @@ def reduced_view(size: int, crop: Crop = "centre") -> ViewRule:
     return ViewRule(resize="short_side", size=size, crop=crop, mean=MEAN, std=STD)
 
 
-def export_run(
-    folder: Path,
-    out: Path,
-    *,
-    name: str,
-    version: str,
-    licence: str,
-    best: bool,
-    crop: Crop,
-    min_side: int,
-    programs: bool = False,
-) -> Bundle:
+def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:
     """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated."""
     run = PlainRun.read(folder)
     model = Plain(run.backbone, bool(run.traces))
-    model.load_state_dict(checkpoint.load_state(folder / (BEST if best else LAST)))
-    manifest = template_of(run, crop, min_side).model_copy(update=run.manifest_fields(name, version, licence))
-    return export_bundle({"classify": model}, manifest, out, programs=programs)
+    model.load_state_dict(checkpoint.load_state(options.weights(folder)))
+    manifest = options.manifest(template_of(run, options.crop, options.min_side), run)
+    return export_bundle({"classify": model}, manifest, out, programs=options.programs)
 
 
 def scorer_of(folder: Path) -> Scorer:

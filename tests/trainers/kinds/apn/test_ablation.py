@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import read_samples
+from assay.trainers.export.options import ExportOptions
 from assay.trainers.kinds.apn import ablation
 from assay.trainers.kinds.apn.ablation import Ablated
 from assay.trainers.kinds.apn.club import Club
@@ -105,6 +106,4 @@ def test_an_ablation_is_trained_judged_and_not_exported(tmp_path: Path) -> None:
     assert method_of(f"split={folder}").score(samples, None).logits == pytest.approx(scored.logits)
     assert len(set(scored.logits.tolist())) == len(samples)
     with pytest.raises(SetupError, match="'split' is an ablation"):
-        export_run(
-            folder, tmp_path / "b", name="n", version="1", licence="Apache-2.0", best=True, min_side=32
-        )
+        export_run(folder, tmp_path / "b", ExportOptions("n", "1", min_side=32))

@@ -13,7 +13,7 @@ from support.fusing_networks import inputs, lively
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from assay.bench import published
+from assay.bench.published import fusing as published
 from assay.engine.detectors import KINDS, Stopwatch
 from assay.engine.errors import SetupError
 from assay.trainers.kinds.fusing import patches

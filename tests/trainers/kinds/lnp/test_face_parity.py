@@ -20,11 +20,12 @@ from torch.nn import functional
 
 from assay.engine.bundle import Bundle, Manifest
 from assay.engine.detectors import KINDS, Graph, Stopwatch, detector_of
+from assay.engine.detectors.detector import tapped
 from assay.engine.detectors.lnp import face as faces
 from assay.engine.detectors.lnp.face import CutSettings, chosen_mask, find_masks, fitted, padded
 from assay.engine.engine import Engine
 from assay.engine.errors import BundleError
-from assay.engine.explain import _remembering, explain
+from assay.engine.explain import explain
 from assay.engine.explain.lnp import FACE, panels
 from assay.engine.explain.seen import Call, Trace
 from assay.engine.explain.sheet import COLOURS
@@ -213,7 +214,8 @@ def test_the_page_shows_the_face_and_the_view_in_it(
     face = {**manifest.parameters["face"], "outside": outside}
     served = manifest.model_copy(update={"parameters": {**manifest.parameters, "face": face}})
     calls: dict[str, Call] = {}
-    [detection] = KINDS["lnp"].detector(served)(PHOTOS[:1], _remembering(graphs, calls), Stopwatch())
+    watched = tapped(graphs, graphs, lambda name, *call: calls.update({name: Call(*call)}))
+    [detection] = KINDS["lnp"].detector(served)(PHOTOS[:1], watched, Stopwatch())
     assert 0 < detection.evidence["face"]["share"] < 1
     panel, *_ = panels(Trace(PHOTOS[0], 1, served, detection, calls))
     assert words in panel.notes[0]

@@ -1,0 +1,1 @@
+"""The procedures of the papers as published, for benchmarks to compare with."""
