@@ -74,13 +74,28 @@ class Client:
     """Scores images on the server at `address` (`HOST:PORT`), with its first bundle or the one named.
 
     `timeout` are the seconds that an image may take, its way there and back included in `score`. Thread-safe.
+    `credentials` turn TLS on (`grpc.ssl_channel_credentials`); a bearer `token` goes with each call, in the
+    clear without them.
     """
 
-    def __init__(self, address: str, *, bundle: str | None = None, timeout: float | None = 60.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        bundle: str | None = None,
+        timeout: float | None = 60.0,
+        credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
+    ) -> None:
         self._address = address
         self._bundle = bundle
         self._timeout = timeout
-        self._channel = grpc.insecure_channel(address, options=OPTIONS)
+        self._metadata = [("authorization", f"Bearer {token}")] if token else []
+        self._channel = (
+            grpc.secure_channel(address, credentials, OPTIONS)
+            if credentials
+            else grpc.insecure_channel(address, OPTIONS)
+        )
         self._stub = scoring_pb2_grpc.ScoringServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def score(self, data: bytes, id: str = "") -> Outcome:
@@ -92,7 +107,9 @@ class Client:
             return _too_large(id, len(data))
         request = pb.ScoreRequest(image=pb.Image(id=id, data=data, bundle=self._bundle or ""))
         try:
-            return from_message(self._stub.Score(request, timeout=self._timeout).outcome)
+            return from_message(
+                self._stub.Score(request, timeout=self._timeout, metadata=self._metadata).outcome
+            )
         except grpc.RpcError as error:
             if rejection := _rejection(error, id):
                 return rejection
@@ -110,7 +127,7 @@ class Client:
         Raises SetupError, Unavailable, AssayError as `score` does, and whatever `images` raises.
         """
         feed = _Feed(iter(images), outstanding, min(per_message, outstanding), self._image)
-        call = self._stub.ScoreStream(feed)
+        call = self._stub.ScoreStream(feed, metadata=self._metadata)
         try:
             for response in call:
                 for message in response.outcomes:
@@ -133,7 +150,9 @@ class Client:
     def bundles(self) -> list[ServedBundle]:
         """What the server can score with; the first one is its default. Raises Unavailable."""
         try:
-            listed = self._stub.ListBundles(pb.ListBundlesRequest(), timeout=self._timeout).bundles
+            listed = self._stub.ListBundles(
+                pb.ListBundlesRequest(), timeout=self._timeout, metadata=self._metadata
+            ).bundles
         except grpc.RpcError as error:
             raise self._explained(error, []) from None
         return [ServedBundle(each.name, each.version, each.kind) for each in listed]

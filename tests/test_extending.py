@@ -115,7 +115,7 @@ class Constant:
     def __call__(self, *arrays):
         return (np.full((len(arrays[0]), 1), 1.25, np.float32),)
 
-def runtime(gpu):
+def runtime(gpu, batch):
     return Runtime("toy", Constant)
 """
 

@@ -75,6 +75,8 @@ COMMANDS = {
         "Build a bundle's graphs for TensorRT ahead of time, or quantise them.",
         "gpu",
     ),
+    "sign": Command("assay.engine.commands.sign:sign_command", "Sign a bundle.", "signing"),
+    "verify": Command("assay.engine.commands.sign:verify_command", "Check a bundle's signature.", "signing"),
     "train": Command("assay.trainers.cli.train:train", "Train a detector.", "train"),
     "audit": Command("assay.trainers.cli.audit:audit", "Find what gives a data set away.", "train"),
     "calibrate": Command(

@@ -76,9 +76,12 @@ def _settings(name: str, prefix: str, model: type[BaseModel]) -> str:
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
     """The string that stands below each field of a model, on one line; empty where there is none."""
+    texts = dict.fromkeys(model.model_fields, "")
+    for base in model.__bases__:
+        if base.__module__.startswith("assay.") and issubclass(base, BaseModel):
+            texts |= _docstrings(base)
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)
-    texts = dict.fromkeys(model.model_fields, "")
     for field, text in zip(body.body, body.body[1:], strict=False):
         if not (isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)):
             continue

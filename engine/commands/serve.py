@@ -4,6 +4,7 @@ import inspect
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +28,7 @@ from assay.engine.core import Core
 from assay.engine.doors.door import DoorKind
 from assay.engine.errors import SetupError
 from assay.engine.registry import DOORS, named
+from assay.engine.security.signature import public_key, verify
 from assay.engine.telemetry.nvml import gpu_metrics
 
 KINDS: dict[str, DoorKind] = {name: named(DOORS, name, "door") for name in DOORS}
@@ -36,6 +38,10 @@ def serve_command(
     bundle: Annotated[
         list[str] | None,
         typer.Option("--bundle", "-b", help="A bundle to serve; repeat for more. First: default."),
+    ] = None,
+    require_signature: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of an Ed25519 public key; bundles that it did not sign are not served."),
     ] = None,
     workers: Workers = None,
     devices: Devices = None,
@@ -56,7 +62,12 @@ def serve_command(
     serve_settings = load(server.ServeSettings, file, "serve")
     settings = engine_settings(file, workers, precision, allow_unmeasured, devices, executor)
     server.check_addresses(opened)
-    core = Core([find(name) for name in bundle or [DEFAULT]], settings)
+    bundles = [find(name) for name in bundle or [DEFAULT]]
+    if require_signature:
+        key = public_key(require_signature)
+        for each in bundles:
+            verify(each.path, key)
+    core = Core(bundles, settings)
     with gpu_metrics(settings.devices):
         server.serve(core, [kind.make(core, chosen) for kind, chosen in opened], serve_settings)
 

@@ -20,7 +20,7 @@ def choose(bundle: Bundle, settings: Settings) -> Runtime:
     name = settings.executor
     if name == "auto":
         name = _best_on_gpu(bundle) if gpu else "openvino"
-    runtime: Runtime = named(EXECUTORS, name, "executor")(gpu)
+    runtime: Runtime = named(EXECUTORS, name, "executor")(gpu, settings.batch)
     return runtime
 
 

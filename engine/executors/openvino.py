@@ -7,6 +7,7 @@ and large batches leave the cache.
 """
 
 import functools
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,13 @@ BATCHES = (4, 2, 1)
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
-def runtime(gpu: bool) -> Runtime:
-    """This executor. Raises SetupError for a GPU."""
+def runtime(gpu: bool, batch: int) -> Runtime:
+    """This executor, for batches up to `batch`. Raises SetupError for a GPU."""
     if gpu:
         raise SetupError("the executor 'openvino' runs on CPUs: leave --devices out, or name another one")
     can = {"int8": computes_int8(), "bf16": computes_bf16()}
     fast = [precision for precision, computed in can.items() if computed]
-    return Runtime(titled("OpenVINO", "openvino"), OpenVinoGraph, fast)
+    return Runtime(titled("OpenVINO", "openvino"), partial(OpenVinoGraph, most=batch), fast)
 
 
 @functools.cache

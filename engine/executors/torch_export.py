@@ -37,7 +37,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 log = logging.getLogger(__name__)
 
 
-def runtime(gpu: bool) -> Runtime:
+def runtime(gpu: bool, batch: int) -> Runtime:
     """This executor."""
     title = titled("torch", "torch")
     if not gpu:

@@ -2,8 +2,10 @@
 
 from assay.engine.commands.group import commands
 from assay.trainers.cli.kind import command
+from assay.trainers.cli.probe import probe
 from assay.trainers.kinds import KINDS
 
 train = commands("Train a detector on a folder of photographs and synthetic images.")
 for _name, _kind in KINDS.items():
     train.command(_name)(command(_name, _kind))
+train.command("probe")(probe)

@@ -1,6 +1,6 @@
 """Turning logits into probabilities, and probabilities into labels, on images kept out of training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -11,6 +11,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from assay.engine.bundle import Calibration, Thresholds
 from assay.engine.errors import SetupError
+from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.reliability import calibration_error, class_weights, reliability
 from assay.trainers.evaluate.score import Scored
 
@@ -44,7 +45,7 @@ def choose_calibration(scored: Scored, method: Method | None = None) -> Choice:
     """
     labels = scored.labels
     _need_both(labels)
-    folds, of = _folds(scored)
+    folds, of = folds_of(scored.samples)
     held_out = {name: _held_out(name, scored, folds) for name in FITS} if folds.any() else {}
     losses = {name: _loss(labels, probabilities) for name, probabilities in held_out.items()}
     best: Method = min(FITS, key=lambda name: losses.get(name, 0.0))
@@ -97,11 +98,11 @@ FITS: Mapping[Method, Callable[[Scored], Calibration]] = {
 """In the order in which a tie goes."""
 
 
-def _folds(scored: Scored) -> tuple[NDArray[np.int64], str]:
+def folds_of(samples: Sequence[Sample]) -> tuple[NDArray[np.int64], str]:
     """(n,) the fold of each image, and what they are made of: whole sources and generators where each class
     has several, else single images. All 0 where a class has only one image."""
-    labels = scored.labels
-    groups = np.array([sample.group for sample in scored.samples])
+    labels = np.array([sample.label for sample in samples], np.int64)
+    groups = np.array([sample.group for sample in samples])
     several = all(len(np.unique(groups[labels == label])) > 1 for label in (0, 1))
     folds = np.zeros(len(labels), np.int64)
     for label in (0, 1):

@@ -14,7 +14,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from assay.engine.core import Core
 from assay.engine.doors.address import check_free, parse_address
@@ -25,6 +25,8 @@ from assay.engine.doors.grpc.inference import service as inference
 from assay.engine.doors.grpc.reflection import Descriptors
 from assay.engine.doors.grpc.service import SERVICE, ScoringService
 from assay.engine.errors import SetupError
+from assay.engine.security import Certificates, Secured, Tokens, warn_if_open
+from assay.engine.security.guard import Guard
 from assay.engine.wire.pieces import MAX_MESSAGE
 
 # Calls of one connection at a time; a client keeps the others back until one of them has ended.
@@ -44,7 +46,7 @@ def _still_there(record: logging.LogRecord) -> bool:
     return not (record.exc_info and type(record.exc_info[1]).__name__ == "ExecuteBatchError")
 
 
-class GrpcSettings(BaseSettings):
+class GrpcSettings(Secured):
     """Settings of the gRPC door; as variables: `ASSAY_GRPC_ADDRESS` and so on."""
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_GRPC_", extra="forbid", frozen=True)
@@ -65,6 +67,8 @@ class GrpcDoor(Door):
         self._core = core
         self._settings = settings
         self._host, self.port = parse_address(settings.address, "gRPC")
+        self._certificates = Certificates(settings) if settings.certificate_file else None
+        self._tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
@@ -85,6 +89,7 @@ class GrpcDoor(Door):
             self.stop()
             raise
         log.info("gRPC on %s:%d", self._host, self.port)
+        warn_if_open("gRPC", self._host, self._settings)
 
     def not_serving(self) -> None:
         """Turns health NOT_SERVING for good; calls are still answered."""
@@ -116,6 +121,7 @@ class GrpcDoor(Door):
     async def _start(self) -> None:
         settings = self._settings
         server = grpc.aio.server(
+            interceptors=[Guard(self._tokens)] if self._tokens else [],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -124,7 +130,7 @@ class GrpcDoor(Door):
                 ("grpc.keepalive_time_ms", ALIVE),
                 ("grpc.keepalive_timeout_ms", ANSWER),
                 ("grpc.server_handshake_timeout_ms", ANSWER),
-            ]
+            ],
         )
         bridge = Bridge(self._core, asyncio.get_running_loop())
         self._service = ScoringService(self._core, bridge, settings.stream_window, settings.max_streams)
@@ -137,7 +143,11 @@ class GrpcDoor(Door):
         reflection.enable_server_reflection(names, server, Descriptors())  # type: ignore[arg-type]
         host = f"[{self._host}]" if ":" in self._host else self._host
         try:
-            self.port = server.add_insecure_port(f"{host}:{self.port}")
+            address = f"{host}:{self.port}"
+            if self._certificates:
+                self.port = server.add_secure_port(address, self._certificates.credentials())
+            else:
+                self.port = server.add_insecure_port(address)
         except RuntimeError as error:
             raise SetupError(f"gRPC cannot listen on {host}:{self.port}: {error}") from error
         for name in (SERVICE, inference.SERVICE):

@@ -8,8 +8,10 @@ in the core. Requests may be pipelined; each waits for its turn of the loop.
 import asyncio
 import contextlib
 import logging
+import math
 import re
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -22,9 +24,13 @@ from assay.engine.doors.http.answer import Answer
 from assay.engine.doors.http.api import Api, Post
 from assay.engine.doors.http.bodies import NoRoom
 from assay.engine.doors.http.places import Places
+from assay.engine.security.tokens import Denied, Throttled, Tokens
+from assay.engine.security.wire import TlsWire, Wire
 
 # Bytes of a request line and its headers.
 LONGEST = 16 * 1024
+OPEN = ("/livez", "/readyz")
+"""What probes ask, without a token."""
 # Seconds that a connection may take for its next request, and again for taking the answer.
 PATIENCE = 30.0
 # Seconds in which a peer that is sent away may go on sending, so that it gets to read why.
@@ -45,14 +51,21 @@ class Connection:
     """`ready` is what `/readyz` reports; without `api` no images are taken."""
 
     def __init__(
-        self, peer: socket.socket, ready: Callable[[], bool], places: Places, api: Api | None
+        self,
+        peer: socket.socket,
+        ready: Callable[[], bool],
+        places: Places,
+        api: Api | None,
+        context: ssl.SSLContext | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         self._peer = peer
+        self._wire = TlsWire(peer, context) if context else Wire(peer)
+        self._tokens = tokens
         self._ready = ready
         self._places = places
         self._api = api
         self._receiving = False
-        self._loop = asyncio.get_running_loop()
         self._unread = bytearray()
 
     async def run(self) -> None:
@@ -64,7 +77,7 @@ class Connection:
                     await asyncio.sleep(0)
                 await self._linger()
             except asyncio.CancelledError:
-                if self._unread or self._receiving:
+                if (self._unread or self._receiving) and type(self._wire) is Wire:
                     why = "the body came too slowly" if self._receiving else "too many connections"
                     with contextlib.suppress(OSError):
                         self._peer.send(_error(HTTPStatus.SERVICE_UNAVAILABLE, why))
@@ -90,7 +103,7 @@ class Connection:
                 )
                 await self._send(_error(status, f"a request may have {LONGEST} bytes"))
             return False
-        request = Request(head, self._ready, self._api)
+        request = Request(head, self._ready, self._api, self._tokens)
         if request.post is not None and self._api is not None:
             answer = await self._post(self._api, request.post, request.expects_100)
             if answer is None:
@@ -127,7 +140,7 @@ class Connection:
             async with asyncio.timeout(PATIENCE + length / SLOWEST):
                 while len(received) < length:
                     most = min(_BODY_CHUNK, length - len(received))
-                    if not (data := await self._loop.sock_recv(self._peer, most)):
+                    if not (data := await self._wire.receive(most)):
                         return None
                     received += data
                     await asyncio.sleep(0)  # what has come already is given without waiting
@@ -143,7 +156,7 @@ class Connection:
         looked = 0
         while not (end := _END.search(self._unread, looked)):
             looked = max(0, len(self._unread) - 2)
-            if len(self._unread) > LONGEST or not (data := await self._loop.sock_recv(self._peer, _CHUNK)):
+            if len(self._unread) > LONGEST or not (data := await self._wire.receive(_CHUNK)):
                 return None
             self._unread += data
         head = bytes(self._unread[: end.end()])
@@ -152,14 +165,14 @@ class Connection:
 
     async def _send(self, answer: bytes) -> None:
         async with asyncio.timeout(PATIENCE):
-            await self._loop.sock_sendall(self._peer, answer)
+            await self._wire.send(answer)
 
     async def _linger(self) -> None:
         """Closing over unread bytes would reset the connection, and what was answered could be lost."""
-        self._peer.shutdown(socket.SHUT_WR)
+        self._wire.close_writing()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
-                while await self._loop.sock_recv(self._peer, _CHUNK):
+                while await self._wire.receive(_CHUNK):
                     await asyncio.sleep(0)
 
 
@@ -172,7 +185,14 @@ class Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     expects_100 = False
 
-    def __init__(self, head: bytes, ready: Callable[[], bool], api: Api | None = None) -> None:
+    def __init__(
+        self,
+        head: bytes,
+        ready: Callable[[], bool],
+        api: Api | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
+        self._tokens = tokens
         self._ready = ready
         self._api = api
         self.post: Post | None = None
@@ -181,6 +201,27 @@ class Request(BaseHTTPRequestHandler):
         self.close_connection = True
         self.handle_one_request()
         self.answer = self.wfile.getvalue()
+
+    def parse_request(self) -> bool:
+        """Before any method: whoever has no token gets no further than the probes."""
+        if not super().parse_request():
+            return False
+        if self._tokens is None or self.path.partition("?")[0] in OPEN:
+            return True
+        try:
+            self._tokens.spend(self._tokens.find(self.headers.get("Authorization")))
+        except Denied:
+            self._text(
+                HTTPStatus.UNAUTHORIZED,
+                "a bearer token that is known is needed\n",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        except Throttled as throttled:
+            wait = str(math.ceil(throttled.seconds))
+            self._text(HTTPStatus.TOO_MANY_REQUESTS, f"{throttled}\n", {"Retry-After": wait})
+        else:
+            return True
+        return False
 
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
@@ -229,8 +270,8 @@ class Request(BaseHTTPRequestHandler):
         self.expects_100 = True  # it is asked for where it is to be read
         return True
 
-    def _text(self, status: HTTPStatus, text: str) -> None:
-        self._reply(status, "text/plain; charset=utf-8", text.encode())
+    def _text(self, status: HTTPStatus, text: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        self._reply(status, "text/plain; charset=utf-8", text.encode(), headers)
 
     def _reply(
         self, status: HTTPStatus, content_type: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from assay.engine.core import Core
 from assay.engine.doors.address import address_family, cannot_listen, check_free, parse_address
@@ -17,6 +17,7 @@ from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.http.api import Api
 from assay.engine.doors.http.connection import Connection
 from assay.engine.doors.http.places import Places
+from assay.engine.security import Certificates, Secured, Tokens, warn_if_open
 
 # Connections that are open at a time, and that the system lets wait for a place.
 MOST = 256
@@ -31,7 +32,7 @@ SILENCE = 60.0
 log = logging.getLogger(__name__)
 
 
-class HttpSettings(BaseSettings):
+class HttpSettings(Secured):
     """Settings of the HTTP door; as variables: `ASSAY_HTTP_ADDRESS`."""
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_HTTP_", extra="forbid", frozen=True)
@@ -50,6 +51,9 @@ class HttpDoor(Door):
 
     def __init__(self, settings: HttpSettings, ready: Callable[[], bool], core: Core | None = None) -> None:
         self._host, self.port = parse_address(settings.address, "HTTP")
+        self._settings = settings
+        self._certificates = Certificates(settings) if settings.certificate_file else None
+        self._tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._ready = ready
         self._core = core
         self._places = Places()
@@ -74,6 +78,7 @@ class HttpDoor(Door):
         )
         self._thread.start()
         log.info("HTTP on %s:%d", self._host, self.port)
+        warn_if_open("HTTP", self._host, self._settings)
 
     def not_serving(self) -> None:
         """`/readyz` says no from now on; probes are answered until the end."""
@@ -101,7 +106,7 @@ class HttpDoor(Door):
         with listener:
             listener.setblocking(False)
             api = Api(self._core, Bridge(self._core, loop), self._welcome) if self._core else None
-            intake = Intake(listener, self._welcome, self._places, api)
+            intake = Intake(listener, self._welcome, self._places, api, self._certificates, self._tokens)
             accepting = loop.create_task(intake.accept())
             loop.run_forever()
             accepting.cancel()
@@ -113,8 +118,16 @@ class Intake:
     """Accepts connections of `listener` and keeps them few. Belongs to one event loop."""
 
     def __init__(
-        self, listener: socket.socket, ready: Callable[[], bool], places: Places, api: Api | None
+        self,
+        listener: socket.socket,
+        ready: Callable[[], bool],
+        places: Places,
+        api: Api | None,
+        certificates: Certificates | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
+        self._certificates = certificates
+        self._tokens = tokens
         self._listener = listener
         self._ready = ready
         self._places = places
@@ -134,7 +147,8 @@ class Intake:
                     await asyncio.sleep(RETRY)
                 continue
             peer.setblocking(False)
-            connection = Connection(peer, self._ready, self._places, self._api)
+            context = self._certificates.context() if self._certificates else None
+            connection = Connection(peer, self._ready, self._places, self._api, context, self._tokens)
             self._places.add(loop.create_task(connection.run()))
             await asyncio.sleep(0)  # or a burst would be accepted before anything is answered
 

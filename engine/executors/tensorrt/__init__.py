@@ -4,7 +4,7 @@ from assay.engine.errors import SetupError
 from assay.engine.executors.runtime import Runtime
 
 
-def runtime(gpu: bool) -> Runtime:
+def runtime(gpu: bool, batch: int) -> Runtime:
     """This executor. Raises SetupError without a GPU, or where no TensorRT is installed."""
     if not gpu:
         raise SetupError("the executor 'tensorrt' needs a GPU: name one with --devices")
