@@ -28,7 +28,8 @@ class DisorderedCore:
     """Scores by looking at the bytes, each item after a random time of up to `delay` seconds, in any order.
 
     Data that starts with `bad` is undecodable. `budget` bounds the bytes inside, as the real core does; what
-    starts with `stuck` is finished only once `release` was called.
+    starts with `stuck` is finished only once `release` was called. A worker holds each item, so none can be
+    taken back, but for data that starts with `queued`: no worker ever comes to it.
     """
 
     def __init__(self, *, budget: int = 1 << 40, delay: float = 0.02, seed: int = 0) -> None:
@@ -56,6 +57,9 @@ class DisorderedCore:
                 self.peak = max(self.peak, self.used)
                 self.taken.append(item)
                 futures.append(Future())
+                if item.data.startswith(b"queued"):
+                    continue
+                futures[-1].set_running_or_notify_cancel()
                 if item.data.startswith(b"stuck"):
                     self._stuck.append((item, futures[-1]))
                 else:
@@ -87,8 +91,7 @@ class DisorderedCore:
     def _finish(self, item: Item, future: Future[Outcome]) -> None:
         with self._changed:
             self.used -= len(item.data)
-        if future.set_running_or_notify_cancel():
-            future.set_result(judge(item))
+        future.set_result(judge(item))
 
 
 def judge(item: Item) -> Outcome:

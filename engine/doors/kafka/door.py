@@ -80,6 +80,7 @@ class KafkaDoor(Door):
         self._wake = threading.Event()  # something was finished or acknowledged, or the end is near
         self._stopping = threading.Event()
         self._drain_until: float | None = None
+        self._leaving = threading.Event()  # a drain was asked for: the backlog is left to others
         self._failed = threading.Lock()
         self._log = ExitStack()
         self._emitter = Emitter(settings, self._partitions, self._wake.set, self._fail, self._halt)
@@ -101,11 +102,13 @@ class KafkaDoor(Door):
         self._thread.start()
 
     def drain(self, timeout: float) -> None:
-        """Take nothing more, finish what the core took, commit it, and leave the group.
+        """Take nothing more, finish what workers hold, commit it, and leave the group.
 
-        What is unfinished after `timeout` seconds is left to the next member: it was not committed.
+        What no worker holds, and what is unfinished after `timeout` seconds, is left to the next member: it
+        was not committed.
         """
         self._drain_until = time.monotonic() + timeout
+        self._leaving.set()
         self._end()
 
     def stop(self) -> None:
@@ -167,6 +170,8 @@ class KafkaDoor(Door):
     def _consume(self, consumer: Any) -> None:
         commit_at = 0.0
         while not self._stopping.is_set() and not self._drained():
+            if self._leaving.is_set():
+                self._give_back()
             self._regulate(consumer)
             # kafka-python forgets a join that is done between two polls, or while one has no time to wait
             # for it, and joins again; so as long as the group is rebalancing, wait in `poll` alone.
@@ -193,6 +198,13 @@ class KafkaDoor(Door):
         """Whether nothing more may be polled."""
         draining = self._drain_until is not None
         return draining or bool(self._held) or self._assignment.bytes >= self._settings.window
+
+    def _give_back(self) -> None:
+        """Leave to the next member what no worker holds; only once, as nothing is taken from here on."""
+        self._leaving.clear()
+        for partition in self._partitions():
+            partition.give_back()
+            self._emitter.notify(partition)  # it may have looked while there was nothing to see
 
     def _regulate(self, consumer: Any) -> None:
         if self._full():

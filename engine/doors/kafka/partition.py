@@ -131,6 +131,22 @@ class Partition:
         for taken in dropped:  # outside the lock: cancelling runs callbacks
             taken.future.cancel()
 
+    def give_back(self) -> None:
+        """Forget, and take back, the records from the first that no worker holds yet: their outcomes could
+        not leave before its own. What is before it is finished and delivered. Only for whoever calls `take`.
+        """
+        with self._lock:
+            waiting, self._waiting = list(self._waiting), deque()
+        # The last first, so that none goes to a worker because one before it was taken back. Outside the
+        # lock, as cancelling runs callbacks, and out of `_waiting`, as a future taken back counts as done.
+        taken_back = [taken.future.cancel() for taken in reversed(waiting)][::-1]
+        kept = waiting[: taken_back.index(True)] if True in taken_back else waiting
+        with self._lock:
+            if self._closed or self._halted:
+                kept = []
+            self._waiting.extend(kept)
+            self._bytes -= sum(taken.size for taken in waiting) - sum(taken.size for taken in kept)
+
     def halt(self, at: Taken) -> None:
         """Go no further: forget `at`, which was sent or was `ready`, and all behind it, now and later. What
         is before it is still delivered."""

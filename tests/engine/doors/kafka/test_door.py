@@ -244,6 +244,24 @@ def test_draining_leaves_no_lag_for_what_was_taken(topics: Topics) -> None:
     assert len(topics.answers()) == taken == sum(topics.committed().values())
 
 
+def test_draining_leaves_to_the_next_member_what_no_worker_holds(broker: Broker) -> None:
+    topics = Topics(broker, partitions=1).create()
+    topics.send([b"a", b"stuck", b"queued", b"done, but behind", b"queued"])
+    core = DisorderedCore()
+    with serving(core, topics.settings()) as served:
+        wait_until(lambda: len(core.taken) == 5 and topics.committed() == {0: 1})
+        draining = threading.Thread(target=served.door.drain, args=(60,))
+        draining.start()
+        draining.join(1)
+        assert draining.is_alive()  # a worker holds `stuck`
+        core.release()
+        draining.join(30)  # without an end to `queued`
+        assert not draining.is_alive()
+        assert not served.failures
+    assert topics.committed() == {0: 2}
+    assert [place(record)[1] for record in topics.answers()] == [0, 1]
+
+
 def test_an_idle_group_has_offsets_and_marks_of_transactions_are_no_lag(topics: Topics) -> None:
     with serving(DisorderedCore(), topics.settings()):
         wait_until(lambda: topics.committed() == {0: 0, 1: 0, 2: 0})

@@ -65,6 +65,32 @@ def test_any_order_of_events(gaps: list[int], data: st.DataObject) -> None:
     assert partition.bytes == 0
 
 
+@given(st.lists(st.sampled_from(["done", "held", "queued"]), max_size=8))
+def test_given_back_is_all_from_the_first_that_no_worker_holds(states: list[str]) -> None:
+    partition = Partition()
+    inside = [taken(offset, size=offset + 1) for offset in range(len(states))]
+    for one, state in zip(inside, states, strict=True):
+        partition.take(one)
+        if state != "queued":
+            one.future.set_running_or_notify_cancel()
+        if state == "done":
+            one.future.set_result(OUTCOME)
+    kept = states.index("queued") if "queued" in states else len(states)
+    partition.give_back()
+    assert [one.future.cancelled() for one in inside] == [state == "queued" for state in states]
+    assert partition.bytes == sum(one.size for one in inside[:kept])
+    for one in inside:
+        if one.future.running():
+            one.future.set_result(OUTCOME)
+    sent = partition.ready()
+    assert sent == inside[:kept]
+    for one in sent:
+        partition.acknowledge(one)
+    assert not partition.busy
+    assert partition.bytes == 0
+    assert partition.position == (kept or None)
+
+
 @given(st.integers(1, 8), st.data())
 def test_closed_it_sends_nothing_and_counts_what_was_sent(count: int, data: st.DataObject) -> None:
     partition = Partition()
