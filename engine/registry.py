@@ -15,7 +15,10 @@ EXECUTORS = {
     "tensorrt": "assay.engine.executors.tensorrt:runtime",
     "torch_export": "assay.engine.executors.torch_export:runtime",
 }
-"""Functions `(gpu: bool, batch: int) -> Runtime`, by what `Settings.executor` calls them; `batch`: the most at once."""
+"""Functions `(gpu: bool, batch: int) -> Runtime`, by what `Settings.executor` calls them.
+
+`batch`: the most images at once.
+"""
 DECODERS = {
     "turbo": "assay.engine.decode.turbo:decoder",
     "dali": "assay.engine.decode.dali:decoder",
