@@ -193,7 +193,7 @@ class ScoringService:
         context.add_done_callback(self._leave)
         await self._open.wait()
 
-    def _leave(self, _context: "Context[Any, Any]") -> None:
+    def _leave(self, ctx: "Context[Any, Any]") -> None:
         self._calls -= 1
         if not self._calls:
             self._idle.set()
