@@ -190,10 +190,10 @@ class ScoringService:
         self._calls += 1
         self._arrived = time.monotonic()
         self._idle.clear()
-        context.add_done_callback(self._leave)
+        context.add_done_callback(self._leave)  # type: ignore[arg-type]  # to the stubs no protocol, a class
         await self._open.wait()
 
-    def _leave(self, ctx: "Context[Any, Any]") -> None:
+    def _leave(self, _context: "Context[Any, Any]") -> None:
         self._calls -= 1
         if not self._calls:
             self._idle.set()
