@@ -190,7 +190,7 @@ class ScoringService:
         self._calls += 1
         self._arrived = time.monotonic()
         self._idle.clear()
-        context.add_done_callback(self._leave)  # type: ignore[arg-type]  # to the stubs no protocol, a class
+        context.add_done_callback(self._leave)
         await self._open.wait()
 
     def _leave(self, _context: "Context[Any, Any]") -> None:
