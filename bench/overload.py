@@ -47,7 +47,7 @@ class Tally:
         self.open = 0
         self._lock = threading.Lock()
 
-    def ended(self, call: Any, begun: float) -> None:
+    def ended(self, begun: float, call: Any) -> None:
         name = call.code().name
         hint = any(each.key == "grpc-retry-pushback-ms" for each in call.trailing_metadata() or ())
         with self._lock:
@@ -88,7 +88,7 @@ def capacity(address: str, requests: list[bytes], seconds: float) -> float:
     """Answers a second to `CALLERS` callers that wait for theirs."""
     end = time.perf_counter() + seconds
     with grpc.insecure_channel(address, OPTIONS) as channel:
-        score = channel.unary_unary(METHOD, request_serializer=None, response_deserializer=None)
+        score = channel.unary_unary(METHOD, None, None)
 
         def ask(number: int) -> int:
             answered = 0
@@ -108,12 +108,7 @@ def flood(
 ) -> tuple[Tally, float]:
     """Begin `rate` calls a second -> what became of them, and how many a second could be begun."""
     channels = [grpc.insecure_channel(address, OPTIONS) for _ in range(connections)]
-    scores = cycle(
-        [
-            channel.unary_unary(METHOD, request_serializer=None, response_deserializer=None)
-            for channel in channels
-        ]
-    )
+    scores = cycle([channel.unary_unary(METHOD, None, None) for channel in channels])
     tally = Tally()
     start = time.perf_counter()
     begun = 0
@@ -130,7 +125,7 @@ def flood(
         tally.open += 1
         begun += 1
         call = next(scores).future(request, timeout=timeout)
-        call.add_done_callback(partial(tally.ended, begun=due))
+        call.add_done_callback(partial(tally.ended, due))
     offered = begun / seconds
     while tally.open and time.perf_counter() < now + timeout + 5:
         time.sleep(0.1)
