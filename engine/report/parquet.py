@@ -17,8 +17,8 @@ class Table:
     """Writes outcomes into a Parquet file.
 
     Columns are those of `outcome.to_dict()` behind `path`: text as text, `probability` as double, `scores`
-    and `seconds` as maps of doubles, `evidence` and `about` as JSON text; null where one does not apply. What
-    a path has that is no Unicode is spelt out, as in `\\xff`.
+    and `seconds` as maps of doubles, `doubts` as a list of text, `evidence` and `about` as JSON text; null
+    where one does not apply. What a path has that is no Unicode is spelt out, as in `\\xff`.
     """
 
     def __init__(self, arrow: Any, writer: Any, schema: Any) -> None:
@@ -69,6 +69,7 @@ def parquet_table(file: Path) -> Iterator[Table]:
             ("scores", numbers),
             *((name, text) for name in ("bundle", "version", "evidence")),
             ("seconds", numbers),
+            ("doubts", arrow.list_(text)),
             *((name, text) for name in ("rejected", "detail", "about")),
         ]
     )

@@ -41,6 +41,8 @@ def _value(name: str, outcome: Outcome) -> float | bytes:
                 return outcome.probability
             case "label":
                 return outcome.label.value.encode()
+            case "doubts":
+                return ",".join(outcome.doubts).encode()
             case "rejected" | "detail":
                 return b""
         return outcome.scores.get(name.removeprefix(SCORE), math.nan)
@@ -49,7 +51,7 @@ def _value(name: str, outcome: Outcome) -> float | bytes:
             return outcome.reason.value.encode()
         case "detail":
             return outcome.detail.encode()
-        case "label":
+        case "label" | "doubts":
             return b""
     return math.nan
 

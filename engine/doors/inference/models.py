@@ -43,6 +43,7 @@ def outputs_of(bundle: Bundle) -> tuple[Output, ...]:
         Output(f"{SCORE}{bundle.kind}", "FP32"),
         Output("rejected", "BYTES"),
         Output("detail", "BYTES"),
+        Output("doubts", "BYTES"),
     )
 
 

@@ -13,14 +13,14 @@ from support.command import assay, exit_code
 from support.images import evil, good
 
 from assay.engine.errors import SetupError
-from assay.engine.outcome import Label, Outcome, Reason, Rejection, Verdict
+from assay.engine.outcome import Doubt, Label, Outcome, Reason, Rejection, Verdict
 from assay.engine.report import lines, parquet
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 numbers = st.dictionaries(words, st.floats(allow_nan=False), max_size=3)
 verdicts = st.builds(
     Verdict, words, st.sampled_from(Label), st.floats(0, 1), numbers, words, words,
-    st.dictionaries(words, st.lists(st.integers())), numbers,
+    st.dictionaries(words, st.lists(st.integers())), numbers, st.lists(st.sampled_from(Doubt)).map(tuple),
 )  # fmt: skip
 rejections = st.builds(
     Rejection, words, st.sampled_from(Reason), words, st.dictionaries(words, st.integers())
@@ -34,7 +34,7 @@ def rows(file: Path) -> list[dict[str, object]]:
 def expected(path: str, outcome: Outcome) -> dict[str, object]:
     record: dict[str, object] = dict.fromkeys(
         ("path", "id", "label", "probability", "scores", "bundle", "version", "evidence", "seconds",
-         "rejected", "detail", "about")
+         "doubts", "rejected", "detail", "about")
     )  # fmt: skip
     record.update({"path": path, **outcome.to_dict()})
     return record

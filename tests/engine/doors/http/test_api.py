@@ -223,9 +223,11 @@ def test_each_image_gets_its_outcome_and_a_bad_one_hurts_only_itself(door: HttpD
         row = {name: column[place] for name, column in columns.items()}
         if isinstance(outcome, Verdict):
             scored = {"probability": outcome.probability, "score_stub": outcome.scores["stub"]}
-            assert row == {**scored, "label": outcome.label.value, "rejected": "", "detail": ""}
+            doubts = ",".join(outcome.doubts)
+            label = outcome.label.value
+            assert row == {**scored, "label": label, "rejected": "", "detail": "", "doubts": doubts}
         else:
-            unscored = {"probability": None, "score_stub": None, "label": ""}
+            unscored = {"probability": None, "score_stub": None, "label": "", "doubts": ""}
             assert row == {**unscored, "rejected": outcome.reason.value, "detail": outcome.detail}
 
 

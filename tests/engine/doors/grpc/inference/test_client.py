@@ -17,7 +17,7 @@ from assay.engine.doors.grpc import GrpcDoor
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Verdict
 
-OUTPUTS = ["probability", "label", "score_stub", "rejected", "detail"]
+OUTPUTS = ["probability", "label", "score_stub", "rejected", "detail", "doubts"]
 IMAGES = [b"one", b"bad one", b"", b"three"]
 
 
@@ -52,9 +52,10 @@ def check(result: Any, images: list[bytes], shape: tuple[int, ...], bundle: str 
             assert row["probability"] == np.float32(outcome.probability)
             assert row["score_stub"] == np.float32(outcome.scores["stub"])
             assert (row["label"], row["rejected"], row["detail"]) == (outcome.label.value.encode(), b"", b"")
+            assert row["doubts"] == ",".join(outcome.doubts).encode()
         else:
             assert np.isnan([row["probability"], row["score_stub"]]).all()
-            assert row["label"] == b""
+            assert row["label"] == row["doubts"] == b""
             assert row["rejected"] == outcome.reason.value.encode()
             assert row["detail"] == outcome.detail.encode()
 

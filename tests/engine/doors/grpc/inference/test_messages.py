@@ -200,7 +200,7 @@ def test_a_request_may_have_more_images_than_a_stream_its_window(core: StubCore,
         with grpc.insecure_channel(f"127.0.0.1:{door.port}") as channel:
             sent = [request([b"%d" % number] * 5) for number in range(6)]
             answers = list(GRPCInferenceServiceStub(channel).ModelStreamInfer(iter(sent), timeout=30))
-            assert [len(answer.infer_response.outputs) for answer in answers] == [5] * 6
+            assert [len(answer.infer_response.outputs) for answer in answers] == [6] * 6
     finally:
         door.stop()
 
