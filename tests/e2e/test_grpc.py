@@ -208,5 +208,5 @@ def test_a_taken_port_is_one_sentence_and_exit_code_2(server: Server, bundle: Pa
 def test_the_outcome_is_the_json_form(client: Client) -> None:
     row = client.score(encode(photograph(64, 64)), "a").to_dict()
     assert set(json.loads(json.dumps(row))) == {
-        "id", "label", "probability", "scores", "bundle", "version", "evidence", "seconds",
+        "id", "label", "probability", "scores", "bundle", "version", "evidence", "seconds", "doubts",
     }  # fmt: skip

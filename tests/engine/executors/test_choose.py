@@ -38,7 +38,7 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
     monkeypatch.setattr(choosing, "find_spec", lambda name: there["torch"])
     for name, title in (("torch_export", "torch"), ("tensorrt", "TensorRT")):
-        setattr(stub, name, lambda gpu, title=title: Runtime(title, object, ("fp16", "bf16")))
+        setattr(stub, name, lambda gpu, batch, title=title: Runtime(title, object, ("fp16", "bf16")))
         monkeypatch.setitem(EXECUTORS, name, f"{stub.__name__}:{name}")
     return there
 

@@ -277,7 +277,7 @@ def test_a_drain_answers_what_was_read_then_says_unavailable(stub, core: StubCor
     until(lambda: len(core.taken) == WINDOW)
     drain = threading.Thread(target=door.drain, args=(20,))
     drain.start()
-    time.sleep(0.1)
+    until(lambda: door._service is not None and door._service._draining)
     stream.send(message(("late", b"x")))
     core.gate.set()
     received: list[str] = []
