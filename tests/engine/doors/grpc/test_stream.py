@@ -185,7 +185,7 @@ def test_a_client_that_reads_nothing_is_not_read_from_for_unknown_bundles_either
 
     def endless() -> Iterator[pb.ScoreStreamRequest]:
         nonlocal asked
-        for asked in range(20_000):  # noqa: B007
+        for asked in range(100_000):  # noqa: B007
             yield message(("i" * 1000, b""), bundle="third")
 
     call = stub.ScoreStream(endless())
@@ -193,7 +193,7 @@ def test_a_client_that_reads_nothing_is_not_read_from_for_unknown_bundles_either
     while seen != asked or not asked:
         seen = asked
         time.sleep(0.3)
-    assert asked < 10_000
+    assert asked < 50_000  # what gRPC's own windows hold grows to some 10 MB on a busy machine
     call.cancel()
 
 
