@@ -104,7 +104,7 @@ def transform(monkeypatch: pytest.MonkeyPatch) -> TrustingTransform:
     trusting = TrustingTransform()
     stand_in = SimpleNamespace(empty=poisoned, ascontiguousarray=np.ascontiguousarray)
     monkeypatch.setattr(purification, "cupy", lambda: stand_in)
-    monkeypatch.setattr(purification, "fft_library", lambda gpu: trusting if gpu else None)
+    monkeypatch.setattr(purification, "fft_library", lambda gpu: trusting if gpu else scipy.fft)
     monkeypatch.setattr(
         purification, "launch", lambda file, *rest, **kw: host_kernels(file).launch(*rest, **kw)
     )
