@@ -47,45 +47,67 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         )
 
     def _paced(self, behaviour: Callable[..., Any], token: Token) -> Callable[..., Any]:
-        """`behaviour` of a stream, read no faster than its token allows, by its iterator or its context."""
+        """`behaviour` of a stream, read by its iterator or its context as its token allows."""
 
-        async def iterate(requests: Any) -> AsyncIterator[Any]:
-            async for request in requests:
-                await asyncio.sleep(self._tokens.reserve(token))
-                yield request
+        async def generate(requests: Any, context: Any) -> AsyncIterator[Any]:
+            pace = _Pace(self._tokens, token)
+            async for response in behaviour(_iterate(requests, pace), _Paced(context, pace)):
+                yield response
+            await pace.end(context)
 
-        def call(requests: Any, context: Any) -> Any:
-            return behaviour(iterate(requests), _Paced(context, lambda: self._tokens.reserve(token)))
+        async def answer(requests: Any, context: Any) -> None:
+            pace = _Pace(self._tokens, token)
+            await behaviour(_iterate(requests, pace), _Paced(context, pace))
+            await pace.end(context)
 
-        if inspect.isasyncgenfunction(behaviour):
+        return generate if inspect.isasyncgenfunction(behaviour) else answer
 
-            async def generate(requests: Any, context: Any) -> AsyncIterator[Any]:
-                async for response in call(requests, context):
-                    yield response
 
-            return generate
+class _Pace:
+    """Of one stream: its messages come no faster than its token allows, and none once the token is gone."""
 
-        async def answer(requests: Any, context: Any) -> Any:
-            return await call(requests, context)
+    def __init__(self, tokens: Tokens, token: Token) -> None:
+        self._tokens = tokens
+        self._token = token
+        self._denied = False
 
-        return answer
+    async def admit(self) -> bool:
+        """Waits for the turn of a message -> whether it may be taken; otherwise the input has ended."""
+        try:
+            wait = self._tokens.reserve(self._token)
+        except Denied:
+            self._denied = True
+            return False
+        await asyncio.sleep(wait)
+        return True
+
+    async def end(self, context: Any) -> None:
+        """What came before is answered: a stream whose token is gone must not end as if all were."""
+        if self._denied:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token of this stream is gone")
 
 
 class _Paced:
-    """A call's context whose messages come no faster than allowed."""
+    """A call's context whose messages come as `pace` admits them."""
 
-    def __init__(self, context: Any, reserve: Callable[[], float]) -> None:
+    def __init__(self, context: Any, pace: _Pace) -> None:
         self._context = context
-        self._reserve = reserve
+        self._pace = pace
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
     async def read(self) -> Any:
         message = await self._context.read()
-        if message is not grpc.aio.EOF:  # type: ignore[attr-defined]
-            await asyncio.sleep(self._reserve())
-        return message
+        end = grpc.aio.EOF  # type: ignore[attr-defined]
+        return message if message is end or await self._pace.admit() else end
+
+
+async def _iterate(requests: Any, pace: _Pace) -> AsyncIterator[Any]:
+    async for request in requests:
+        if not await pace.admit():
+            return
+        yield request
 
 
 def _refusal(status: grpc.StatusCode, detail: str, *hints: tuple[str, str]) -> Any:

@@ -73,8 +73,12 @@ class Tokens:
             raise Throttled(wait)
 
     def reserve(self, token: Token) -> float:
-        """Counts one message of a stream -> seconds to wait before it is read."""
-        return self._take(token, refuse=False)
+        """Counts one message of a stream -> seconds to wait before it is taken, at the rate that the file has
+        now. Raises Denied where the token has left it."""
+        for known in self._known.get():
+            if known.digest == token.digest:
+                return self._take(known, refuse=False)
+        raise Denied
 
     def _take(self, token: Token, refuse: bool) -> float:
         """A bucket as the time at which it is full again (generic cell rate algorithm)."""
