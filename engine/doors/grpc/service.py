@@ -150,6 +150,8 @@ class ScoringService:
     async def stream(self, context: "Context[Any, Any]", open: Callable[[], "AnyStream"]) -> None:
         """Runs the stream that `open` makes for a call of any service here, if there is a place for it."""
         await self._enter(context)
+        if self._draining:  # it was held until then: nothing of it is read, and nothing would end it
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
         if len(self._streams) >= self._max_streams and not self._evict():
             detail = f"{self._max_streams} streams are open, as many as are allowed"
             await _exhausted(context, detail, PAUSE)

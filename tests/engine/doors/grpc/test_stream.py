@@ -290,6 +290,22 @@ def test_a_drain_answers_what_was_read_then_says_unavailable(stub, core: StubCor
     assert not drain.is_alive()
 
 
+def test_a_stream_that_begins_while_a_drain_holds_calls_is_refused(
+    stub, core: StubCore, door: GrpcDoor
+) -> None:
+    drain = threading.Thread(target=door.drain, args=(60,))
+    drain.start()
+    # New calls wait from here on, or are refused at once: both orders end the same way.
+    until(lambda: not door._service._open.is_set() or door._service._draining)
+    stream = Sender(stub)
+    with pytest.raises(grpc.RpcError) as error:
+        list(stream.outcomes())
+    assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+    drain.join(20)
+    assert not drain.is_alive()
+    assert core.taken == []
+
+
 def test_a_stream_whose_client_is_done_ends_well_in_a_drain(stub, core: StubCore, door: GrpcDoor) -> None:
     core.gate.clear()
     stream = Sender(stub)
