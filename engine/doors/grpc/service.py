@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import grpc
 
@@ -12,6 +12,7 @@ from assay.engine import telemetry
 from assay.engine.core import Core
 from assay.engine.core.core import not_served
 from assay.engine.doors.bridge import Bridge
+from assay.engine.doors.grpc.call import StreamCall
 from assay.engine.doors.grpc.stream import Stream
 from assay.engine.doors.turns import HEAVY, Turns
 from assay.engine.errors import AssayError, SetupError
@@ -38,15 +39,6 @@ MAX_ID = 1 << 20
 STANDSTILL = 30.0
 
 
-class AnyStream(Protocol):
-    """A stream of any service: it takes a place among `max_streams`, and may have to give it up."""
-
-    async def run(self) -> None: ...
-    def drain(self) -> None: ...
-    def idle(self) -> float: ...
-    def evict(self) -> None: ...
-
-
 class ScoringService:
     """`window` bounds the unanswered images of a stream, `max_streams` the streams open at once.
 
@@ -60,7 +52,7 @@ class ScoringService:
         self._window = window
         self._max_streams = max_streams
         self.turns = Turns()
-        self._streams: set[AnyStream] = set()
+        self._streams: set[StreamCall] = set()
         self._calls = 0
         self._parsing = 0
         self._arrived = 0.0
@@ -147,7 +139,7 @@ class ScoringService:
         finally:
             self._parsing -= 1
 
-    async def stream(self, context: "Context[Any, Any]", open: Callable[[], "AnyStream"]) -> None:
+    async def stream(self, context: "Context[Any, Any]", open: Callable[[], StreamCall]) -> None:
         """Runs the stream that `open` makes for a call of any service here, if there is a place for it."""
         await self._enter(context)
         if self._draining:  # it was held until then: nothing of it is read, and nothing would end it

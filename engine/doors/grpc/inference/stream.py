@@ -19,9 +19,9 @@ import grpc
 
 from assay.engine.core import Core
 from assay.engine.doors.bridge import Bridge
+from assay.engine.doors.grpc.call import RETRY_ROOM, StreamCall
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
 from assay.engine.doors.grpc.service import until
-from assay.engine.doors.grpc.stream import RETRY_ROOM
 from assay.engine.doors.inference.answer import tensors_of
 from assay.engine.doors.inference.request import Request
 from assay.engine.doors.inference.statistics import Statistics
@@ -55,8 +55,10 @@ class _Reply:
         return taken and all(future.done() for future in self.futures)
 
 
-class InferStream:
+class InferStream(StreamCall):
     """`statistics` has those of each bundle by name."""
+
+    left = "requests without a response were not scored"
 
     def __init__(
         self,
@@ -67,70 +69,11 @@ class InferStream:
         window: int,
         statistics: Mapping[str, Statistics],
     ) -> None:
-        self._core = core
-        self._bridge = bridge
-        self._turns = turns
-        self._context = context
-        self._window = window
+        super().__init__(core, bridge, turns, context, window)
         self._statistics = statistics
         self._until = until(context)
         self._replies: deque[_Reply] = deque()
-        self._flying = 0
         self._held = 0  # images of all replies
-        self._error: AssayError | None = None
-        self._changed = asyncio.Event()  # there may be something to write
-        self._room = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
-        self._handler: asyncio.Task[Any] | None = None
-        self._reading = False
-        self._draining = False
-        self._complete = False  # the client has sent all it wanted to
-        self._evicted = False
-        self._active = time.monotonic()
-
-    async def run(self) -> None:
-        """Returns when every request that was read is answered, and the client or `drain` ended the input."""
-        self._handler = asyncio.current_task()
-        self._reader = asyncio.create_task(self._read())
-        self._reader.add_done_callback(lambda _: self._changed.set())
-        try:
-            await self._write(self._reader)
-            if self._error is not None:
-                await self._context.abort(grpc.StatusCode.UNAVAILABLE, str(self._error))
-            if self._draining and not self._complete:
-                await self._context.abort(
-                    grpc.StatusCode.UNAVAILABLE,
-                    "the server is draining; requests without a response were not scored",
-                )
-        except asyncio.CancelledError:
-            if not self._evicted:
-                raise
-            await self._context.abort(
-                grpc.StatusCode.UNAVAILABLE,
-                "this stream stood still while another client waited for its place; open a new one",
-            )
-        finally:
-            self._reader.cancel()
-            for reply in self._replies:
-                for future in reply.futures:
-                    future.cancel()
-
-    def drain(self) -> None:
-        """Reads no further; what was read is still answered."""
-        self._draining = True
-        self._room.set()
-        if self._reading and self._reader is not None:
-            self._reader.cancel()
-
-    def idle(self) -> float:
-        """Seconds since the client last sent a message or took one, while nothing of it is being scored."""
-        return 0.0 if self._flying else time.monotonic() - self._active
-
-    def evict(self) -> None:
-        """Ends the stream without regard to what is unread."""
-        self._evicted = True
-        if self._handler is not None:
-            self._handler.cancel()
 
     async def _read(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -138,13 +81,8 @@ class InferStream:
                 if self._held >= self._window:
                     await self._wait()
                     continue
-                self._reading = True
-                message = await self._context.read()
-                self._reading = False
-                if message is grpc.aio.EOF:  # type: ignore[attr-defined]
-                    self._complete = True
+                if (message := await self._message()) is None:
                     return
-                self._active = time.monotonic()
                 if len(message) > HEAVY:
                     await self._turns.next()
                 reply = self._reply(message)
@@ -164,16 +102,17 @@ class InferStream:
 
     async def _enter(self, reply: _Reply, items: deque[Item]) -> None:
         while items and self._error is None:
-            if self._flying >= self._window:
+            if len(self._flying) >= self._window:
                 await self._wait()
                 continue
-            portion = _portion(items, self._window - self._flying)
+            portion = _portion(items, self._window - len(self._flying))
             try:
                 futures = self._core.offer(portion)
             except AssayError as error:
-                self._fail(error)
+                self._error = error
+                self._changed.set()
                 return
-            self._flying += len(futures)
+            self._flying.update(futures)
             for future in futures:
                 items.popleft()
                 reply.futures.append(future)
@@ -183,22 +122,8 @@ class InferStream:
             elif items:
                 await self._turns.next()
 
-    async def _wait(self) -> None:
-        """Until an image is done, a response is sent, or the stream is to end."""
-        self._room.clear()
-        await self._room.wait()
-
-    def _on_done(self, future: Future[Outcome]) -> None:
-        self._flying -= 1
-        if not future.cancelled() and (error := future.exception()) is not None:
-            self._fail(error if isinstance(error, AssayError) else AssayError(f"the engine failed: {error}"))
-        self._changed.set()
-        self._room.set()
-
-    def _fail(self, error: AssayError) -> None:
-        self._error = error
-        self._changed.set()
-        self._room.set()
+    def _finish(self, outcome: Outcome) -> None:
+        """Nothing is to be done: its reply is written when all its images are done."""
 
     async def _write(self, reader: "asyncio.Task[None]") -> None:
         while self._error is None and not (reader.done() and not self._replies):
