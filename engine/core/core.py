@@ -105,9 +105,7 @@ class Core:
         starts: list[Callable[[], Worker]] = [lambda: WorkerProcess(bundles, settings)] * settings.workers
         names = [f"worker {number}" for number in range(settings.workers)]
         if not settings.workers:
-            from assay.engine.inline import (
-                InlineWorker,
-            )  # and with it what scores, which a front does not load
+            from assay.engine.inline import InlineWorker  # loads what scores, which a front does not need
 
             starts, names = [lambda: InlineWorker(bundles, settings)], ["the inline worker"]
         elif settings.devices:
@@ -205,44 +203,40 @@ class Core:
         most = self.settings.queue_seconds * (STREAM_SHARE if when_full == "leave" else 1)
         for item, bundle in zip(items, owners, strict=True):
             future: Future[Outcome] = Future()
-            if item.priority is Priority.INTERACTIVE and when_full != "wait" and ahead > most:
-                if when_full == "leave":
-                    break
-                self._answer(future, _too_many(item, ahead, most), bundle.name)
-                futures.append(future)
-                continue
-            try:
-                ticket = self._admit(item, bundle, future)
-            except Refused as refused:
-                self._answer(future, refused.rejection(item.id), bundle.name)
-                futures.append(future)
-                continue
-            except Exception as error:  # a defect of ours, which must not take a door down with it
-                log.exception("admission of %r failed", item.id)
-                detail = f"Reading the headers of this image failed: {type(error).__name__}: {error}"
-                self._answer(future, Rejection(item.id, Reason.INTERNAL, detail), bundle.name)
-                futures.append(future)
-                continue
-            if item.deadline is not None and monotonic() > item.deadline:
-                self._answer(future, too_late(item), bundle.name)
-                futures.append(future)
-                continue
-            if not self._budget.reserve(ticket.bytes, item.priority):
+            waits_too_long = item.priority is Priority.INTERACTIVE and when_full != "wait" and ahead > most
+            if waits_too_long and when_full == "leave":
+                break
+            found = _too_many(item, ahead, most) if waits_too_long else self._look(item, bundle, future)
+            if isinstance(found, Ticket) and not self._budget.reserve(found.bytes, item.priority):
                 if when_full == "leave":
                     break
                 if when_full == "refuse":
-                    self._answer(future, _overloaded(item, ticket.bytes), bundle.name)
-                    futures.append(future)
-                    continue
-                self._put(entered)
-                entered = []
-                self._budget.reserve(ticket.bytes, item.priority, wait=True)
-            entered.append(ticket)
+                    found = _overloaded(item, found.bytes)
+                else:
+                    self._put(entered)
+                    entered = []
+                    self._budget.reserve(found.bytes, item.priority, wait=True)
             futures.append(future)
+            if isinstance(found, Rejection):
+                self._answer(future, found, bundle.name)
+                continue
+            entered.append(found)
             if item.priority is Priority.INTERACTIVE:
                 ahead += self._cost(bundle.name)
         self._put(entered)
         return futures
+
+    def _look(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket | Rejection:
+        """What an item becomes, from its headers and its deadline alone."""
+        try:
+            ticket = self._admit(item, bundle, future)
+        except Refused as refused:
+            return refused.rejection(item.id)
+        except Exception as error:  # a defect of ours, which must not take a door down with it
+            log.exception("admission of %r failed", item.id)
+            detail = f"Reading the headers of this image failed: {type(error).__name__}: {error}"
+            return Rejection(item.id, Reason.INTERNAL, detail)
+        return too_late(item) if item.deadline is not None and monotonic() > item.deadline else ticket
 
     def _bundle(self, item: Item) -> Bundle:
         name = item.bundle or self._default
