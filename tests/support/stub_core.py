@@ -128,3 +128,12 @@ class StubCore:
                 self.used -= len(pair[0].data)
             first = self._waiting[0][0] if self._waiting else None
             return not self.serving or bool(first and first.deadline and first.deadline < time.monotonic())
+
+
+class Switch:
+    """Whether a server is ready, as a test says."""
+
+    on = True
+
+    def __call__(self) -> bool:
+        return self.on

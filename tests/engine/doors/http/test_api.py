@@ -17,7 +17,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.stub_core import StubCore, judge
+from support.stub_core import StubCore, Switch, judge
 
 from assay.engine.doors.http import HttpDoor, HttpSettings, bodies, places
 from assay.engine.doors.http import connection as http_connection
@@ -50,18 +50,6 @@ def core(core: StubCore) -> StubCore:
     for bundle in core.bundles.values():
         bundle.kind = "stub"
     return core
-
-
-class Switch:
-    on = True
-
-    def __call__(self) -> bool:
-        return self.on
-
-
-@pytest.fixture
-def ready() -> Switch:
-    return Switch()
 
 
 @pytest.fixture

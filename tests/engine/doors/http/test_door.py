@@ -13,24 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from support.stub_core import Switch
 
 from assay.engine.doors.http import HttpDoor, HttpSettings
 from assay.engine.doors.http import connection as http_connection
 from assay.engine.doors.http import door as http_module
 from assay.engine.doors.http.connection import Request
 from assay.engine.errors import SetupError
-
-
-class Switch:
-    on = True
-
-    def __call__(self) -> bool:
-        return self.on
-
-
-@pytest.fixture
-def ready() -> Switch:
-    return Switch()
 
 
 @pytest.fixture
