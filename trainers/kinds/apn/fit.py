@@ -1,6 +1,6 @@
 """Training `apn`: the network and the estimator of mutual information in turn (section 4.2.2)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch
 from assay.engine.errors import SetupError
 from assay.kernels import ViewRule, view
 from assay.trainers.data.augment import recipe
-from assay.trainers.data.dataset import Batch, loader, random_view
+from assay.trainers.data.dataset import Batch, random_view
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored, Scorer, score
@@ -119,7 +119,7 @@ def make_fit(
     weights: files of ImageNet weights for the branches `spatial` and `frequency`, where they are not to start
     at random. Raises SetupError about data, weights or processes.
     """
-    rank, micro_batch, train, held_out = begin(run, device)
+    start = begin(run, device)
     torch.manual_seed(run.seed)
     model, club = network_of(run), Club()
     for branch, file in weights.items():
@@ -127,28 +127,16 @@ def make_fit(
     model.to(memory_format=torch.channels_last)  # three times as fast on a CPU
     prepare = random_view(recipe(run.recipe, run.size), view_rule(run.size))
 
-    def batches(epoch: int) -> Iterable[Batch]:
-        return loader(
-            train,
-            prepare,
-            batch=micro_batch,
-            seed=run.seed,
-            epoch=epoch,
-            workers=workers,
-            number=rank.number,
-            world=rank.world,
-        )
-
     return AlternatingFit(
         model,
         club,
         objective_of(run),
-        batches=batches,
-        steps=max(1, len(train) // rank.world // micro_batch),
-        validate=validator(run, held_out),
+        batches=start.batches(prepare, workers),
+        steps=start.steps,
+        validate=validator(run, start.held_out),
         settings=run.fit,
         folder=folder,
-        rank=rank,
+        rank=start.rank,
     )
 
 

@@ -1,6 +1,5 @@
 """Training a baseline: by the recipe of `plain`, on native crops, judged and served as a plain detector."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from assay.engine.bundle import Bundle, Manifest
 from assay.engine.errors import SetupError
 from assay.kernels import ViewRule
 from assay.trainers.data.augment import VALIDATION, recipe
-from assay.trainers.data.dataset import Batch, loader, random_view
+from assay.trainers.data.dataset import Batch, random_view
 from assay.trainers.evaluate.score import Scorer, score, torch_graph
 from assay.trainers.export.bundle import export_bundle
 from assay.trainers.export.options import ExportOptions
@@ -66,7 +65,8 @@ def make_fit(
     transform: the folder of the run whose best network is LGrad's other one, where it is not to be resumed.
     Raises SetupError about data, weights or processes.
     """
-    rank, micro_batch, train, held_out = begin(run, device)
+    start = begin(run, device)
+    rank = start.rank
     torch.manual_seed(run.seed)
     model = network_of(run)
     if weights is not None:
@@ -76,28 +76,16 @@ def make_fit(
         model.transform.load_state_dict(checkpoint.load_state(transform / BEST))
     prepare = random_view(recipe(run.recipe, run.size), template_of(run).view)
 
-    def batches(epoch: int) -> Iterable[Batch]:
-        return loader(
-            train,
-            prepare,
-            batch=micro_batch,
-            seed=run.seed,
-            epoch=epoch,
-            workers=workers,
-            number=rank.number,
-            world=rank.world,
-        )
-
     def loss(network: nn.Module, batch: Batch) -> Tensor:
         logits = network(batch.images.to(rank.device, non_blocking=True))
         return binary_cross_entropy(logits, batch.labels.to(rank.device))
 
     return Fit(
         model,
-        batches=batches,
-        steps=max(1, len(train) // rank.world // micro_batch),
+        batches=start.batches(prepare, workers),
+        steps=start.steps,
         loss=loss,
-        validate=validator(held_out, template_of(run), VALIDATION if run.altered_validation else ()),
+        validate=validator(start.held_out, template_of(run), VALIDATION if run.altered_validation else ()),
         settings=run.fit,
         folder=folder,
         rank=rank,

@@ -1,6 +1,6 @@
 """Training `fusing`: from a run's settings to a fitted network, judged as it will be served."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,6 @@ from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch
 from assay.engine.errors import SetupError
 from assay.kernels import ViewRule, view
 from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
-from assay.trainers.data.dataset import loader
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scored, Scorer, score
@@ -30,7 +29,8 @@ from assay.trainers.kinds.fusing.run import FusingRun
 
 def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int, device: str = "auto") -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank, micro_batch, train, held_out = begin(run, device)
+    start = begin(run, device)
+    rank = start.rank
     torch.manual_seed(run.seed)
     model = Fusing(run.backbone, run.patches)
     model.hold = run.hold_statistics
@@ -39,19 +39,6 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int, d
     model.to(memory_format=torch.channels_last)  # twice as fast on a CPU
     prepare = original_and_view(recipe(run.recipe, SIZE), manifest_template().view)
 
-    def batches(epoch: int) -> Iterable[Originals]:
-        return loader(
-            train,
-            prepare,
-            batch=micro_batch,
-            seed=run.seed,
-            epoch=epoch,
-            workers=workers,
-            number=rank.number,
-            world=rank.world,
-            collate=collate,
-        )
-
     def loss(network: nn.Module, batch: Originals) -> Tensor:
         images = [image.to(rank.device, non_blocking=True) for image in batch.images]
         logits = network(images, batch.views.to(rank.device, non_blocking=True), run.crop)
@@ -59,10 +46,10 @@ def make_fit(run: FusingRun, folder: Path, weights: Path | None, workers: int, d
 
     return Fit(
         model,
-        batches=batches,
-        steps=max(1, len(train) // rank.world // micro_batch),
+        batches=start.batches(prepare, workers, collate=collate),
+        steps=start.steps,
         loss=loss,
-        validate=validator(held_out, VALIDATION if run.altered_validation else ()),
+        validate=validator(start.held_out, VALIDATION if run.altered_validation else ()),
         settings=run.fit,
         folder=folder,
         rank=rank,

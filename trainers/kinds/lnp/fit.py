@@ -76,7 +76,8 @@ def make_fit(
     denoiser: as `load_denoiser` takes it; None resumes with that of the run. Raises SetupError about data,
     weights, models or processes.
     """
-    rank, micro_batch, train, held_out = begin(run, device)
+    start = begin(run, device)
+    rank = start.rank
     if denoiser is None and not (folder / DENOISER).exists():
         raise SetupError("name a --denoiser: a run of `assay train denoiser`, or a file of its weights")
     found = load_denoiser(denoiser or folder / DENOISER)
@@ -91,14 +92,14 @@ def make_fit(
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save({"model": found.state_dict()}, folder / DENOISER)
     if run.sam is not None:
-        cut_out([*train, *held_out][rank.number :: rank.world], cutter)
+        cut_out([*start.train, *start.held_out][rank.number :: rank.world], cutter)
     prepare = pattern_or_view(recipe(run.recipe, run.size), manifest_of(run).view, cutter, patterns.store)
 
     def batches(epoch: int) -> Iterable[Views]:
         return loader(
-            train,
+            start.train,
             prepare,
-            batch=micro_batch,
+            batch=start.micro_batch,
             ways=run.ways,
             seed=run.seed,
             epoch=epoch,
@@ -115,9 +116,9 @@ def make_fit(
     return Fit(
         model,
         batches=batches,
-        steps=max(1, len(train) // rank.world // micro_batch),
+        steps=start.steps,
         loss=loss,
-        validate=validator(run, held_out, patterns, cutter),
+        validate=validator(run, start.held_out, patterns, cutter),
         settings=run.fit,
         folder=folder,
         rank=rank,

@@ -1,7 +1,7 @@
 """Training the `plain` kind: from a run's settings to a fitted network, judged as it will be served."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from assay.engine.bundle import SCHEMA, Bundle, Calibration, GraphSpec, Manifest, Thresholds
 from assay.kernels import ViewRule
 from assay.trainers.data.augment import VALIDATION, Step, altering, recipe
-from assay.trainers.data.dataset import Batch, loader, random_view
+from assay.trainers.data.dataset import Batch, random_view
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.score import Scorer, score, torch_graph
@@ -35,7 +35,8 @@ def make_fit(
     run: PlainRun, folder: Path, weights: Path | None, traces: Path | None, workers: int, device: str = "auto"
 ) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
-    rank, micro_batch, train, held_out = begin(run, device)
+    start = begin(run, device)
+    rank = start.rank
     torch.manual_seed(run.seed)
     model = Plain(run.backbone, bool(run.traces))
     if weights is not None:
@@ -50,29 +51,16 @@ def make_fit(
     whole = run.recipe == "shared" or run.views != "stored"
     prepare = random_view(recipe(run.recipe, run.crop_side), *chosen, whole=whole)
 
-    def batches(epoch: int) -> Iterable[Batch]:
-        return loader(
-            train,
-            prepare,
-            batch=micro_batch,
-            seed=run.seed,
-            epoch=epoch,
-            workers=workers,
-            number=rank.number,
-            world=rank.world,
-            balance=run.balance,
-        )
-
     def loss(network: nn.Module, batch: Batch) -> Tensor:
         images = batch.images.to(rank.device, non_blocking=True, memory_format=torch.channels_last)
         return binary_cross_entropy(network(images), batch.labels.to(rank.device), run.smoothing)
 
     return Fit(
         model,
-        batches=batches,
-        steps=max(1, len(train) // rank.world // micro_batch),
+        batches=start.batches(prepare, workers, balance=run.balance),
+        steps=start.steps,
         loss=loss,
-        validate=validator(held_out, template_of(run), VALIDATION if run.altered_validation else ()),
+        validate=validator(start.held_out, template_of(run), VALIDATION if run.altered_validation else ()),
         settings=run.fit,
         folder=folder,
         rank=rank,
