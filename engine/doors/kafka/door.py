@@ -2,8 +2,8 @@
 
 One thread owns the consumer: it polls, offers to the core, pauses and commits. Where the core's budget or the
 door's own window is full it holds what it has polled, pauses all partitions and goes on polling, so that its
-membership lives. Offsets are committed only behind outcomes that the broker has acknowledged: after a crash
-an input may get a second outcome, never none.
+membership lives. Offsets are committed only behind outcomes that the broker has acknowledged (after a crash
+an input may get a second outcome, never none), or by the emitter, in one transaction with their outcomes.
 """
 
 import logging
@@ -29,12 +29,13 @@ from kafka.errors import (
 from assay.engine import telemetry
 from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.kafka import clients, complaints
-from assay.engine.doors.kafka.assignment import Assignment, Rebalance
+from assay.engine.doors.kafka.assignment import Assignment, Rebalance, offsets
 from assay.engine.doors.kafka.batches import Unreadable
-from assay.engine.doors.kafka.emitter import Emitter
 from assay.engine.doors.kafka.partition import Partition, Taken
 from assay.engine.doors.kafka.records import Unanswerable, record_size, to_item
 from assay.engine.doors.kafka.settings import KafkaSettings
+from assay.engine.doors.kafka.stream import StreamEmitter
+from assay.engine.doors.kafka.transactions import TransactionEmitter
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome
@@ -83,7 +84,9 @@ class KafkaDoor(Door):
         self._leaving = threading.Event()  # a drain was asked for: the backlog is left to others
         self._failed = threading.Lock()
         self._log = ExitStack()
-        self._emitter = Emitter(settings, self._partitions, self._wake.set, self._fail, self._halt)
+        self._commits = settings.delivery == "at-least-once"  # else the emitter does
+        emitter = StreamEmitter if self._commits else TransactionEmitter
+        self._emitter = emitter(settings, self._assignment, self._wake.set, self._fail, self._halt)
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
 
     def on_failure(self, callback: Callable[[AssayError], None]) -> None:
@@ -154,7 +157,7 @@ class KafkaDoor(Door):
                 listener = Rebalance(
                     self._assignment,
                     consumer,
-                    commits=lambda: not self._stopping.is_set(),
+                    commits=lambda: self._commits and not self._stopping.is_set(),
                     resumed=self._emitter.notify,
                 )
                 consumer.subscribe([self._settings.input], listener=listener)
@@ -253,11 +256,14 @@ class KafkaDoor(Door):
         self._wake.set()
 
     def _commit(self, consumer: Any) -> None:
+        self._pass_idle(consumer)
+        if not self._commits:
+            return
+        owned = self._assignment.owned
         try:
-            offsets = self._assignment.uncommitted(self._positions(consumer))
-            if offsets:
-                consumer.commit(offsets, timeout_ms=COMMIT_TIMEOUT_MS)
-                self._assignment.committed(offsets)
+            if positions := owned.uncommitted():
+                consumer.commit(offsets(positions), timeout_ms=COMMIT_TIMEOUT_MS)
+                owned.committed(positions)
         except NO_MEMBER as error:
             log.info("offsets were not committed, the group is rebalancing: %s", error)
         except KafkaError as error:
@@ -271,19 +277,17 @@ class KafkaDoor(Door):
         for name, records in self._assignment.lag(consumer.highwater).items():
             telemetry.KAFKA_LAG.labels(name.topic, name.partition).set(records)
 
-    def _positions(self, consumer: Any) -> dict[Any, int]:
-        """What to commit: behind acknowledged outcomes or, where nothing is under way, behind all that was
-        polled. So lag ends at 0 although a topic ends with the marks of a transaction, and an idle group has
-        offsets, which autoscalers look for."""
-        positions = self._assignment.acknowledged()
+    def _pass_idle(self, consumer: Any) -> None:
+        """Where nothing is under way, commit what was polled. So lag ends at 0 although a topic ends with the
+        marks of a transaction, and an idle group has offsets, which autoscalers look for."""
+        if self._drain_until is not None:
+            return
         held = {id(held.partition) for held in self._held}
         for name, partition in self._assignment.partitions().items():
-            idle = not partition.busy and not partition.halted and id(partition) not in held
-            if idle and self._drain_until is None:
+            if not partition.busy and id(partition) not in held:
                 position = consumer.position(name, timeout_ms=0)
                 if position is not None:
-                    positions[name] = position
-        return positions
+                    partition.skip_to(position)
 
 
 def _unreadable(record: Unreadable) -> Future[Outcome]:
@@ -302,5 +306,6 @@ KIND = DoorKind(
         "output": ("--out", "Topic of verdicts."),
         "rejects": ("--rejects", "Topic of rejected images."),
         "group": ("--group", "Consumer group."),
+        "delivery": ("--delivery", "at-least-once (the default) or exactly-once."),
     },
 )
