@@ -12,7 +12,14 @@ from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
-from kafka.errors import CommitFailedError, FencedInstanceIdError, KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    InvalidProducerEpochError,
+    KafkaError,
+    KafkaTimeoutError,
+    ProducerFencedError,
+)
 
 from assay.engine.doors.kafka import clients
 from assay.engine.doors.kafka.answer import Answer
@@ -28,6 +35,8 @@ TRANSACTION_BYTES = MIB  # of answers, about: so that a transaction ends well wi
 HEAR_SECONDS = 0.1  # in which a wait hears that the end is near
 ABORT_MS = 2000
 
+FENCED = (InvalidProducerEpochError, ProducerFencedError)
+
 Part = tuple[Partition, Taken, Answer]
 
 
@@ -41,7 +50,7 @@ class TransactionEmitter(Emitter):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         # A member with a name of its own ends, when it starts again, what it left open when it was killed.
-        self._id = f"{self._settings.group}-{self._settings.instance or uuid.uuid4().hex}"
+        self._id = self._named(self._settings.instance)
         self._over: Any = None  # a membership that the group has moved on from
         self._begun = False
 
@@ -172,10 +181,17 @@ class TransactionEmitter(Emitter):
                 f"another member of group {self._settings.group} has the instance name"
                 f" {self._settings.instance}: give each its own"
             ) from error
+        if isinstance(error, FENCED):
+            # By the brokers, when a transaction took too long, or by another with this member's name. To take
+            # the id back would fence that one in turn; whose the name is the next transaction will show.
+            self._id = self._named(None)
         if isinstance(error, CommitFailedError):
             self._over = owned.membership
             self._rebuilds = 0  # nobody's fault
         self._fault = error
+
+    def _named(self, name: str | None) -> str:
+        return f"{self._settings.group}-{name or uuid.uuid4().hex}"
 
     def _let_go(self) -> None:
         """A transaction that is left open would hold up readers until the brokers end it."""
