@@ -26,6 +26,8 @@ logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
 CONNECT_MS = 6000
 BATCH_BYTES = 16384
 COMMITTED_MS = 15_000
+SESSION_MS = 10_000
+HEARTBEAT_MS = 3000
 
 # A transaction takes some 20 ms. One that a killed member left open holds up its partitions until the brokers
 # end it: they look every 10 s (their default) for those that are older than this.
@@ -69,6 +71,15 @@ def describe(settings: KafkaSettings) -> Topics:
         {topic: len(found[topic]["partitions"]) for topic in written},
         {topic: int(configs[topic]["max.message.bytes"]["value"]) for topic in written},
     )
+
+
+def reachable(settings: KafkaSettings) -> bool:
+    """Whether brokers answer."""
+    try:
+        describe(settings)
+    except SetupError:
+        return False
+    return True
 
 
 def open_producer(settings: KafkaSettings, limits: Mapping[str, int]) -> Any:
@@ -158,8 +169,8 @@ def open_consumer(settings: KafkaSettings) -> Any:
             max_poll_records=64,
             max_partition_fetch_bytes=8 * MIB,
             fetch_max_bytes=32 * MIB,
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=3000,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             request_timeout_ms=15_000,
         )
         consumer._fetcher.PartitionRecords = FetchedRecords

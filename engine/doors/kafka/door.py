@@ -36,6 +36,7 @@ from assay.engine.doors.kafka.records import Unanswerable, record_size, to_item
 from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.doors.kafka.stream import StreamEmitter
 from assay.engine.doors.kafka.transactions import TransactionEmitter
+from assay.engine.doors.kafka.watchdog import Watchdog
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome
@@ -47,6 +48,7 @@ COMMIT_SECONDS = 0.5
 COMMIT_TIMEOUT_MS = 5000
 CLOSE_TIMEOUT_MS = 5000
 HALT_SECONDS = 10.0
+REOPEN_SECONDS = 1.0
 OFFER = 64  # records offered to the core at once
 
 NO_MEMBER = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
@@ -153,24 +155,49 @@ class KafkaDoor(Door):
     def _run(self) -> None:
         try:
             consumer = clients.open_consumer(self._settings)
-            try:
-                listener = Rebalance(
-                    self._assignment,
-                    consumer,
-                    commits=lambda: self._commits and not self._stopping.is_set(),
-                    resumed=self._emitter.notify,
-                )
-                consumer.subscribe([self._settings.input], listener=listener)
-                self._consume(consumer)
-            finally:
-                consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
+            while self._stalls(consumer):
+                log.warning("the group did not answer: joining it again, with a new consumer")
+                if (consumer := self._reopened()) is None:
+                    return
         except KafkaError as error:
             kafka, group = self._settings.brokers, self._settings.group
             self._fail(SetupError(f"Kafka at {kafka} does not serve group {group}: {error}"))
         except Exception as error:
             self._fail(error)
 
-    def _consume(self, consumer: Any) -> None:
+    def _stalls(self, consumer: Any) -> bool:
+        """Consume until the end of the door (False) or of the consumer, which is closed then."""
+        heartbeat = consumer._coordinator.heartbeat
+        watchdog = Watchdog(
+            heard=lambda: max(heartbeat.last_receive, heartbeat.last_reset),
+            reachable=lambda: clients.reachable(self._settings),
+        )
+        listener = Rebalance(
+            self._assignment,
+            consumer,
+            commits=lambda: self._commits and not self._stopping.is_set(),
+            resumed=self._emitter.notify,
+        )
+        try:
+            consumer.subscribe([self._settings.input], listener=listener)
+            return self._consume(consumer, watchdog)
+        finally:
+            consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
+
+    def _reopened(self) -> Any:
+        """A new consumer, which begins at what was committed; None where the door ends before that."""
+        self._assignment.assign([])
+        self._held.clear()
+        while not self._stopping.is_set() and not self._drained():
+            try:
+                return clients.open_consumer(self._settings)
+            except SetupError as error:
+                log.warning("%s; trying again", error)
+                self._stopping.wait(REOPEN_SECONDS)
+        return None
+
+    def _consume(self, consumer: Any, watchdog: Watchdog) -> bool:
+        """Until the end of the door (False), or until the watchdog finds the consumer stalled."""
         commit_at = 0.0
         while not self._stopping.is_set() and not self._drained():
             if self._leaving.is_set():
@@ -180,16 +207,31 @@ class KafkaDoor(Door):
             # for it, and joins again; so as long as the group is rebalancing, wait in `poll` alone.
             joining = consumer._coordinator.need_rejoin()
             waiting = 0 if self._full() and not joining else POLL_SECONDS
-            self._hold(consumer.poll(timeout_ms=int(waiting * 1000)))
+            self._hold(self._polled(consumer, waiting))
             self._offer_until(time.monotonic() + (0 if consumer._coordinator.need_rejoin() else POLL_SECONDS))
             if time.monotonic() >= commit_at:
                 self._commit(consumer)
                 self._report(consumer)
                 commit_at = time.monotonic() + COMMIT_SECONDS
+                if watchdog.stalled():
+                    return True
         if not self._stopping.is_set():
             self._commit(consumer)
             if self._assignment.busy:
                 log.warning("not all records were finished in time: the next member of the group gets them")
+        return False
+
+    def _polled(self, consumer: Any, seconds: float) -> dict[Any, list[Any]]:
+        """What the next poll brings; nothing where brokers are away, which kafka-python may raise."""
+        try:
+            polled: dict[Any, list[Any]] = consumer.poll(timeout_ms=int(seconds * 1000))
+            return polled
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            log.warning("nothing was polled, trying again: %s", error)
+            self._stopping.wait(POLL_SECONDS)
+            return {}
 
     def _drained(self) -> bool:
         """Whether a drain was asked for and has come to its end."""
@@ -256,12 +298,10 @@ class KafkaDoor(Door):
         self._wake.set()
 
     def _commit(self, consumer: Any) -> None:
-        self._pass_idle(consumer)
-        if not self._commits:
-            return
         owned = self._assignment.owned
         try:
-            if positions := owned.uncommitted():
+            self._pass_idle(consumer)
+            if self._commits and (positions := owned.uncommitted()):
                 consumer.commit(offsets(positions), timeout_ms=COMMIT_TIMEOUT_MS)
                 owned.committed(positions)
         except NO_MEMBER as error:

@@ -190,7 +190,6 @@ def test_an_engine_fault_stops_the_door_and_commits_nothing_of_it(broker: Broker
     assert len(topics.answers()) == 1
 
 
-@pytest.mark.usefixtures("delivery")
 def test_members_come_and_go_and_no_outcome_is_sent_twice(topics: Topics) -> None:
     """With clean hand-overs nothing comes twice: what was sent is committed before it is handed over."""
     total, stop = 0, threading.Event()

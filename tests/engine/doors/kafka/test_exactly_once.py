@@ -43,7 +43,7 @@ def test_a_member_killed_at_each_stage_of_a_transaction(topics: Topics) -> None:
         with member(settings, stage, "5") as process:
             assert process.wait(60) == -9
     done = sum(topics.committed().values())
-    assert 3 * 4 <= done < len(sent)
+    assert len(STAGES) <= done < len(sent)  # some transactions have offsets alone
     with serving(DisorderedCore(), settings) as served:
         wait_until(lambda: topics.lag() == 0)
         assert not served.failures
@@ -63,8 +63,8 @@ def fail(*_: Any) -> None:
     [
         (EndTxnHandler, "handle_response", lose_the_answer),  # the brokers have committed it
         (TransactionManager, "begin_commit", fail),
-        (TransactionManager, "send_offsets_to_transaction", fail),
-        (TransactionManager, "begin_transaction", fail),
+        pytest.param(TransactionManager, "send_offsets_to_transaction", fail, marks=pytest.mark.full),
+        pytest.param(TransactionManager, "begin_transaction", fail, marks=pytest.mark.full),
     ],
 )
 def test_a_transaction_whose_end_is_not_heard(
@@ -122,6 +122,7 @@ def test_a_member_that_the_group_has_moved_on_from_commits_nothing(topics: Topic
     topics.check_exactly_once(sent)
 
 
+@pytest.mark.full
 def test_two_members_of_one_name_end_the_older(topics: Topics) -> None:
     settings = exactly_once(topics, instance="one")
     with serving(DisorderedCore(), settings) as older:
