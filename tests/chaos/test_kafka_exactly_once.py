@@ -90,7 +90,8 @@ class Group:
 
     def leave(self, name: str | None) -> None:
         self._members[name].send_signal(signal.SIGTERM)
-        assert self._members[name].wait(30) == 0
+        # By the signal itself where it came before the member had begun.
+        assert self._members[name].wait(30) in (0, -signal.SIGTERM)
 
 
 @pytest.mark.chaos

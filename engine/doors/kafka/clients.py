@@ -32,6 +32,8 @@ HEARTBEAT_MS = 3000
 # A transaction takes some 20 ms. One that a killed member left open holds up its partitions until the brokers
 # end it: they look every 10 s (their default) for those that are older than this.
 TRANSACTION_TIMEOUT_MS = 5000
+RETRY_MS = 10
+"""kafka-python's sender sleeps as long in each transaction, ten times as long if not told."""
 FENCING = (2, 5)
 """Since then brokers refuse offsets in a transaction of a member whose time in the group is over."""
 
@@ -116,7 +118,11 @@ def open_transactional(settings: KafkaSettings, limits: Mapping[str, int], id: s
     """
     with _explained(settings):
         producer = _producer(
-            settings, limits, transactional_id=id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
+            settings,
+            limits,
+            transactional_id=id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            retry_backoff_ms=RETRY_MS,
         )
         try:
             if producer.config["api_version"] < FENCING:
