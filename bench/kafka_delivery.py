@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from itertools import cycle, islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -28,23 +28,26 @@ from assay.engine.core import Core
 from assay.engine.doors.kafka import KafkaDoor, KafkaSettings
 from assay.engine.settings import Settings
 
-EXACTLY, AT_LEAST = "exactly-once", "at-least-once"
+Delivery = Literal["exactly-once", "at-least-once"]
+EXACTLY: Delivery = "exactly-once"
+AT_LEAST: Delivery = "at-least-once"
 PAUSE_SECONDS = 0.02
 
 
-def latencies(broker: Broker, delivery: str, data: bytes, looks: int) -> list[float]:
+def latencies(broker: Broker, delivery: Delivery, data: bytes, looks: int) -> list[float]:
     """Seconds from sending each record to reading its verdict, sorted."""
     name = uuid.uuid4().hex
-    topics = [f"{name}-{what}" for what in ("in", "out", "rejects")]
-    broker.create_topics(dict.fromkeys(topics, PARTITIONS))
     settings = KafkaSettings(
         brokers=broker.bootstrap,
-        **dict(zip(("input", "output", "rejects"), topics, strict=True)),
+        input=f"{name}-in",
+        output=f"{name}-out",
+        rejects=f"{name}-rejects",
         group=name,
         delivery=delivery,
     )
+    broker.create_topics(dict.fromkeys((settings.input, settings.output, settings.rejects), PARTITIONS))
     reader = KafkaConsumer(bootstrap_servers=broker.bootstrap, isolation_level="read_committed")
-    reader.assign([TopicPartition(topics[1], number) for number in range(PARTITIONS)])
+    reader.assign([TopicPartition(settings.output, number) for number in range(PARTITIONS)])
     reader.seek_to_beginning()
     door = KafkaDoor(InstantCore(), settings)
     door.start()
@@ -54,7 +57,7 @@ def latencies(broker: Broker, delivery: str, data: bytes, looks: int) -> list[fl
     def send() -> None:
         for number in range(looks):
             sent.append(time.perf_counter())
-            producer.send(topics[0], data, key=b"%d" % number, partition=number % PARTITIONS)
+            producer.send(settings.input, data, key=b"%d" % number, partition=number % PARTITIONS)
             time.sleep(PAUSE_SECONDS)
 
     source = threading.Thread(target=send)
@@ -96,7 +99,7 @@ def main(
             producer.send("images", data, partition=number % PARTITIONS)
         producer.close()
 
-        def run(delivery: str, core: Any, pids: list[int]) -> Run:
+        def run(delivery: Delivery, core: Any, pids: list[int]) -> Run:
             settings = KafkaSettings(
                 brokers=broker.bootstrap,
                 input="images",

@@ -20,6 +20,7 @@ from kafka.producer.transaction_manager import EndTxnHandler, TransactionManager
 from support.kafka import DisorderedCore
 
 from assay.engine.doors.kafka import KafkaDoor, KafkaSettings, transactions
+from assay.engine.errors import SetupError
 
 STAGES = {
     "produced": (TransactionManager, "send_offsets_to_transaction"),
@@ -58,12 +59,26 @@ def main(settings: str, stage: str = "", number: str = "1") -> None:
     if stage:
         _die_at(stage, int(number))
     ended = threading.Event()
-    door = KafkaDoor(DisorderedCore(delay=0.05), KafkaSettings.model_validate_json(settings))
-    door.on_failure(lambda error: (print(error, file=sys.stderr), ended.set()))
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    door.start()
+    door = None
+    while door is None and not ended.is_set():
+        door = _started(KafkaSettings.model_validate_json(settings), ended)
     ended.wait()
-    door.drain(10)
+    if door:
+        door.drain(10)
+
+
+def _started(settings: KafkaSettings, ended: threading.Event) -> KafkaDoor | None:
+    """A door that serves, or none where no broker answers, as whoever watches a server tries again."""
+    door = KafkaDoor(DisorderedCore(delay=0.05), settings)
+    door.on_failure(lambda error: (print(error, file=sys.stderr), ended.set()))
+    try:
+        door.start()
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        door.stop()
+        return None
+    return door
 
 
 if __name__ == "__main__":
