@@ -32,7 +32,7 @@ test-full: $(VENV)/.dev ## Run all tests that need no GPU (at most 60 minutes on
 	$(BIN)/pytest -m "not gpu and not chaos" --ignore tests/trainers
 	$(BIN)/pytest -m "not gpu and not chaos" tests/trainers
 
-chaos: $(VENV)/.dev ## Kill members of a group and their broker at random, some 10 minutes: outcomes exactly once
+chaos: $(VENV)/.dev ## Kill members of a group and their broker at random, for 3 minutes: outcomes exactly once
 	$(BIN)/pytest -s -m chaos tests/chaos
 
 lint: $(VENV)/.dev .types/assay ## Check style and types
