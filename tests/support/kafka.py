@@ -1,10 +1,12 @@
 """What tests of the Kafka door need: topics on the real broker, records in and out, a core in disorder."""
 
 import heapq
+import json
 import random
 import threading
 import time
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -103,6 +105,15 @@ def judge(item: Item) -> Outcome:
     return Verdict(item.id, Label.AUTHENTIC, 0.25, {"stub": -1.0}, "stub", "1.0.0")
 
 
+def place(record: Any) -> tuple[int, int]:
+    """Partition and offset of the input record that this output record answers."""
+    headers = dict(record.headers)
+    if "assay.offset" in headers:
+        return int(headers["assay.partition"]), int(headers["assay.offset"])
+    _, partition, offset = json.loads(record.value)["id"].split("/")
+    return int(partition), int(offset)
+
+
 @dataclass
 class Topics:
     """Three topics of one test on the shared broker, and the group that reads the first."""
@@ -171,6 +182,18 @@ class Topics:
     def answers(self) -> list[Any]:
         """All records of both topics that are written."""
         return self.read(self.output) + self.read(self.rejects)
+
+    def check_exactly_once(self, sent: Iterable[tuple[int, int]]) -> None:
+        """Whoever reads what is committed finds one outcome for each input, in the order of its partition."""
+        topics = [self.read(topic) for topic in (self.output, self.rejects)]
+        assert Counter(place(record) for topic in topics for record in topic) == Counter(sent)
+        for topic in topics:
+            order: dict[int, list[int]] = defaultdict(list)
+            for record in topic:
+                partition, offset = place(record)
+                assert record.partition == partition
+                order[partition].append(offset)
+            assert all(offsets == sorted(offsets) for offsets in order.values())
 
     def committed(self) -> dict[int, int]:
         """Committed offset by partition, of those that have one."""

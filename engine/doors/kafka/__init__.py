@@ -1,4 +1,4 @@
-"""The Kafka door: images in from a topic, verdicts and rejections out to two others, at least once."""
+"""The Kafka door: images in from a topic, verdicts and rejections out to two others."""
 
 from assay.engine.doors.kafka.door import KafkaDoor
 from assay.engine.doors.kafka.settings import KafkaSettings

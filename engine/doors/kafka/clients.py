@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,17 @@ logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
 
 CONNECT_MS = 6000
 BATCH_BYTES = 16384
+COMMITTED_MS = 15_000
+SESSION_MS = 10_000
+HEARTBEAT_MS = 3000
+
+# A transaction takes some 20 ms. One that a killed member left open holds up its partitions until the brokers
+# end it: they look every 10 s (their default) for those that are older than this.
+TRANSACTION_TIMEOUT_MS = 5000
+RETRY_MS = 10
+"""kafka-python's sender sleeps as long in each transaction, ten times as long if not told."""
+FENCING = (2, 5)
+"""Since then brokers refuse offsets in a transaction of a member whose time in the group is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +75,88 @@ def describe(settings: KafkaSettings) -> Topics:
     )
 
 
+def reachable(settings: KafkaSettings) -> bool:
+    """Whether brokers answer."""
+    try:
+        describe(settings)
+    except SetupError:
+        return False
+    return True
+
+
 def open_producer(settings: KafkaSettings, limits: Mapping[str, int]) -> Any:
     """An idempotent KafkaProducer: what it sends arrives once and in order, as long as it lives.
 
     `limits` gives the largest batch that each topic takes, in bytes.
     """
     with _explained(settings):
-        return _made(
-            KafkaProducer,
+        return _producer(settings, limits)
+
+
+def _producer(settings: KafkaSettings, limits: Mapping[str, int], **more: Any) -> Any:
+    return _made(
+        KafkaProducer,
+        **_common(settings),
+        metrics_enabled=False,
+        acks="all",
+        linger_ms=5,
+        batch_size=min(BATCH_BYTES, *limits.values()),
+        max_request_size=max(limits.values()) + MIB,  # `limits` decide, not the client
+        request_timeout_ms=15_000,
+        delivery_timeout_ms=60_000,
+        max_block_ms=15_000,
+        **more,
+    )
+
+
+def open_transactional(settings: KafkaSettings, limits: Mapping[str, int], id: str) -> Any:
+    """A KafkaProducer that is ready for transactions under the name `id`; one that was open is ended by that,
+    and an older producer of the name is fenced.
+
+    Raises:
+        SetupError: no broker answers, it refuses us, or is too old.
+    """
+    with _explained(settings):
+        producer = _producer(
+            settings,
+            limits,
+            transactional_id=id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            retry_backoff_ms=RETRY_MS,
+        )
+        try:
+            if producer.config["api_version"] < FENCING:
+                raise SetupError(
+                    f"Kafka at {settings.brokers} is older than 2.5 and cannot deliver exactly once:"
+                    " set delivery of [kafka] to at-least-once"
+                )
+            producer.init_transactions()
+        except BaseException:
+            discard(producer)
+            raise
+        return producer
+
+
+def committed(settings: KafkaSettings, partitions: Iterable[Any]) -> dict[Any, int]:
+    """Committed offset by `TopicPartition`, of those that have one; waits until no transaction holds a newer.
+
+    Raises:
+        SetupError: no answer in time, or the brokers refuse it.
+    """
+    with _explained(settings):
+        reader = _made(
+            KafkaConsumer,
             **_common(settings),
             metrics_enabled=False,
-            acks="all",
-            linger_ms=5,
-            batch_size=min(BATCH_BYTES, *limits.values()),
-            max_request_size=max(limits.values()) + MIB,  # `limits` decide, not the client
-            request_timeout_ms=15_000,
-            delivery_timeout_ms=60_000,
-            max_block_ms=15_000,
+            group_id=settings.group,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
         )
+        try:
+            found = {name: reader.committed(name, timeout_ms=COMMITTED_MS) for name in partitions}
+        finally:
+            reader.close(autocommit=False)
+        return {name: offset for name, offset in found.items() if offset is not None}
 
 
 def open_consumer(settings: KafkaSettings) -> Any:
@@ -100,8 +175,8 @@ def open_consumer(settings: KafkaSettings) -> Any:
             max_poll_records=64,
             max_partition_fetch_bytes=8 * MIB,
             fetch_max_bytes=32 * MIB,
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=3000,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             request_timeout_ms=15_000,
         )
         consumer._fetcher.PartitionRecords = FetchedRecords

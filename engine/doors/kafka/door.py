@@ -2,8 +2,8 @@
 
 One thread owns the consumer: it polls, offers to the core, pauses and commits. Where the core's budget or the
 door's own window is full it holds what it has polled, pauses all partitions and goes on polling, so that its
-membership lives. Offsets are committed only behind outcomes that the broker has acknowledged: after a crash
-an input may get a second outcome, never none.
+membership lives. Offsets are committed only behind outcomes that the broker has acknowledged (after a crash
+an input may get a second outcome, never none), or by the emitter, in one transaction with their outcomes.
 """
 
 import logging
@@ -29,12 +29,14 @@ from kafka.errors import (
 from assay.engine import telemetry
 from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.kafka import clients, complaints
-from assay.engine.doors.kafka.assignment import Assignment, Rebalance
+from assay.engine.doors.kafka.assignment import Assignment, Rebalance, offsets
 from assay.engine.doors.kafka.batches import Unreadable
-from assay.engine.doors.kafka.emitter import Emitter
 from assay.engine.doors.kafka.partition import Partition, Taken
 from assay.engine.doors.kafka.records import Unanswerable, record_size, to_item
 from assay.engine.doors.kafka.settings import KafkaSettings
+from assay.engine.doors.kafka.stream import StreamEmitter
+from assay.engine.doors.kafka.transactions import TransactionEmitter
+from assay.engine.doors.kafka.watchdog import Watchdog
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome
@@ -46,6 +48,7 @@ COMMIT_SECONDS = 0.5
 COMMIT_TIMEOUT_MS = 5000
 CLOSE_TIMEOUT_MS = 5000
 HALT_SECONDS = 10.0
+REOPEN_SECONDS = 1.0
 OFFER = 64  # records offered to the core at once
 
 NO_MEMBER = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
@@ -83,7 +86,9 @@ class KafkaDoor(Door):
         self._leaving = threading.Event()  # a drain was asked for: the backlog is left to others
         self._failed = threading.Lock()
         self._log = ExitStack()
-        self._emitter = Emitter(settings, self._partitions, self._wake.set, self._fail, self._halt)
+        self._commits = settings.delivery == "at-least-once"  # else the emitter does
+        emitter = StreamEmitter if self._commits else TransactionEmitter
+        self._emitter = emitter(settings, self._assignment, self._wake.set, self._fail, self._halt)
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
 
     def on_failure(self, callback: Callable[[AssayError], None]) -> None:
@@ -150,24 +155,49 @@ class KafkaDoor(Door):
     def _run(self) -> None:
         try:
             consumer = clients.open_consumer(self._settings)
-            try:
-                listener = Rebalance(
-                    self._assignment,
-                    consumer,
-                    commits=lambda: not self._stopping.is_set(),
-                    resumed=self._emitter.notify,
-                )
-                consumer.subscribe([self._settings.input], listener=listener)
-                self._consume(consumer)
-            finally:
-                consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
+            while self._stalls(consumer):
+                log.warning("the group did not answer: joining it again, with a new consumer")
+                if (consumer := self._reopened()) is None:
+                    return
         except KafkaError as error:
             kafka, group = self._settings.brokers, self._settings.group
             self._fail(SetupError(f"Kafka at {kafka} does not serve group {group}: {error}"))
         except Exception as error:
             self._fail(error)
 
-    def _consume(self, consumer: Any) -> None:
+    def _stalls(self, consumer: Any) -> bool:
+        """Consume until the end of the door (False) or of the consumer, which is closed then."""
+        heartbeat = consumer._coordinator.heartbeat
+        watchdog = Watchdog(
+            heard=lambda: max(heartbeat.last_receive, heartbeat.last_reset),
+            reachable=lambda: clients.reachable(self._settings),
+        )
+        listener = Rebalance(
+            self._assignment,
+            consumer,
+            commits=lambda: self._commits and not self._stopping.is_set(),
+            resumed=self._emitter.notify,
+        )
+        try:
+            consumer.subscribe([self._settings.input], listener=listener)
+            return self._consume(consumer, watchdog)
+        finally:
+            consumer.close(timeout_ms=CLOSE_TIMEOUT_MS)
+
+    def _reopened(self) -> Any:
+        """A new consumer, which begins at what was committed; None where the door ends before that."""
+        self._assignment.assign([])
+        self._held.clear()
+        while not self._stopping.is_set() and not self._drained():
+            try:
+                return clients.open_consumer(self._settings)
+            except SetupError as error:
+                log.warning("%s; trying again", error)
+                self._stopping.wait(REOPEN_SECONDS)
+        return None
+
+    def _consume(self, consumer: Any, watchdog: Watchdog) -> bool:
+        """Until the end of the door (False), or until the watchdog finds the consumer stalled."""
         commit_at = 0.0
         while not self._stopping.is_set() and not self._drained():
             if self._leaving.is_set():
@@ -177,16 +207,31 @@ class KafkaDoor(Door):
             # for it, and joins again; so as long as the group is rebalancing, wait in `poll` alone.
             joining = consumer._coordinator.need_rejoin()
             waiting = 0 if self._full() and not joining else POLL_SECONDS
-            self._hold(consumer.poll(timeout_ms=int(waiting * 1000)))
+            self._hold(self._polled(consumer, waiting))
             self._offer_until(time.monotonic() + (0 if consumer._coordinator.need_rejoin() else POLL_SECONDS))
             if time.monotonic() >= commit_at:
                 self._commit(consumer)
                 self._report(consumer)
                 commit_at = time.monotonic() + COMMIT_SECONDS
+                if watchdog.stalled():
+                    return True
         if not self._stopping.is_set():
             self._commit(consumer)
             if self._assignment.busy:
                 log.warning("not all records were finished in time: the next member of the group gets them")
+        return False
+
+    def _polled(self, consumer: Any, seconds: float) -> dict[Any, list[Any]]:
+        """What the next poll brings; nothing where brokers are away, which kafka-python may raise."""
+        try:
+            polled: dict[Any, list[Any]] = consumer.poll(timeout_ms=int(seconds * 1000))
+            return polled
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            log.warning("nothing was polled, trying again: %s", error)
+            self._stopping.wait(POLL_SECONDS)
+            return {}
 
     def _drained(self) -> bool:
         """Whether a drain was asked for and has come to its end."""
@@ -253,11 +298,12 @@ class KafkaDoor(Door):
         self._wake.set()
 
     def _commit(self, consumer: Any) -> None:
+        owned = self._assignment.owned
         try:
-            offsets = self._assignment.uncommitted(self._positions(consumer))
-            if offsets:
-                consumer.commit(offsets, timeout_ms=COMMIT_TIMEOUT_MS)
-                self._assignment.committed(offsets)
+            self._pass_idle(consumer)
+            if self._commits and (positions := owned.uncommitted()):
+                consumer.commit(offsets(positions), timeout_ms=COMMIT_TIMEOUT_MS)
+                owned.committed(positions)
         except NO_MEMBER as error:
             log.info("offsets were not committed, the group is rebalancing: %s", error)
         except KafkaError as error:
@@ -271,19 +317,17 @@ class KafkaDoor(Door):
         for name, records in self._assignment.lag(consumer.highwater).items():
             telemetry.KAFKA_LAG.labels(name.topic, name.partition).set(records)
 
-    def _positions(self, consumer: Any) -> dict[Any, int]:
-        """What to commit: behind acknowledged outcomes or, where nothing is under way, behind all that was
-        polled. So lag ends at 0 although a topic ends with the marks of a transaction, and an idle group has
-        offsets, which autoscalers look for."""
-        positions = self._assignment.acknowledged()
+    def _pass_idle(self, consumer: Any) -> None:
+        """Where nothing is under way, commit what was polled. So lag ends at 0 although a topic ends with the
+        marks of a transaction, and an idle group has offsets, which autoscalers look for."""
+        if self._drain_until is not None:
+            return
         held = {id(held.partition) for held in self._held}
         for name, partition in self._assignment.partitions().items():
-            idle = not partition.busy and not partition.halted and id(partition) not in held
-            if idle and self._drain_until is None:
+            if not partition.busy and id(partition) not in held:
                 position = consumer.position(name, timeout_ms=0)
                 if position is not None:
-                    positions[name] = position
-        return positions
+                    partition.skip_to(position)
 
 
 def _unreadable(record: Unreadable) -> Future[Outcome]:
@@ -302,5 +346,6 @@ KIND = DoorKind(
         "output": ("--out", "Topic of verdicts."),
         "rejects": ("--rejects", "Topic of rejected images."),
         "group": ("--group", "Consumer group."),
+        "delivery": ("--delivery", "at-least-once (the default) or exactly-once."),
     },
 )

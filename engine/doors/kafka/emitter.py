@@ -1,17 +1,15 @@
 """Sends outcomes, each partition's in offset order, and does not rest until every one is acknowledged.
 
-kafka-python's idempotent producer does not survive an error that is not retriable: all later sends fail.
-So after any failed send the producer is thrown away, a new one is made, and what was not acknowledged is sent
-again, in order: an outcome may arrive twice, never not at all. The same happens when nothing was acknowledged
-for too long. One thread does all of it; the core's threads only tell it where to look.
+kafka-python's producers do not survive an error that is not retriable: all later sends fail. So after any
+failure the producer is thrown away, a new one is made, and what was not acknowledged is sent again, in order.
+One thread does all of it; the core's threads only tell it where to look.
 
 What the brokers refuse for its own sake is made smaller, or left out, before the rest is sent again.
 """
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -20,7 +18,6 @@ from kafka.errors import (
     AuthorizationError,
     InvalidRecordError,
     InvalidTimestampError,
-    KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
@@ -28,6 +25,7 @@ from kafka.errors import (
 from assay.engine import telemetry
 from assay.engine.doors.kafka import clients
 from assay.engine.doors.kafka.answer import Answer, to_answer
+from assay.engine.doors.kafka.assignment import Assignment
 from assay.engine.doors.kafka.partition import Partition, Taken
 from assay.engine.doors.kafka.records import Unanswerable, place
 from assay.engine.doors.kafka.settings import KafkaSettings
@@ -44,7 +42,7 @@ INVALID = (InvalidRecordError, InvalidTimestampError)
 
 
 @dataclass(frozen=True, slots=True)
-class _Broken:
+class Broken:
     """The producer of a generation failed to deliver."""
 
     generation: int
@@ -52,7 +50,7 @@ class _Broken:
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
+class Refused:
     """An answer that the brokers do not take, whatever else is sent."""
 
     partition: Partition
@@ -62,31 +60,32 @@ class _Refused:
 
 
 class Emitter:
-    """Owns the producer. `partitions` gives those assigned; `on_failure` is told what cannot be mended, and
-    `on_halt` what stops one partition: the record that it stands at, and why.
+    """Owns the producer. `on_failure` is told what cannot be mended, and `on_halt` what stops one partition:
+    the record that it stands at, and why.
 
-    `on_acknowledged` runs in the producer's thread after each acknowledgement, and must not block.
+    `on_acknowledged` runs after each acknowledgement, in a thread of the emitter or of the producer, and must
+    not block. How outcomes are sent is for the class that derives from this one.
     """
 
     def __init__(
         self,
         settings: KafkaSettings,
-        partitions: Callable[[], Iterable[Partition]],
+        assignment: Assignment,
         on_acknowledged: Callable[[], None],
         on_failure: Callable[[Exception], None],
         on_halt: Callable[[SetupError], None],
     ) -> None:
         self._settings = settings
-        self._partitions = partitions
+        self._assignment = assignment
         self._on_acknowledged = on_acknowledged
         self._on_failure = on_failure
         self._on_halt = on_halt
-        self._events: SimpleQueue[Partition | _Broken | None] = SimpleQueue()
+        self._events: SimpleQueue[Partition | Broken | None] = SimpleQueue()
         self._closing = threading.Event()
         self._generation = 0
         self._rebuilds = 0
         self._fault: Exception | None = None
-        self._refused: _Refused | None = None  # the first that the present producer met
+        self._refused: Refused | None = None  # the first that the present producer met
         self._caps: dict[str, tuple[int, int]] = {}  # topic -> its limit, and what it takes in truth
         self._producer: Any = None
         self._topics: clients.Topics  # as the cluster says
@@ -112,8 +111,31 @@ class Emitter:
         self._events.put(None)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
-        if self._producer is not None:
-            clients.discard(self._producer)
+        self._let_go()
+
+    # What a way of delivery is:
+
+    def _open(self) -> Any:
+        """A producer."""
+        raise NotImplementedError
+
+    def _send(self, partition: Partition) -> None:
+        """There may be something new to send of `partition`. Notes in `_fault` what fails."""
+        raise NotImplementedError
+
+    def _watch(self) -> None:
+        """Called about once a second while there is nothing new."""
+        raise NotImplementedError
+
+    def _resume(self) -> None:
+        """There is a new producer: send again what was sent and not acknowledged.
+
+        Raises:
+            SetupError: this cannot be done now; it is tried again with another producer.
+        """
+        raise NotImplementedError
+
+    # All that follows runs in the emitter's thread.
 
     def _run(self) -> None:
         try:
@@ -126,55 +148,27 @@ class Emitter:
                     self._watch()
                     continue
                 if isinstance(event, Partition):
-                    self._send(event, event.ready())
+                    self._send(event)
                 elif event is not None and event.generation == self._generation:
                     self._fault = event.error
         except Exception as error:
             self._on_failure(error)
 
-    def _send(self, partition: Partition, ready: list[Taken]) -> None:
-        """Hand outcomes to the producer. A core that failed raises here, out of the future."""
-        generation = self._generation
-        for taken in ready:
-            try:
-                answer = to_answer(
-                    taken.record,
-                    taken.future.result(),
-                    output=self._settings.output,
-                    rejects=self._settings.rejects,
-                    partitions=self._topics.partitions,
-                    limits=self._limits,
-                )
-            except Unanswerable as error:
-                self._leave(partition, taken, str(error))
-                if partition.halted:
-                    return
-                continue
-            try:
-                sent = self._producer.send(
-                    answer.topic,
-                    value=answer.value,
-                    key=answer.key,
-                    headers=answer.headers,
-                    partition=answer.partition,
-                )
-            except KafkaError as error:
-                self._fault = error  # what is left of `ready` counts as sent, and is sent again too
-                return
-            sent.add_callback(lambda _, taken=taken: self._acknowledged(partition, taken))
-            sent.add_errback(
-                lambda error, taken=taken, answer=answer: self._undelivered(
-                    generation, _Refused(partition, taken, answer, error)
-                )
+    def _answer(self, partition: Partition, taken: Taken) -> Answer | None:
+        """What to send for `taken`; None where nothing can be, which is dealt with. A core that failed raises
+        here, out of the future."""
+        try:
+            return to_answer(
+                taken.record,
+                taken.future.result(),
+                output=self._settings.output,
+                rejects=self._settings.rejects,
+                partitions=self._topics.partitions,
+                limits=self._limits,
             )
-
-    def _undelivered(self, generation: int, what: _Refused) -> None:
-        """Called in the producer's thread. Of a batch the record that is to blame is not always the first,
-        and behind it all that was sent fails with its error."""
-        refused = isinstance(what.error, TOO_LARGE + INVALID)
-        if refused and self._refused is None and generation == self._generation:
-            self._refused = what
-        self._events.put(_Broken(generation, what.error))
+        except Unanswerable as error:
+            self._leave(partition, taken, str(error))
+            return None
 
     def _leave(self, partition: Partition, taken: Taken, why: str) -> None:
         """No answer can be sent to a record: pass it, or stop its partition there, as the settings say."""
@@ -197,16 +191,9 @@ class Emitter:
         partition.acknowledge(taken)
         self._on_acknowledged()
 
-    def _watch(self) -> None:
-        """kafka-python can lose sight of a partition's leader for good; silence is the only sign."""
-        limit = time.monotonic() - SILENCE_SECONDS
-        if any((since := partition.stalled_since) and since < limit for partition in self._partitions()):
-            self._fault = TimeoutError(f"no acknowledgement for {SILENCE_SECONDS:.0f} s")
-
     def _rebuild(self, error: Exception) -> None:
         """Replace the producer and send again what was not acknowledged."""
-        clients.discard(self._producer)
-        self._producer = None
+        self._let_go()
         self._generation += 1  # so nothing is noted in `_refused` from here on
         refused, self._refused = self._refused, None
         self._rebuilds = 0 if refused else self._rebuilds + 1
@@ -219,17 +206,14 @@ class Emitter:
         while not self._closing.is_set():
             try:
                 self._connect()
-                break
+                self._resume()
+                return
             except SetupError as problem:
                 log.warning("%s; trying again", problem)
+                self._let_go()
                 self._closing.wait(RETRY_SECONDS)
-        else:
-            return
-        for partition in self._partitions():
-            if self._fault is None:
-                self._send(partition, partition.resend())
 
-    def _mend(self, refused: _Refused) -> None:
+    def _mend(self, refused: Refused) -> None:
         topic = refused.answer.topic
         if isinstance(refused.error, TOO_LARGE):
             # Something else than max.message.bytes decides, or that was lowered, which `_connect` will see.
@@ -244,4 +228,9 @@ class Emitter:
         for topic, (limit, cap) in self._caps.items():
             if self._limits[topic] == limit:
                 self._limits[topic] = cap
-        self._producer = clients.open_producer(self._settings, self._limits)
+        self._producer = self._open()
+
+    def _let_go(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            clients.discard(producer)

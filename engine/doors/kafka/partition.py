@@ -35,13 +35,15 @@ class Partition:
         self._sent: deque[Taken] = deque()  # before `_waiting`; its first is never acknowledged
         self._bytes = 0
         self._position: int | None = None
+        self.committed: int | None = None
+        """Offset that the group's coordinator has noted, as far as this member knows; others set it."""
         self._suspended = False
         self._closed = False
         self._halted = False
 
     @property
     def position(self) -> int | None:
-        """Offset after the unbroken run of acknowledged outcomes; None before the first."""
+        """Offset after the unbroken run of acknowledged outcomes, or `skip_to`; None before the first."""
         return self._position
 
     @property
@@ -84,11 +86,13 @@ class Partition:
                 return
         taken.future.cancel()
 
-    def ready(self) -> list[Taken]:
-        """What can be sent now, in offset order, and counts as sent from here on."""
+    def ready(self, most: int | None = None) -> list[Taken]:
+        """What can be sent now (at `most` so many), in offset order, and counts as sent from here on."""
         with self._lock:
-            found = []
+            found: list[Taken] = []
             while not self._suspended and self._waiting and self._waiting[0].future.done():
+                if len(found) == most:
+                    break
                 taken = self._waiting.popleft()
                 taken.sent_at = time.monotonic()
                 self._sent.append(taken)
@@ -111,6 +115,20 @@ class Partition:
                 first = self._sent.popleft()
                 self._position = first.record.offset + 1
                 self._bytes -= first.size
+
+    def skip_to(self, offset: int) -> None:
+        """Nothing is to be answered before `offset`: where nothing is under way, the position moves there.
+        Only for whoever calls `take`."""
+        with self._lock:
+            if not (self._sent or self._waiting or self._halted):
+                self._position = max(offset, self._position or 0)
+
+    def acknowledge_before(self, offset: int) -> None:
+        """The brokers have the outcomes of all records before `offset` that were sent."""
+        with self._lock:
+            sent = [taken for taken in self._sent if taken.record.offset < offset]
+        for taken in sent:
+            self.acknowledge(taken)
 
     def suspend(self) -> None:
         """Send nothing, though outcomes be ready, until `resume`."""

@@ -23,6 +23,9 @@ class KafkaSettings(BaseSettings):
     """Topic for the records that got no verdict, with the reason in their headers."""
     group: str = Field(min_length=1)
     """Consumer group; its members share the partitions of `input`."""
+    delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
+    """What a crash does to records of the last moment: they get a second outcome, or, for readers with
+    `isolation.level=read_committed`, exactly one. The latter takes transactions, of brokers since 2.5."""
     instance: str | None = Field(None, min_length=1)
     """Name of this member for static membership: a restart within 10 s then moves no partition. Unique in
     the group."""

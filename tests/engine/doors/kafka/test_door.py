@@ -4,7 +4,6 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from typing import Any
 
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
@@ -13,6 +12,7 @@ from support.kafka import (
     DisorderedCore,
     Topics,
     judge,
+    place,
     producer,
     serving,
     wait_until,
@@ -28,15 +28,6 @@ MIB = 1 << 20
 @pytest.fixture
 def topics(broker: Broker) -> Topics:
     return Topics(broker).create()
-
-
-def place(record: Any) -> tuple[int, int]:
-    """Partition and offset of the input record that this output record answers."""
-    headers = dict(record.headers)
-    if "assay.offset" in headers:
-        return int(headers["assay.partition"]), int(headers["assay.offset"])
-    _, partition, offset = json.loads(record.value)["id"].split("/")
-    return int(partition), int(offset)
 
 
 def test_each_record_gets_one_outcome_in_the_order_of_its_partition(topics: Topics) -> None:
@@ -143,6 +134,7 @@ def test_a_rejected_value_above_the_topics_limit_is_left_out(broker: Broker) -> 
     assert limit - 300 < max(kept) < limit  # the guard wastes little
 
 
+@pytest.mark.usefixtures("delivery")
 def test_a_limit_that_is_lowered_while_serving_costs_no_outcome(broker: Broker) -> None:
     topics = Topics(broker, partitions=1).create()
     topics.send([b"bad 1"])

@@ -151,3 +151,42 @@ def test_an_outcome_that_is_acknowledged_twice_counts_once() -> None:
     partition.acknowledge(one)
     partition.acknowledge(one)
     assert (partition.position, partition.bytes) == (1, 1)
+
+
+@given(st.integers(1, 8), st.data())
+def test_what_was_committed_unheard_counts_and_the_rest_comes_again(count: int, data: st.DataObject) -> None:
+    partition = Partition()
+    inside = [taken(2 * offset) for offset in range(count)]
+    for one in inside:
+        partition.take(one)
+        one.future.set_result(OUTCOME)
+    sent = [one for _ in inside for one in partition.ready(most=1)]
+    assert sent == inside
+    offset = data.draw(st.integers(0, 2 * count))
+    partition.acknowledge_before(offset)
+    assert partition.resend() == [one for one in inside if one.record.offset >= offset]
+    assert partition.position == (2 * ((offset - 1) // 2) + 1 if offset else None)
+
+
+def test_the_position_skips_only_where_nothing_is_under_way() -> None:
+    partition = Partition()
+    partition.skip_to(3)
+    assert partition.position == 3
+    one = taken(5)
+    partition.take(one)
+    partition.skip_to(6)
+    one.future.set_result(OUTCOME)
+    partition.ready()
+    partition.skip_to(6)
+    assert partition.position == 3
+    partition.acknowledge(one)
+    partition.skip_to(4)
+    assert partition.position == 6
+    partition.skip_to(9)
+    assert partition.position == 9
+    partition.take(two := taken(9))
+    two.future.set_result(OUTCOME)
+    partition.ready()
+    partition.halt(two)
+    partition.skip_to(10)
+    assert partition.position == 9

@@ -104,6 +104,7 @@ def test_what_is_too_large_in_an_answer_is_left_out_and_named(broker: Broker) ->
     assert reasons(rejected[3])["assay.omitted"] == "150003"
 
 
+@pytest.mark.usefixtures("delivery")
 def test_a_limit_that_the_topic_does_not_tell_is_found(broker: Broker) -> None:
     """No batch may be larger than a segment of the topic's log, whatever `max.message.bytes` says."""
     topics = Topics(broker, partitions=1).create(rejects={"segment.bytes": str(MIB)})
@@ -119,6 +120,7 @@ def test_a_limit_that_the_topic_does_not_tell_is_found(broker: Broker) -> None:
     assert all(record.key == b"k" for record in rejected.values())
 
 
+@pytest.mark.usefixtures("delivery")
 @pytest.mark.parametrize(
     ("config", "why"),
     [
