@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Step: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
-RecipeName: TypeAlias = Literal["cnn_aug", "cnn_aug_once", "shipped", "shared", "none"]
+RecipeName: TypeAlias = Literal["cnn_aug", "cnn_aug_once", "shipped", "shared", "mixed", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,16 @@ class Compress:
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
-    """Several steps on the same images, drawn once."""
+class Either:
+    """`steps` or, by one draw for all of them, `others`."""
 
     probability: float
     steps: tuple[Step, ...]
+    others: tuple[Step, ...] = ()
 
     def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
-        if rng.random() < self.probability:
-            for step in self.steps:
-                pixels = step(pixels, rng)
+        for step in self.steps if rng.random() < self.probability else self.others:
+            pixels = step(pixels, rng)
         return pixels
 
 
@@ -231,13 +231,14 @@ def recipe(name: RecipeName, size: int) -> tuple[Step, ...]:
     `shared`: what happens to images on their way through the web: cut, resized to all sizes, sharpened or
     blurred, compressed once or twice. The same draws for both classes leave neither size nor format nor
     sharpness to tell them apart, so it is for images of many sources that are not stored alike.
+    `mixed`: `shared` for two images in three, a milder form of it for the third.
     """
     if name == "none":
         return ()
     if name == "cnn_aug":
         return (Blur(0.1), Compress(0.1), Flip())
     if name == "cnn_aug_once":
-        return (Together(0.1, (Blur(1.0), Compress(1.0))), Flip())
+        return (Either(0.1, (Blur(1.0), Compress(1.0))), Flip())
     if name == "shared":
         return (
             Flip(),
@@ -250,6 +251,14 @@ def recipe(name: RecipeName, size: int) -> tuple[Step, ...]:
             Rescale(0.15, (0.7, 1.1), floor=160),
             Compress(0.1, (55, 95), ("JPEG",) * 4 + ("WEBP",), ("4:2:0", "4:2:0", "4:4:4")),
         )
+    if name == "mixed":
+        mild = (
+            Flip(),
+            Cut(0.3, (0.6, 1.0), floor=size + size // 4),
+            Rescale(0.5, (0.6, 1.1), floor=200),
+            Compress(0.85, (65, 97), ("JPEG",) * 4 + ("WEBP",), ("4:2:0", "4:2:0", "4:4:4")),
+        )
+        return (Either(2 / 3, recipe("shared", size), mild),)
     return (
         Flip(),
         Turn(),

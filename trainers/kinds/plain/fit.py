@@ -26,7 +26,7 @@ from assay.trainers.fit.run import BEST
 from assay.trainers.kinds import Crop
 from assay.trainers.kinds.plain.network import Plain
 from assay.trainers.kinds.plain.run import PlainRun, Views
-from assay.trainers.kinds.plain.stages import Stages
+from assay.trainers.kinds.plain.stages import Mix, Stages
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
@@ -38,7 +38,7 @@ def make_fit(
     start = begin(run, device)
     rank = start.rank
     torch.manual_seed(run.seed)
-    model = Plain(run.backbone, bool(run.traces))
+    model = network_of(run)
     if weights is not None:
         model.load_backbone(weights)
     if traces is not None:
@@ -47,13 +47,17 @@ def make_fit(
     model.to(memory_format=torch.channels_last)
     rules = {"stored": native_view(run.crop_side), "reduced": reduced_view(run.crop_side)}
     chosen = rules.values() if run.views == "both" else [rules[run.views]]
-    # The shared recipe sizes images itself; of others a part is enough, unless all of it is reduced.
-    whole = run.recipe == "shared" or run.views != "stored"
+    # These recipes size images themselves; of others a part is enough, unless all of it is reduced.
+    whole = run.recipe in ("shared", "mixed") or run.views != "stored"
     prepare = random_view(recipe(run.recipe, run.crop_side), *chosen, whole=whole)
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
         images = batch.images.to(rank.device, non_blocking=True, memory_format=torch.channels_last)
-        return binary_cross_entropy(network(images), batch.labels.to(rank.device), run.smoothing)
+        labels = batch.labels.to(rank.device)
+        if not run.mixup:
+            return binary_cross_entropy(network(images), labels, run.smoothing)
+        mix = Mix.draw(run.mixup, len(labels), rank.device)
+        return binary_cross_entropy(network(images, mix), mix(labels.float()), run.smoothing)
 
     return Fit(
         model,
@@ -64,7 +68,13 @@ def make_fit(
         settings=run.fit,
         folder=folder,
         rank=rank,
+        lr_scales={"network.features": run.layers_lr_scale} if run.trained_layers else {},
     )
+
+
+def network_of(run: PlainRun) -> Plain:
+    """The network of a run, its weights at random."""
+    return Plain(run.backbone, trained_layers=run.trained_layers, traces=bool(run.traces))
 
 
 def native_view(size: int, crop: Crop = "centre") -> ViewRule:
@@ -80,7 +90,7 @@ def reduced_view(size: int, crop: Crop = "centre") -> ViewRule:
 def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:
     """Writes the best or the last network of the run in `folder` as a bundle, not yet calibrated."""
     run = PlainRun.read(folder)
-    model = Plain(run.backbone, bool(run.traces))
+    model = network_of(run)
     model.load_state_dict(checkpoint.load_state(options.weights(folder)))
     manifest = options.manifest(template_of(run, options.crop, options.min_side), run)
     return export_bundle({"classify": model}, manifest, out, programs=options.programs)
@@ -89,7 +99,7 @@ def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:
 def scorer_of(folder: Path, device: str = "auto") -> Scorer:
     """Scores samples on `device` by the best network of the run in `folder`, as it would be served."""
     run = PlainRun.read(folder)
-    model = Plain(run.backbone, bool(run.traces))
+    model = network_of(run)
     model.load_state_dict(checkpoint.load_state(folder / BEST))
     classify = {"classify": torch_graph(model.eval().to(device_of(device)))}
     return lambda samples, alter: score(samples, template_of(run), classify, alter=alter)

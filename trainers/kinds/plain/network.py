@@ -10,7 +10,7 @@ from torchvision.models import get_model
 from assay.engine.errors import SetupError
 from assay.trainers.fit.checkpoint import load_state
 from assay.trainers.kinds.plain.run import Backbone
-from assay.trainers.kinds.plain.stages import Stages
+from assay.trainers.kinds.plain.stages import Mix, Stages
 
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 
@@ -22,16 +22,18 @@ class Plain(nn.Module):
     `load_backbone` reads pretrained ones from a file.
     """
 
-    def __init__(self, backbone: Backbone = "resnet50", traces: bool = False) -> None:
-        """`traces`: `stages` alone has a second network beside it."""
+    def __init__(
+        self, backbone: Backbone = "resnet50", *, trained_layers: int = 0, traces: bool = False
+    ) -> None:
+        """`trained_layers`, `traces`: as of `Stages`, for `stages` alone."""
         super().__init__()
         if backbone not in BACKBONES:
             raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, not {backbone!r}")
         self._head = "classifier.1." if backbone == "mobilenet_v2" else "fc."
         self._cut_off: tuple[str, ...] = ()
         if backbone == "stages":
-            self.network: nn.Module = Stages(traces=traces)
-            self._head, self._cut_off = "head.4.", ("head.", "normalise.", "classifier.", "traces.")
+            self.network: nn.Module = Stages(trained_layers=trained_layers, traces=traces)
+            self._head = "classifier."
             return
         if backbone == "patch_forensics":
             self.network = Patches()
@@ -53,22 +55,27 @@ class Plain(nn.Module):
         """
         unused = (self._head, *self._cut_off)
         state = {name: value for name, value in load_state(path).items() if not name.startswith(unused)}
-        own = {name for name in self.network.state_dict() if not name.startswith(unused)}
+        stages = isinstance(self.network, Stages)
+        like = get_model("mobilenet_v2", weights=None) if stages else self.network
+        own = {name for name in like.state_dict() if not name.startswith(unused)}
         missing, extra = sorted(own - state.keys()), sorted(state.keys() - own)
         if missing or extra:
             faults = "; ".join(
                 _listed(verb, names) for verb, names in (("lacks", missing), ("has", extra)) if names
             )
             raise SetupError(f"{path} is not this backbone: {faults}")
-        self.network.load_state_dict(state, strict=False)
+        if isinstance(self.network, Stages):
+            self.network.load_features({name.removeprefix("features."): one for name, one in state.items()})
+        else:
+            self.network.load_state_dict(state, strict=False)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised views -> (B, 1) logits.
+    def forward(self, image: Tensor, mix: Mix | None = None) -> Tensor:
+        """(B, 3, S, S) normalised views -> (B, 1) logits. `mix`: for `stages` alone.
 
         While it is trained, patch_forensics gives the (B, P) logits of its positions instead: each is judged
         by itself.
         """
-        logit: Tensor = self.network(image)
+        logit: Tensor = self.network(image) if mix is None else self.network(image, mix)
         return logit
 
 

@@ -12,7 +12,7 @@ from assay.trainers.fit.settings import Epochs, FitSettings
 Backbone: TypeAlias = Literal["resnet50", "mobilenet_v2", "no_down", "patch_forensics", "stages"]
 """resnet50: CNN_aug (Wang et al. 2020). no_down: ResNet-50 that keeps its first layers' resolution
 (Gragnaniello et al. 2021). patch_forensics: ResNet-18 cut off after its first stage, with a decision at each
-position (Chai et al. 2020). stages: MobileNetV2 as it is, and a head on all of its stages."""
+position (Chai et al. 2020). stages: MobileNetV2 and a head on all of its stages."""
 Views: TypeAlias = Literal["stored", "reduced", "both"]
 
 
@@ -44,8 +44,15 @@ class PlainRun(RunConfig):
     kind: Literal["plain"] = "plain"
     backbone: Backbone = "resnet50"
     """Network. resnet50: CNN_aug. no_down: ResNet-50 without its first two reductions. patch_forensics: the
-    start of ResNet-18, with a decision at each position. stages: MobileNetV2 left as it is, and a head on all
-    of its stages."""
+    start of ResNet-18, with a decision at each position. stages: MobileNetV2 and a head on all of its
+    stages."""
+    trained_layers: Annotated[int, Field(ge=0, le=19)] = 0
+    """For stages: how many of MobileNetV2's last layers are trained with the head; the others stay as they
+    are."""
+    layers_lr_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """For stages: what share of the rate these layers get."""
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """For stages: alpha of mixup behind the layers that stay as they are; 0: none."""
     traces: str = ""
     """File name of the graph of a second network; empty where there is none."""
     size: Annotated[int, Field(ge=32)] = 224
@@ -62,9 +69,11 @@ class PlainRun(RunConfig):
     fit: PlainFit = PlainFit()
 
     @model_validator(mode="after")
-    def _has_traces_beside_stages_alone(self) -> Self:
-        if self.traces and self.backbone != "stages":
-            raise ValueError(f"--traces stands beside --backbone stages, not {self.backbone}")
+    def _keeps_to_stages_what_is_theirs(self) -> Self:
+        for name in ("traces", "trained_layers", "mixup"):
+            if getattr(self, name) and self.backbone != "stages":
+                option = name.replace("_", "-")
+                raise ValueError(f"--{option} stands beside --backbone stages, not {self.backbone}")
         return self
 
     @property

@@ -14,8 +14,8 @@ from assay.trainers.fit import checkpoint
 from assay.trainers.fit.losses import binary_cross_entropy
 from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import BACKBONES, Plain
-from assay.trainers.kinds.plain.run import Backbone
-from assay.trainers.kinds.plain.stages import GAIN, STAGES, SURE, Stages
+from assay.trainers.kinds.plain.run import Backbone, PlainRun
+from assay.trainers.kinds.plain.stages import GAIN, STAGES, SURE, Mix, Stages
 
 
 @pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "stages"])
@@ -132,24 +132,61 @@ def test_a_dictionary_of_other_things_is_no_state_dict(tmp_path: Path, content: 
         checkpoint.load_state(tmp_path / "weights.pth")
 
 
-def test_stages_are_those_of_the_file_and_stay_as_they_are(tmp_path: Path) -> None:
-    """After steps of training with every parameter offered, only head and normalisation have changed."""
+@pytest.mark.parametrize("trained_layers", [0, 2, 19])
+@pytest.mark.parametrize("mixup", [False, True])
+def test_stages_are_those_of_the_file_and_the_first_stay_as_they_are(
+    tmp_path: Path, trained_layers: int, mixup: bool
+) -> None:
+    """After steps of training with every parameter offered, only the last layers and the head changed."""
     torch.manual_seed(0)
-    donor = get_model("mobilenet_v2", weights=None)
+    donor = get_model("mobilenet_v2", weights=None).eval()
+    for layer in donor.modules():
+        if isinstance(layer, nn.BatchNorm2d):  # as of a trained network: folding must not lose them
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.normal_(layer.bias, std=0.1)
+            nn.init.normal_(layer.running_mean, std=0.1)  # type: ignore[arg-type]
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)  # type: ignore[arg-type]
     torch.save(donor.state_dict(), tmp_path / "weights.pth")
-    model = Plain("stages")
+    model = Plain("stages", trained_layers=trained_layers)
     model.load_backbone(tmp_path / "weights.pth")
+    assert isinstance(model.network, Stages)
+    images, labels = torch.randn(8, 3, 64, 64), torch.arange(8) % 2
+    with torch.no_grad():
+        assert torch.allclose(model.network.features(images), donor.features(images), atol=1e-4)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0.1)
     for _ in range(3):
-        images, labels = torch.randn(8, 3, 64, 64), torch.arange(8) % 2
+        mix = Mix.draw(0.4, 8, images.device) if mixup else None
         optimizer.zero_grad()
-        binary_cross_entropy(model.train()(images), labels.float()).backward()
+        binary_cross_entropy(model.train()(images, mix), labels.float()).backward()
         optimizer.step()
+    last = tuple(f"network.features.{number}." for number in range(19 - trained_layers, 19))
     for name, value in model.state_dict().items():
-        own = name.startswith(("network.head.", "network.normalise."))
-        assert torch.equal(value, before[name]) != own, name
-        assert own or torch.equal(value, donor.state_dict()[name.removeprefix("network.")])
+        changed = name.startswith(("network.head.", "network.normalise.", *last))
+        assert torch.equal(value, before[name]) != changed, name
+
+
+@pytest.mark.parametrize("trained_layers", [0, 12])
+def test_images_are_mixed_behind_the_layers_that_stay(trained_layers: int) -> None:
+    """What the first layers see is mixed exactly; a share of 1 changes nothing."""
+    torch.manual_seed(4)
+    network = Stages(trained_layers=trained_layers).eval()
+    images, others = torch.randn(4, 3, 64, 64), torch.tensor([2, 0, 3, 1])
+    with torch.no_grad():
+        seen = network.seen(images)
+        assert torch.allclose(network.seen(images, Mix(1.0, others)), seen, atol=1e-5)
+        mixed = network.seen(images, Mix(0.25, others))
+    exact = 0.25 * seen + 0.75 * seen[others]
+    first = 2 * (16 + 24 + 32) if trained_layers else seen.shape[1]
+    assert torch.allclose(mixed[:, :first], exact[:, :first], atol=1e-5)
+    assert first == seen.shape[1] or not torch.allclose(mixed[:, first:], exact[:, first:], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("option", ["--trained-layers 3", "--mixup 0.4"])
+def test_what_is_meant_for_stages_is_refused_elsewhere(option: str) -> None:
+    name, value = option.removeprefix("--").replace("-", "_").split()
+    with pytest.raises(ValueError, match="stands beside --backbone stages, not resnet50"):
+        PlainRun.model_validate({"data": ".", name: float(value)})
 
 
 def test_stages_see_means_and_deviations() -> None:

@@ -88,7 +88,8 @@ def test_a_head_on_stages_is_trained_and_served_with_both_views(
     torch.manual_seed(0)
     torch.save(Plain("mobilenet_v2").network.state_dict(), tmp_path / "weights.pth")
     options = (
-        "--backbone stages --recipe shared --balance sources --views both --batch 8 --size 64 --workers 0"
+        "--backbone stages --recipe mixed --balance sources --views both --batch 8 --size 64 --workers 0 "
+        "--trained-layers 2 --layers-lr-scale 0.3 --mixup 0.4 --ema-decay 0.9"
     )
     given = ("--data", data, "--out", tmp_path / "run", "--weights", tmp_path / "weights.pth")
     second = ("--traces", bundle.path / "classify.onnx")
