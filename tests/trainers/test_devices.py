@@ -154,7 +154,7 @@ def test_pictures_are_drawn_there(data: Path, tmp_path: Path) -> None:
         assay("study", "purified", tmp_path / "run", *files, "--out", tmp_path / "out")
         assert far.computed > before
     with Image.open(tmp_path / "out/purified.png") as page:
-        assert page.size == (4 * 160, 160)
+        assert page.size == (4 * 160, 160 + 16 + 4)  # a line of words below
 
 
 def test_a_device_that_is_not_there_is_said_in_words(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

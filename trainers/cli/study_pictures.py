@@ -203,6 +203,9 @@ def patterns(
 
 
 def named(images: list[Path]) -> dict[str, Path]:
-    """The files by what they are called on a page: their names, or whole paths where two have one name."""
-    names = [image.name for image in images]
-    return {image.name if names.count(image.name) == 1 else str(image): image for image in images}
+    """The files by what they are called on a page: as much of the end of their paths as tells them apart."""
+    for length in range(1, max(len(image.parts) for image in images) + 1):
+        found = {"/".join(image.parts[-length:]): image for image in images}
+        if len(found) == len(set(images)):
+            break
+    return found

@@ -27,7 +27,7 @@ def bars(file: Path, values: Mapping[str, Mapping[str, float]], up: str) -> None
     axes.set_ylabel(up)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
-    figure.legend(loc="outside upper center", ncols=len(names))
+    figure.legend(loc="outside upper left")
     figure.savefig(file, dpi=150)
 
 
@@ -41,7 +41,7 @@ def curves_and_correlations(
     left.set_xlabel(across)
     left.set_ylabel(up)
     left.grid(alpha=0.3)
-    figure.legend(lines, list(curves), loc="outside left center")
+    figure.legend(lines, list(curves), loc="outside upper left", ncols=min(4, len(lines)))
     _matrix(right, list(curves), alike)
     figure.savefig(file, dpi=150)
 

@@ -13,7 +13,7 @@ SIDE, GAP, TEXT, LINE = 160, 4, 12, 16
 
 @dataclass(frozen=True)
 class Column:
-    """Pictures one below the other, and the words below them, each cut to one line."""
+    """Pictures one below the other, and the words below them, in as many lines as they need."""
 
     pictures: Sequence[Image.Image]
     words: Sequence[str] = ()
@@ -22,7 +22,7 @@ class Column:
 def page(rows: Sequence[Sequence[Column]]) -> Image.Image:
     """A page of rows; its columns are SIDE wide, and each picture is fitted into SIDE squared."""
     heights = [
-        max(len(one.pictures) for one in row) * SIDE + max(len(one.words) for one in row) * LINE + GAP
+        max(len(one.pictures) for one in row) * SIDE + max(len(_lines(one)) for one in row) * LINE + GAP
         for row in rows
     ]
     sheet = Image.new("RGB", (max(map(len, rows)) * SIDE, sum(heights)), "white")
@@ -35,15 +35,12 @@ def page(rows: Sequence[Sequence[Column]]) -> Image.Image:
                 fitted = picture.resize((SIDE - GAP, SIDE - GAP), Image.Resampling.BICUBIC)
                 sheet.paste(fitted, (left, y))
                 y += SIDE
-            for words in column.words:
-                draw.text((left, y - GAP // 2), _cut(words), INK, font(TEXT))
+            for line in _lines(column):
+                draw.text((left, y - GAP // 2), line, INK, font(TEXT))
                 y += LINE
         top += height
     return sheet
 
 
-def _cut(words: str) -> str:
-    lines = wrapped(words, TEXT, SIDE - 2 * GAP)
-    if len(lines) < 2:
-        return words
-    return wrapped(words, TEXT, SIDE - 5 * GAP)[0] + "..."
+def _lines(column: Column) -> list[str]:
+    return [line for words in column.words for line in wrapped(words, TEXT, SIDE - 2 * GAP)]
