@@ -240,7 +240,5 @@ def _report(out: Path, name: str, found: "Mapping[str, Columns]", compared: "Seq
 def _rows(found: "Mapping[str, Columns]") -> list[list[object]]:
     """A header and a row a method; a cell is empty where a method has no such column."""
     names = list(dict.fromkeys(name for each in found.values() for name in each))
-    return [
-        ["method", *names],
-        *([method, *(each.get(one, "") for one in names)] for method, each in found.items()),
-    ]
+    rows: list[list[object]] = [["method", *names]]
+    return rows + [[method, *(each.get(one, "") for one in names)] for method, each in found.items()]

@@ -1,6 +1,7 @@
 """`assay study`: figures that show what networks see."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -123,7 +124,7 @@ def features(
                 f"{name}, {title}",
                 decides,
                 some,
-                lambda part, network=network: study.looked_at(network, part),
+                partial(study.looked_at, network),
             )
             taken = found["taken"].astype(bool)
             labels = np.array([one.label for one, there in zip(some, taken, strict=True) if there], np.int64)

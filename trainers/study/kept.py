@@ -73,7 +73,8 @@ class Kept:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         parts: list[Arrays] = []
         before = 0
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(title, total=len(samples))
             for first in range(0, max(len(samples), 1), PART):
                 part = samples[first : first + PART]

@@ -106,7 +106,8 @@ class Statistics(nn.Module):
         windows = nn.functional.conv2d(planes, self.transform, stride=STEP, padding=padding).abs()
         filters = (self.bands + (self.learnt / 2).tanh()).abs()[:, :, None, None]
         held = nn.functional.conv2d(windows, filters)
-        return (held.unflatten(0, (batch, colours)).sum(dim=1) + 1e-6).log10()
+        held = held.reshape(batch, colours, *held.shape[1:]).sum(dim=1)
+        return (held + 1e-6).log10()
 
 
 class Mix(nn.Module):

@@ -35,7 +35,8 @@ class Sia(Baseline):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        maps, informative = image, {}
+        maps = image
+        informative: dict[int, Tensor] = {}
         for stage, layer in enumerate(self.network.features):
             maps = layer(maps)
             if stage in DEPTHS:
