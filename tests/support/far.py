@@ -111,7 +111,7 @@ def far_device() -> Iterator[Far]:
         patch.setattr(torch, "tensor", made)  # which asks no mode
         patch.setattr(torch, "inference_mode", torch.no_grad)  # which wrapped tensors know
         kinds = (f"kinds.{kind}.fit" for kind in ("plain", "baseline", "fusing", "apn", "lnp"))
-        names = ("fit.device", "fit.distributed", "study.ablations", *kinds)
+        names = ("fit.device", "fit.distributed", "study.method", *kinds)
         for module in [import_module(f"assay.trainers.{name}") for name in names]:  # before any is changed
             patch.setattr(module, "device_of", lambda *_: FAR)
         yield mode

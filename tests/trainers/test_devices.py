@@ -39,7 +39,9 @@ OPTIONS: dict[str, str] = {
     "plain": "--backbone patch_forensics --size 32 --ema-decay 0.5",
     "baseline": "dct_cnn --size 32",
     "baseline spec": "spec --size 32",
+    "baseline f3net": "f3net --size 32",
     "baseline gramnet": "gramnet --size 32",
+    "baseline sia": "sia --size 32",
     "baseline swin_t": "swin_t --size 32",
     "fusing": "--backbone resnet18 --crop 32",
     "fusing random": "--backbone resnet18 --crop 32 --patches random",
@@ -152,7 +154,7 @@ def test_pictures_are_drawn_there(data: Path, tmp_path: Path) -> None:
         assay("study", "purified", tmp_path / "run", *files, "--out", tmp_path / "out")
         assert far.computed > before
     with Image.open(tmp_path / "out/purified.png") as page:
-        assert page.size == (4 * 160, 160)
+        assert page.size == (4 * 160, 160 + 16 + 4)  # a line of words below
 
 
 def test_a_device_that_is_not_there_is_said_in_words(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from assay.engine.commands.group import commands
 from assay.engine.report.markdown import table
 from assay.trainers.cli import options
 from assay.trainers.cli import study_apn as apn_cli
+from assay.trainers.cli import study_pictures as pictures
 from assay.trainers.cli.needs import need_torch
 from assay.trainers.study.results import grid, left_out, plot, write
 
@@ -46,11 +47,12 @@ def generators(
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import sizes
     from assay.trainers.study import table as study
+    from assay.trainers.study.kept import Kept
     from assay.trainers.study.method import method_of
 
     samples = of_split(read_samples(data, min_side, only or ()), *(split or ["test"]))
     means = Means(device, executor, precision)
-    compared = [method_of(text, means) for text in methods]
+    compared = [method_of(text, means, Kept(out)) for text in methods]
     scored = [(one.name, one.score(samples, None)) for one in compared]
     lines = [study.line(*one) for one in scored]
     text = study.markdown(lines)
@@ -85,12 +87,13 @@ def robustness(
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import robustness as study
+    from assay.trainers.study.kept import Kept
     from assay.trainers.study.method import method_of
 
     samples = of_split(read_samples(data, min_side, only or ()), *(split or ["test"]))
     points = study.strengths(to)
     means = Means(device, executor, precision)
-    compared = [method_of(text, means) for text in methods]
+    compared = [method_of(text, means, Kept(out)) for text in methods]
     found = study.curves(compared, samples, points)
     header = ["method", *(f"{to} {point.name}" for point in points)]
     rows = [[name, *(round(value, 3) for _, value in curve)] for name, curve in found.items()]
@@ -133,8 +136,8 @@ def patches(
     ]
     text = table([header, *rows])
     write(out, "patches", text, [header, *rows])
-    pictures = [study.drawn(photo, one.evidence) for photo, one in zip(photos, found, strict=True)]
-    study.sheet(pictures).save(out / "patches.png")
+    drawn = [study.drawn(photo, one.evidence) for photo, one in zip(photos, found, strict=True)]
+    study.sheet(drawn).save(out / "patches.png")
     typer.echo(text)
 
 
@@ -161,9 +164,10 @@ def faces(
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import faces as study
+    from assay.trainers.study.kept import Kept
 
     samples = of_split(read_samples(data, min_side, only or ()), *(split or ["test"]))
-    found = study.evaluate(runs, samples, vary, device)
+    found = study.evaluate(runs, samples, vary, device, Kept(out))
     text = table(study.table(found))
     write(out, f"faces_{vary}", text, study.records(found))
     names, curves = study.dots(found)
@@ -175,8 +179,10 @@ app.command("cross-generator")(apn_cli.cross_generator)
 app.command("shared-photographs")(apn_cli.shared_photographs)
 app.command("cross-scene")(apn_cli.cross_scene)
 app.command("ablations")(apn_cli.ablations)
-app.command("proposals")(apn_cli.proposals)
-app.command("purified")(apn_cli.purified)
+app.command("proposals")(pictures.proposals)
+app.command("features")(pictures.features)
+app.command("purified")(pictures.purified)
+app.command("patterns")(pictures.patterns)
 
 
 def _columns(one: "Line") -> list[float]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from assay.engine.errors import SetupError
 from assay.trainers.cli import options
@@ -46,10 +45,11 @@ def cross_generator(
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import accuracy
+    from assay.trainers.study.kept import Kept
     from assay.trainers.study.method import method_of
 
     samples = of_split(read_samples(data, min_side, only or ()), *(split or ["val"]))
-    compared = [method_of(text, Means(device, executor, precision)) for text in methods]
+    compared = [method_of(text, Means(device, executor, precision), Kept(out)) for text in methods]
     found = {one.name: accuracy.by_generator(one.score(samples, None)) for one in compared}
     _report(out, "cross_generator", found, compared)
 
@@ -76,6 +76,7 @@ def shared_photographs(
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import accuracy
+    from assay.trainers.study.kept import Kept
     from assay.trainers.study.method import method_of
 
     samples = [one for one in of_split(read_samples(data), *(split or ["test"])) if one.pool == scene]
@@ -85,7 +86,7 @@ def shared_photographs(
     if missing := set(generator or ()) - there:
         raise SetupError(f"no images of {', '.join(sorted(missing))}; there are {', '.join(sorted(there))}")
     samples = [one for one in samples if not one.label or one.group in (generator or TABLE_2)]
-    compared = [method_of(text, Means(device, executor, precision)) for text in methods]
+    compared = [method_of(text, Means(device, executor, precision), Kept(out)) for text in methods]
     found = {one.name: accuracy.by_folder(one.score(samples, None)) for one in compared}
     _report(out, "shared_photographs", found, compared)
 
@@ -108,6 +109,9 @@ def cross_scene(
     scene: Annotated[str, typer.Option(help="The other scene, by its folder.")] = "lsun_bedroom",
     trained_split: Annotated[str, typer.Option(help="Split of --trained to judge.")] = "val",
     other_split: Annotated[str, typer.Option(help="Split of --other to judge.")] = "test",
+    unseen: Annotated[
+        str, typer.Option(help="A generator of --trained beside which the first pair's is drawn as bars.")
+    ] = "glide",
     device: options.Device = "auto",
     executor: options.Executor = "auto",
     precision: options.Precision = "fp32",
@@ -115,29 +119,43 @@ def cross_scene(
     """Accuracy on the same generators in the scene trained on and in another (table 3 of the APN paper).
 
     In the paper each pair of columns is a network of its own, trained on that generator alone (`assay train
-    apn --only generator=ADM`).
+    apn --only generator=ADM`). Bars show what the first pair's network loses on a generator that it has not
+    seen, and in the other scene (figure 1 a).
     """
     need_torch()
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import accuracy
+    from assay.trainers.study.figures import bars
+    from assay.trainers.study.kept import Kept
     from assay.trainers.study.method import method_of
 
-    pairs = dict(_pair(text) for text in pair or PAIRS)
+    pairs = dict(pair_of(text) for text in pair or PAIRS)
     known = of_split(read_samples(trained), trained_split)
     new = [one for one in of_split(read_samples(other), other_split) if one.pool == scene]
-    means, compared, found = Means(device, executor, precision), [], {}
+    means, kept, compared, found = Means(device, executor, precision), Kept(out), [], {}
+    falls: dict[str, dict[str, float]] = {}
+    first = next(iter(pairs))
     for name, networks in networks_by_generator(methods, list(pairs)).items():
-        loaded = {path: method_of(f"{name}={path}", means) for path in dict.fromkeys(networks.values())}
+        loaded = {path: method_of(f"{name}={path}", means, kept) for path in dict.fromkeys(networks.values())}
         compared += list(loaded.values())
         scores = {}
         for generator, path in networks.items():
             own = [one for one in known if one.group == generator or not one.label]
             same = [one for one in new if one.group == pairs[generator] or not one.label]
             network = loaded[path]
-            scores[generator] = network.score(own, None), network.score(same, None)
+            scores[generator] = (
+                network.score(own, None, generator),
+                network.score(same, None, pairs[generator]),
+            )
         found[name] = accuracy.by_scene(scores, pairs)
+        stranger = accuracy.of_generator(known, unseen)
+        falls[name] = accuracy.fall(
+            scores, pairs, loaded[networks[first]].score(stranger, None, unseen) if stranger else None
+        )
     _report(out, "cross_scene", found, compared)
+    write(out, "cross_domain", grid(rows := _rows(falls)), rows)
+    bars(out / "cross_domain.png", falls, "accuracy in %")
 
 
 def ablations(
@@ -174,81 +192,11 @@ def ablations(
     _report(out, f"ablations_{of}", evaluate(run, out, of, samples, weights, workers, console.print, device))
 
 
-def proposals(
-    bundle: Annotated[str, typer.Argument(help="APN bundle: a folder or the name of a shipped one.")],
-    data: Annotated[Path, typer.Option(help="Data set, as for `assay evaluate`.")],
-    out: Out,
-    split: Split = None,
-    only: options.Only = None,
-    device: options.Device = "auto",
-    executor: options.Executor = "auto",
-    precision: options.Precision = "fp32",
-) -> None:
-    """Which frequencies the proposals trust in each generator's images (figure 4 of the APN paper)."""
-    need_torch()
-    from assay.engine import bundle as bundles
-    from assay.trainers.data.samples import of_split, read_samples
-    from assay.trainers.evaluate.means import Means
-    from assay.trainers.study import proposals as study
-
-    chosen = bundles.find(bundle)
-    if chosen.kind != "apn":
-        raise SetupError(f"{bundle} is a bundle of kind {chosen.kind!r}, which proposes no bands")
-    samples = of_split(read_samples(data, only=only or ()), *(split or ["val"]))
-    means = Means(device, executor, precision)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("looking", total=len(samples))
-        curves, refused = study.trusted(chosen, samples, lambda: progress.advance(task), means)
-    if not curves:
-        raise SetupError(f"no synthetic image of {data} could be read")
-    side = chosen.manifest.view.size
-    places = [round(place / side, 5) for place in range(side // 2 + 1)]
-    alike = study.correlations(curves).tolist()
-    table = [[name, *(f"{value:.3f}" for value in row)] for name, row in zip(curves, alike, strict=True)]
-    text = grid([["correlation", *curves], *table])
-    write(
-        out, "proposals", text, [["generator", *places], *([name, *curve] for name, curve in curves.items())]
-    )
-    lines = {name: list(zip(places, curve.tolist(), strict=True)) for name, curve in curves.items()}
-    plot(out / "proposals.png", lines, "cycles per pixel", "share of confidence")
-    left_out(out, {chosen.name: refused})
-    typer.echo(text)
-
-
-def purified(
-    run: Annotated[Path, typer.Argument(help="Folder of a run of `assay train apn`.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    out: Out,
-    device: options.Device = "auto",
-) -> None:
-    """Pictures: view, activation map and most trusted purified images (figures 5 and 6 of the APN paper)."""
-    need_torch()
-    from assay.trainers.data.read import read_pixels
-    from assay.trainers.fit.device import device_of
-    from assay.trainers.kinds.apn.fit import trained
-    from assay.trainers.study import purified as study
-
-    record, network = trained(run)
-    if record.form != "whole":
-        raise SetupError(f"{run}: form {record.form!r} is an ablation, which has not all that is drawn")
-    network.to(device_of(device))
-    rows = [study.row(network, read_pixels(image)) for image in images]
-    count = max(len(confidence) for _, confidence in rows)
-    header = ["image", *(f"confidence {place + 1}" for place in range(count))]
-    cells = [
-        [image.name, *(f"{value:.4f}" for value in row)] for image, (_, row) in zip(images, rows, strict=True)
-    ]
-    lines = [header, *cells]
-    text = grid(lines)
-    write(out, "purified", text, lines)
-    study.page([pictures for pictures, _ in rows]).save(out / "purified.png")
-    typer.echo(text)
-
-
-def _pair(text: str) -> tuple[str, str]:
+def pair_of(text: str, form: str = "A=B, such as --pair ADM=adm") -> tuple[str, str]:
+    """What stands before and after the sign. Raises SetupError where either is missing."""
     one, equals, other = text.partition("=")
     if not (one and equals and other):
-        raise SetupError(f"--pair {text} is not A=B, such as ADM=adm")
+        raise SetupError(f"{text!r} is not {form}")
     return one, other
 
 
@@ -278,9 +226,7 @@ def networks_by_generator(methods: Sequence[str], generators: Sequence[str]) -> 
 
 def _report(out: Path, name: str, found: "Mapping[str, Columns]", compared: "Sequence[Method]" = ()) -> None:
     """Markdown, CSV and a plot of columns by method; and what the methods could not score."""
-    names = list(next(iter(found.values())))
-    rows: list[list[object]] = [["method", *names]]
-    rows += [[method, *(each[one] for one in names)] for method, each in found.items()]
+    names, rows = list(next(iter(found.values()))), _rows(found)
     write(out, name, grid(rows), rows)
     dots = {
         method: [(float(place), each[one]) for place, one in enumerate(names)]
@@ -289,3 +235,10 @@ def _report(out: Path, name: str, found: "Mapping[str, Columns]", compared: "Seq
     plot(out / f"{name}.png", dots, "", "accuracy in %", names)
     left_out(out, {one.name: one.left_out for one in compared})
     typer.echo(grid(rows))
+
+
+def _rows(found: "Mapping[str, Columns]") -> list[list[object]]:
+    """A header and a row a method; a cell is empty where a method has no such column."""
+    names = list(dict.fromkeys(name for each in found.values() for name in each))
+    rows: list[list[object]] = [["method", *names]]
+    return rows + [[method, *(each.get(one, "") for one in names)] for method, each in found.items()]

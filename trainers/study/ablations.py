@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
-from assay.trainers.fit.device import device_of
 from assay.trainers.fit.run import LAST
-from assay.trainers.kinds.apn.fit import make_fit, scored_by, trained
+from assay.trainers.kinds.apn.fit import make_fit, scorer_of
 from assay.trainers.kinds.apn.run import ApnRun, Branch
 from assay.trainers.study.accuracy import Columns, by_folder, by_generator, shares_photographs
+from assay.trainers.study.kept import Kept
+from assay.trainers.study.method import Method, decides_of
 from assay.trainers.study.table import line
 
 Subject = Literal["modules", "proposals", "masks"]
@@ -55,7 +56,8 @@ def evaluate(
         where = folder if run == base else out / "runs" / name.replace(" ", "_").replace(",", "")
         if run != base:
             _train(run, where, weights, workers, device)
-        scored = scored_by(trained(where)[1].to(device_of(device)), samples)
+        method = Method(name, scorer_of(where, device), decides_of(where, device), Kept(out))
+        scored = method.score(samples, None)
         if scored.unreadable:
             tell(f"{len(scored.unreadable)} files were left out, corrupt or too small")
         found[name] = {**columns(scored), "mAP": line(name, scored).total}

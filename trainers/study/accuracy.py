@@ -66,6 +66,29 @@ def by_scene(scores: Mapping[str, tuple[Scored, Scored]], pairs: Mapping[str, st
     return columns
 
 
+def of_generator(samples: Sequence[Sample], generator: str) -> list[Sample]:
+    """A generator's images and the photographs beside them; nothing where it has made none of the samples."""
+    pools = {sample.pool for sample in samples if sample.label and sample.group == generator}
+    return [one for one in samples if one.pool in pools and (not one.label or one.group == generator)]
+
+
+def fall(
+    scores: Mapping[str, tuple[Scored, Scored]], pairs: Mapping[str, str], stranger: Scored | None
+) -> Columns:
+    """Figure 1 (a): the first generator of `pairs` in the scene trained on, another generator's images there,
+    which are `stranger`, and the first one in the other scene."""
+    first = next(iter(pairs))
+    columns = by_scene({first: scores[first]}, {first: pairs[first]})
+    unseen = (
+        {name: value for name, value in by_generator(stranger).items() if name != AVERAGE} if stranger else {}
+    )
+    return {
+        f"{first}, trained scene": columns[f"{first}, trained scene"],
+        **{f"{name}, trained scene": value for name, value in unseen.items()},
+        f"{first}, other scene": columns[f"{first}, other scene"],
+    }
+
+
 def shares_photographs(samples: Sequence[Sample]) -> bool:
     """Whether several generators stand beside the same photographs, as in DiffusionForensics."""
     beside: dict[str, set[str]] = defaultdict(set)

@@ -9,8 +9,10 @@ import numpy as np
 
 from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
-from assay.trainers.kinds.lnp.fit import scored_by
+from assay.trainers.kinds.lnp.fit import scorer_of
 from assay.trainers.kinds.lnp.run import LnpRun
+from assay.trainers.study.kept import Kept
+from assay.trainers.study.method import Method, decides_of
 
 Varied: TypeAlias = Literal["nothing", "sam", "channels", "attention"]
 FREE: Mapping[Varied, frozenset[str]] = {
@@ -52,17 +54,21 @@ def variant(run: LnpRun, varied: Varied) -> str:
 
 
 def evaluate(
-    folders: Sequence[Path], samples: Sequence[Sample], varied: Varied, device: str = "auto"
+    folders: Sequence[Path],
+    samples: Sequence[Sample],
+    varied: Varied,
+    device: str = "auto",
+    kept: Kept | None = None,
 ) -> list[Judgement]:
-    """Each run's best network on `samples`, computed on `device`.
+    """Each run's best network on `samples`, computed on `device`, parts that lie in `kept` being taken.
 
     Raises SetupError where runs differ in what is not compared.
     """
     runs = {folder: LnpRun.read(folder) for folder in folders}
-    kept = set(LnpRun.model_fields) - ALWAYS_FREE - FREE[varied]
+    shared = set(LnpRun.model_fields) - ALWAYS_FREE - FREE[varied]
     one, *others = runs
     for other in others:
-        differing = sorted(name for name in kept if getattr(runs[one], name) != getattr(runs[other], name))
+        differing = sorted(name for name in shared if getattr(runs[one], name) != getattr(runs[other], name))
         if differing:
             raise SetupError(
                 f"{one} and {other} differ in {', '.join(differing)}: their accuracies do not compare what "
@@ -70,7 +76,8 @@ def evaluate(
             )
     found = []
     for folder, run in runs.items():
-        scored = scored_by(folder, samples, device=device)
+        method = Method(str(folder), scorer_of(folder, device), decides_of(folder, device), kept)
+        scored = method.score(samples, None)
         right = (scored.logits > 0) == (scored.labels == 1)
         accuracy = 100 * float(np.mean([right[scored.labels == label].mean() for label in (0, 1)]))
         name, title = variant(run, varied), TITLES[run.classifier]

@@ -1,6 +1,6 @@
 """What a study compares: bundles as they are served, and runs whose networks no bundle holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,8 +9,10 @@ from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.means import Means, ready
 from assay.trainers.evaluate.score import Alter, Scored, Scorer, score
-from assay.trainers.fit.run import kind_of
+from assay.trainers.fit.device import device_of
+from assay.trainers.fit.run import FILE, LAST, kind_of
 from assay.trainers.kinds import KINDS
+from assay.trainers.study.kept import Kept, fingerprint
 
 
 @dataclass(frozen=True)
@@ -18,24 +20,36 @@ class Method:
     """A detector under the name that a table gives it.
 
     scorer(samples, alter): scores the samples, each altered between decoding and the detector.
+    decides: what its answers follow from, by name; kept: where finished parts of them lie, if anywhere.
     left_out: files that `score` could not score so far, corrupt or too small.
     """
 
     name: str
     scorer: Scorer
+    decides: Mapping[str, str] = field(default_factory=dict)
+    kept: Kept | None = None
     left_out: set[Path] = field(default_factory=set)
 
-    def score(self, samples: Sequence[Sample], alter: Alter | None) -> Scored:
-        scored = self.scorer(samples, alter)
+    def score(self, samples: Sequence[Sample], alter: Alter | None, title: str = "") -> Scored:
+        """`title`: what the bar says beside the name. What `alter` does has to be all in its `repr`."""
+        if self.kept is None:
+            scored = self.scorer(samples, alter)
+        else:
+            scored = self.kept.scored(
+                f"{self.name}{title and f', {title}'}",
+                {**self.decides, "alter": repr(alter)},
+                samples,
+                lambda part: self.scorer(part, alter),
+            )
         self.left_out.update(scored.unreadable)
         return scored
 
 
-def method_of(text: str, means: Means | None = None) -> Method:
+def method_of(text: str, means: Means | None = None, kept: Kept | None = None) -> Method:
     """`NAME=FOLDER`, the folder of a training run, whose best network is taken, or a bundle, as anywhere.
 
-    Runs compute on the device of `means`, by torch in fp32; bundles by its executor and in its precision.
-    Raises SetupError where it is neither, or cannot be run so.
+    kept: where parts that are finished lie and go. Runs compute on the device of `means`, by torch in fp32;
+    bundles by its executor and in its precision. Raises SetupError where it is neither, or cannot be run so.
     """
     means = means or Means()
     name, equals, path = text.partition("=")
@@ -50,8 +64,16 @@ def method_of(text: str, means: Means | None = None) -> Method:
             lambda samples, alter: score(
                 samples, bundle.manifest, made.graphs, detect=made.detect, alter=alter
             ),
+            {"bundle": fingerprint(bundle.path / "manifest.json"), "by": f"{means} {made.precision}"},
+            kept,
         )
     kind = kind_of(folder)
     if kind not in KINDS or not hasattr(module := KINDS[kind].load(), "scorer_of"):
         raise SetupError(f"{folder} is a run of the kind {kind!r}, which gives no verdict")
-    return Method(name, module.scorer_of(folder, means.device))
+    return Method(name, module.scorer_of(folder, means.device), decides_of(folder, means.device), kept)
+
+
+def decides_of(folder: Path, device: str) -> dict[str, str]:
+    """What the answers of a run's best network on a device follow from: its settings and its weights."""
+    weights = sorted(file for file in folder.glob("*.pt") if file.name != LAST)
+    return {"run": fingerprint(folder / FILE, *weights), "by": str(device_of(device))}

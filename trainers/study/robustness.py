@@ -43,6 +43,9 @@ def strengths(to: Literal["blur", "jpeg"]) -> list[Strength]:
 def curves(methods: Sequence[Method], samples: Sequence[Sample], points: Sequence[Strength]) -> Curves:
     """The mean over generators at each point."""
     return {
-        one.name: [(point.place, line(one.name, one.score(samples, point.alter)).total) for point in points]
+        one.name: [
+            (point.place, line(one.name, one.score(samples, point.alter, point.name)).total)
+            for point in points
+        ]
         for one in methods
     }

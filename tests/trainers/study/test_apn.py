@@ -17,12 +17,15 @@ from support.tables import read_csv
 from assay.engine.bundle import Bundle
 from assay.engine.detectors import Detection
 from assay.engine.errors import SetupError
+from assay.kernels import view
 from assay.trainers.cli.study_apn import networks_by_generator
+from assay.trainers.data.read import read_pixels
 from assay.trainers.data.samples import Sample, read_samples
 from assay.trainers.evaluate.score import Scored
+from assay.trainers.kinds.apn.bundle import view_rule
 from assay.trainers.kinds.apn.fit import make_fit, network_of
 from assay.trainers.kinds.apn.network import APN
-from assay.trainers.study import ablations, accuracy, proposals, purified
+from assay.trainers.study import ablations, accuracy, features, proposals, purified
 
 GENIMAGE = ("ADM", "Midjourney", "stable_diffusion_v_1_4")
 
@@ -182,9 +185,9 @@ def test_corrupt_files_are_counted(forensics: Path, tmp_path: Path) -> None:
     assert [row["adm"] for row in whole(tmp_path / "out", "shared_photographs")] == ["50.0", "50.0"]
 
 
-def whole(out: Path, name: str) -> list[dict[str, str]]:
+def whole(out: Path, name: str, header: str = "| ") -> list[dict[str, str]]:
     """The rows of a result, which also is there as Markdown and as a picture."""
-    assert (out / f"{name}.md").read_text().startswith("| ")
+    assert (out / f"{name}.md").read_text().startswith(header)
     with Image.open(out / f"{name}.png") as plot:
         assert min(plot.size) > 100
     return read_csv(out / f"{name}.csv")
@@ -207,11 +210,21 @@ def test_tables_by_command(genimage: Path, forensics: Path, tmp_path: Path) -> N
     run("cross-scene", method, "--trained", genimage, "--other", forensics, "--out", out)
     [row] = whole(out, "cross_scene")
     assert len(row) == 1 + 6 + 3
+    [fall] = whole(out, "cross_domain")
+    assert list(fall)[1:] == ["stable_diffusion_v_1_4, trained scene", "stable_diffusion_v_1_4, other scene"]
+    scenes = ("cross-scene", method, "--trained", genimage, "--other", forensics, "--out", out)
+    run(*scenes, "--unseen", "Midjourney")
+    assert list(whole(out, "cross_domain")[0])[2] == "Midjourney, trained scene"
     for_each = [f"own:{name}={tmp_path / 'bundle'}" for name in GENIMAGE]
     run("cross-scene", *for_each, "--trained", genimage, "--other", forensics, "--out", out)
     assert [list(row.values())[1:]] == [list(own.values())[1:] for own in whole(out, "cross_scene")]
     run("proposals", tmp_path / "bundle", "--data", genimage, "--out", out)
     assert [row["generator"] for row in whole(out, "proposals")] == sorted(GENIMAGE)
+    run("proposals", tmp_path / "bundle", "--data", genimage, "--out", out, "--other", forensics)
+    assert [row["generator"] for row in whole(out, "proposals")] == [
+        "stable_diffusion_v_1_4, lsun_bedroom",
+        "stable_diffusion_v_1_4, trained scene",
+    ]
     with pytest.raises(SetupError, match="no images of scene"):
         run("shared-photographs", method, "--data", forensics, "--out", out, "--scene", "moon")
     with pytest.raises(SetupError, match="--pair"):
@@ -267,8 +280,80 @@ def test_pictures_of_a_run(tmp_path: Path, genimage: Path) -> None:
     files = sorted(genimage.rglob("0.png"))[:2]
     run("purified", tmp_path / "run", *files, "--out", tmp_path / "out")
     rows = whole(tmp_path / "out", "purified")
-    assert len(rows) == 2
+    assert [row["image"] for row in rows] == ["ai/0.png", "nature/0.png"]
+    network = network_of(record).eval()
+    network.load_state_dict(torch.load(tmp_path / "run/best.pt")["model"])
+    views = torch.from_numpy(view([read_pixels(file) for file in files], view_rule(64)))
+    wanted = network(views).logits.softmax(dim=1)[:, 1].tolist()
+    assert [float(row["probability"]) for row in rows] == pytest.approx(wanted, abs=1e-3)
     trust = [float(rows[0][f"confidence {place}"]) for place in (1, 2, 3)]
     assert trust == sorted(trust, reverse=True)
     with Image.open(tmp_path / "out/purified.png") as page:
-        assert page.size == (5 * 160, 2 * 160)
+        assert page.size == (5 * 160, 2 * (160 + 16 + 4))
+    with Image.open(tmp_path / "out/heat.png") as page:
+        assert page.size == (2 * 160, 2 * 160 + 2 * 16 + 4)
+
+
+def test_heat_is_drawn_on_one_scale() -> None:
+    """Of two photographs the one that is half as hot is nowhere red."""
+    grey = Image.new("RGB", (160, 160), (100, 100, 100))
+    heats = [np.full((2, 2), value, np.float32) for value in (1.0, 0.5)]
+    found = {str(heat[0, 0]): purified.Seen(grey, heat, 0.25, [0.5], [3], [grey]) for heat in heats}
+    for drawn, lefts in (
+        (purified.heat_page(found), [(80, 240), (240, 240)]),
+        (purified.purified_page(found), [(240, 80), (240, 260)]),
+    ):
+        hot, warm = (np.array(drawn.getpixel(place)).astype(int) for place in lefts)
+        assert hot[0] > hot[1]
+        assert warm[1] > warm[0]
+
+
+def test_features_are_laid_out(tiny: None, genimage: Path, forensics: Path, tmp_path: Path) -> None:
+    runs = []
+    for form in ("whole", "no_implicit"):
+        record = small_run(genimage, form=form)
+        record.write(tmp_path / form)
+        torch.manual_seed(len(form))
+        torch.save({"model": network_of(record).state_dict()}, tmp_path / form / "best.pt")
+        runs.append(f"{form}={tmp_path / form}")
+    out = tmp_path / "out"
+    command = ("features", *runs, "--data", genimage, "--other", forensics, "--images", 5, "--out", out)
+    text = run(*command)
+    rows = whole(out, "features", header="| images |")
+    assert len(rows) == 2 * 2 * (10 + 6)  # 5 and 5 images, 2 and 4: relevant and irrelevant
+    assert {row["kind"] for row in rows if row["method"] == "no_implicit"} == {
+        f"{part} to artifacts, {kind}"
+        for part in ("relevant", "irrelevant")
+        for kind in ("photographs", "synthetic images")
+    }
+    assert text == run(*command)  # of what was kept
+    assert read_csv(out / "features.csv") == rows
+
+
+def test_the_features_are_the_networks(tiny: None, genimage: Path) -> None:
+    torch.manual_seed(0)
+    network = network_of(small_run(genimage)).eval()
+    samples = features.chosen(read_samples(genimage), 6)
+    assert [one.label for one in samples] == [0] * 6 + [1] * 6
+    assert len(set(samples)) == 12
+    found = features.looked_at(network, samples)
+    views = torch.from_numpy(view([read_pixels(one.path) for one in samples], view_rule(32)))
+    output = network(views)
+    for name in features.PARTS:
+        both = [getattr(output, f"{name}_{branch}") for branch in ("frequency", "spatial")]
+        assert found[name] == pytest.approx(((both[0] + both[1]) / 2).detach().numpy(), abs=1e-5)
+
+
+def test_what_is_lost_on_an_unseen_generator_and_in_another_scene() -> None:
+    known = scored([("ADM", "ADM", 0, -1.0), ("ADM", "ADM", 1, 1.0)])
+    new = scored([("bed", "bed", 0, -1.0), ("adm", "bed", 1, -1.0)])
+    strange = scored([("glide", "glide", 0, 1.0), ("glide", "glide", 1, -1.0)])
+    found = accuracy.fall({"ADM": (known, new)}, {"ADM": "adm"}, strange)
+    assert found == {"ADM, trained scene": 100, "glide, trained scene": 0, "ADM, other scene": 50}
+    assert list(accuracy.fall({"ADM": (known, new)}, {"ADM": "adm"}, None)) == [
+        "ADM, trained scene",
+        "ADM, other scene",
+    ]
+    samples = [*known.samples, *strange.samples]
+    assert accuracy.of_generator(samples, "glide") == list(strange.samples)
+    assert accuracy.of_generator(samples, "nobody") == []

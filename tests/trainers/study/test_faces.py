@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from support.command import assay
+from support.lnp import mean_bundle
 from support.lnp_networks import lively
 from support.photos import write_tree
 from support.tables import read_csv
@@ -133,3 +134,19 @@ def test_runs_that_differ_in_more_are_not_compared(data: Path, tmp_path: Path) -
         study(one, other, *shared, "--vary", "attention")
     with pytest.raises(SetupError, match="differ in attended, size"):
         study(one, other, *shared)
+
+
+def test_patterns_of_faces_are_a_grid(data: Path, tmp_path: Path) -> None:
+    bundle = mean_bundle(tmp_path / "bundle")
+    files = sorted((data / "test").rglob("*.png"))[:3]
+    assay("study", "patterns", bundle, *files, "--out", tmp_path / "out")
+    with Image.open(tmp_path / "out/patterns.png") as page:
+        assert page.width == 4 * 160
+        assert page.height == 3 * (160 + 16 + 4)
+        pixels = np.asarray(page.convert("L"))
+    for row in range(3):
+        for column in range(4):
+            cell = pixels[row * 180 + 8 : row * 180 + 150, column * 160 + 8 : column * 160 + 150]
+            assert cell.std() > 5
+    with pytest.raises(SetupError, match="which finds no noise patterns"):
+        assay("study", "patterns", "plain-mobilenet", *files, "--out", tmp_path / "out")

@@ -21,10 +21,12 @@ from assay.trainers.fit.losses import binary_cross_entropy
 from assay.trainers.fit.run import BEST, LAST
 from assay.trainers.kinds import Crop
 from assay.trainers.kinds.baseline.dct_cnn import DctCnn
+from assay.trainers.kinds.baseline.f3net import F3Net
 from assay.trainers.kinds.baseline.gramnet import GramNet
 from assay.trainers.kinds.baseline.lgrad import LGrad
 from assay.trainers.kinds.baseline.network import Baseline
 from assay.trainers.kinds.baseline.run import BaselineRun, Name
+from assay.trainers.kinds.baseline.sia import Sia
 from assay.trainers.kinds.baseline.spec import Spec
 from assay.trainers.kinds.baseline.swin_t import SwinT
 from assay.trainers.kinds.plain.fit import manifest_template, validator
@@ -32,7 +34,9 @@ from assay.trainers.kinds.plain.fit import manifest_template, validator
 BASELINES: dict[Name, type[Baseline]] = {
     "spec": Spec,
     "dct_cnn": DctCnn,
+    "f3net": F3Net,
     "gramnet": GramNet,
+    "sia": Sia,
     "swin_t": SwinT,
     "lgrad": LGrad,
 }

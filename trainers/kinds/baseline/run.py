@@ -9,7 +9,7 @@ from assay.trainers.fit.run import Files, RunConfig
 from assay.trainers.fit.settings import Epochs, FitSettings
 from assay.trainers.kinds.plain.run import Backbone, PlainRun
 
-Name: TypeAlias = Literal["spec", "dct_cnn", "gramnet", "swin_t", "lgrad"]
+Name: TypeAlias = Literal["spec", "dct_cnn", "f3net", "gramnet", "sia", "swin_t", "lgrad"]
 
 
 class BaselineFit(FitSettings):
@@ -41,8 +41,10 @@ class BaselineRun(RunConfig):
     kind: Literal["baseline"] = "baseline"
     name: Name
     """spec: logarithmic spectra and ResNet-34 (Zhang et al. 2019). dct_cnn: cosine transforms and a small
-    network (Frank et al. 2020). gramnet: ResNet-18 with textures (Liu et al. 2020). swin_t: Swin-T (Liu et
-    al. 2021). lgrad: ResNet-50 on another network's gradients (Tan et al. 2023)."""
+    network (Frank et al. 2020). f3net: bands and local statistics of cosine transforms, ResNet-50 twice (Qian
+    et al. 2020). gramnet: ResNet-18 with textures (Liu et al. 2020). sia: EfficientNet-B4 with attention by
+    self-information (Sun et al. 2022). swin_t: Swin-T (Liu et al. 2021). lgrad: ResNet-50 on another
+    network's gradients (Tan et al. 2023)."""
     transform: Backbone | None = None
     """What the other network of lgrad is built on."""
     size: Annotated[int, Field(ge=32, multiple_of=4)] = 224

@@ -18,7 +18,7 @@ from assay.trainers.data.augment import Pixels, recipe
 from assay.trainers.data.read import read_pixels
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.metrics import Evaluation
-from assay.trainers.evaluate.score import Scored, Scorer, score, torch_graph
+from assay.trainers.evaluate.score import Alter, Scored, Scorer, score, torch_graph
 from assay.trainers.export.options import ExportOptions
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.begin import begin
@@ -184,20 +184,23 @@ def scored_by(
     device: str = "auto",
 ) -> Scored:
     """Scores `samples` on `device` by the best network of a run, with its cutter and its cache."""
+    return scorer_of(folder, device)(samples, alter)
+
+
+def scorer_of(folder: Path, device: str = "auto") -> Scorer:
+    """Scores samples on `device` by the best network of a run, with its cutter and its cache."""
     run, denoiser, classifier = load_run(folder)
     cutter, place = cutter_of(run, folder), device_of(device)
     patterns = Patterns(denoiser, cache_of(run, folder) / PATTERNS, place)
     graphs: dict[str, Graph] = {"denoise": patterns, "classify": torch_graph(classifier.to(place))}
 
-    def cut(pixels: Pixels) -> Pixels:
-        return cutter.cut(alter(pixels) if alter else pixels)
+    def scored(samples: Sequence[Sample], alter: Alter | None) -> Scored:
+        def cut(pixels: Pixels) -> Pixels:
+            return cutter.cut(alter(pixels) if alter else pixels)
 
-    return score(samples, manifest_of(run), graphs, alter=cut)
+        return score(samples, manifest_of(run), graphs, alter=cut)
 
-
-def scorer_of(folder: Path, device: str = "auto") -> Scorer:
-    """Scores samples on `device` by the best network of a run, with its cutter and its cache."""
-    return lambda samples, alter: scored_by(folder, samples, alter, device)
+    return scored
 
 
 def export_run(folder: Path, out: Path, options: ExportOptions) -> Bundle:
