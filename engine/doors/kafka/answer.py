@@ -13,6 +13,11 @@ from assay.engine.outcome import Outcome, Rejection
 NOTES_BYTES = 128
 """At least what `_notes` takes."""
 
+TOLD = ("assay.reason", "assay.detail", "assay.topic", "assay.partition", "assay.offset")
+"""Headers that a rejection adds, in this order, behind those of the record."""
+OMITTED = ("assay.omitted", "assay.omitted.key", "assay.omitted.id", "assay.omitted.headers")
+"""Headers that say what was left out of an answer; they come last."""
+
 Headers = list[tuple[str, bytes]]
 Part = int | str
 """The number of one of the record's own headers, or `value`, `key` or `id`."""
@@ -95,27 +100,22 @@ def _answer(record: Any, outcome: Outcome, topic: str, partition: int, gone: Set
     if isinstance(outcome, Rejection):
         # A tombstone stays one, unless it has no key either: kafka-python does not send such a record.
         value = b"" if "value" in gone or (record.value is None and key is None) else record.value
-        headers += [
-            ("assay.reason", outcome.reason.value.encode()),
-            ("assay.detail", outcome.detail.encode()),
-            ("assay.topic", record.topic.encode()),
-            ("assay.partition", str(record.partition).encode()),
-            ("assay.offset", str(record.offset).encode()),
-        ]
+        told = (outcome.reason.value, outcome.detail, record.topic, record.partition, record.offset)
+        headers += [(name, str(value).encode()) for name, value in zip(TOLD, told, strict=True)]
     else:
-        told = outcome.to_dict()
+        verdict = outcome.to_dict()
         if "id" in gone:
-            told["id"] = place(record)
-        value = json.dumps(told, separators=(",", ":")).encode()
+            verdict["id"] = place(record)
+        value = json.dumps(verdict, separators=(",", ":")).encode()
     return Answer(topic, partition, key, value, headers + _notes(record, outcome, gone))
 
 
 def _notes(record: Any, outcome: Outcome, gone: Set[Part]) -> Headers:
     """What was left out: lengths in bytes, and of headers how many."""
-    notes = {
-        "assay.omitted": len(record.value or b"") if "value" in gone else 0,
-        "assay.omitted.key": len(record.key or b"") if "key" in gone else 0,
-        "assay.omitted.id": len(outcome.id.encode()) if "id" in gone else 0,
-        "assay.omitted.headers": sum(isinstance(part, int) for part in gone),
-    }
-    return [(name, str(number).encode()) for name, number in notes.items() if number]
+    numbers = (
+        len(record.value or b"") if "value" in gone else 0,
+        len(record.key or b"") if "key" in gone else 0,
+        len(outcome.id.encode()) if "id" in gone else 0,
+        sum(isinstance(part, int) for part in gone),
+    )
+    return [(name, str(number).encode()) for name, number in zip(OMITTED, numbers, strict=True) if number]
