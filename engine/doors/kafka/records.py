@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from assay.engine.doors.kafka import events
 from assay.engine.doors.kafka.batches import Unreadable
 from assay.engine.item import Item, Priority
 
@@ -31,8 +32,10 @@ def record_size(record: Any) -> int:
 
 
 def given_id(headers: Sequence[tuple[str, bytes | None]], id_header: str) -> bytes | None:
-    """What its record names an image, None where it does not: the last of its headers `id_header`."""
-    return next((value for name, value in reversed(headers) if name == id_header and value), None)
+    """What its record names an image, None where it does not: the last of its headers `id_header`, else the
+    `id` of the CloudEvent that it is."""
+    given = next((value for name, value in reversed(headers) if name == id_header and value), None)
+    return given or events.attribute(headers, "id") or None
 
 
 def to_item(record: Any, id_header: str) -> Item:

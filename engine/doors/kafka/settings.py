@@ -57,7 +57,9 @@ class KafkaSettings(BrokerSettings):
     """Name of this member for static membership: a restart within 10 s then moves no partition. Unique in
     the group."""
     id_header: str = ID_HEADER
-    """Record header that names an image; without it an image is named `topic/partition/offset`."""
+    """Record header that names an image; without it a CloudEvent's `id` does, or `topic/partition/offset`."""
+    cloudevents_source: str | None = Field(None, pattern=r"^[!-~]+$")
+    """Write verdicts as CloudEvents with this `source`, a URI reference such as `/assay/uploads`."""
     window: int = Field(64 * MIB, gt=0)
     """Bytes of records that were taken and have no acknowledged outcome yet; past it partitions are paused.
     What Kafka's client fetches ahead (up to 32 MiB a broker) comes on top."""
