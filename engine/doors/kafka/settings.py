@@ -2,9 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from assay.engine.doors.kafka.references import read_root
 from assay.engine.settings import MIB
 
 ID_HEADER = "assay.id"
@@ -60,6 +61,11 @@ class KafkaSettings(BrokerSettings):
     """Record header that names an image; without it a CloudEvent's `id` does, or `topic/partition/offset`."""
     cloudevents_source: str | None = Field(None, pattern=r"^[!-~]+$")
     """Write verdicts as CloudEvents with this `source`, a URI reference such as `/assay/uploads`."""
+    reference_roots: tuple[str, ...] = ()
+    """URLs such as `s3://bucket/images/` or `file:///data/`, as text separated by commas, below which records
+    without a value may name their image; empty: none may."""
+    reference_seconds: float = Field(10.0, gt=0)
+    """Within which what a record refers to has to be found, and then read."""
     window: int = Field(64 * MIB, gt=0)
     """Bytes of records that were taken and have no acknowledged outcome yet; past it partitions are paused.
     What Kafka's client fetches ahead (up to 32 MiB a broker) comes on top."""
@@ -67,6 +73,18 @@ class KafkaSettings(BrokerSettings):
     skip_unanswerable: bool = False
     """Go on behind records that cannot be read, or that no answer fits in its topic for: they get no outcome,
     but a line in the log each. Otherwise the server ends at the first, with a sentence that names it."""
+
+    @field_validator("reference_roots", mode="before")
+    @classmethod
+    def _split(cls, roots: object) -> object:
+        return tuple(filter(None, roots.split(","))) if isinstance(roots, str) else roots
+
+    @field_validator("reference_roots")
+    @classmethod
+    def _check_roots(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        for root in roots:
+            read_root(root)
+        return roots
 
     @model_validator(mode="after")
     def _check(self) -> Self:
