@@ -165,7 +165,7 @@ class Claims:
             while self.used and self.used + size > self._room and not self._closed:
                 self._lock.wait()
             if claim not in self._reading or self._closed:
-                raise Refused(Reason.REFERENCE_FAILED, "Nobody waits for what the record refers to.")
+                raise Refused(Reason.REFERENCE_FAILED, "Reading what the record refers to took too long.")
             claim.reserved = size
             self.used += size
 

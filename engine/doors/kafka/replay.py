@@ -228,9 +228,11 @@ class Replay:
         self.sums.sent[letter.reason] += 1
         return answer
 
-    def _keep(self, record: Any, what: str, why: str) -> None:
+    def _keep(self, record: Any, what: str, why: str) -> Answer | None:
+        """Count a record that is not sent -> None, which is what is sent for it."""
         self.sums.kept[what] += 1
         log.info("dead letter %s/%d/%d is not sent: %s", record.topic, record.partition, record.offset, why)
+        return None
 
     def _answer(self, letter: Letter, whole: Any) -> Answer | None:
         topic = self._choice.to or letter.topic
