@@ -44,6 +44,9 @@ class Reason(StrEnum):
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
     UNKNOWN_BUNDLE = "unknown_bundle"
+    REFERENCE_REFUSED = "reference_refused"
+    REFERENCE_MISSING = "reference_missing"
+    REFERENCE_FAILED = "reference_failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,23 @@
 """What goes out: the record that answers a record, with its outcome, made to fit its topic."""
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
+from assay.engine.doors.kafka import events
 from assay.engine.doors.kafka.records import Unanswerable, place
 from assay.engine.outcome import Outcome, Rejection
 
 NOTES_BYTES = 128
 """At least what `_notes` takes."""
+
+TOLD = ("assay.reason", "assay.detail", "assay.topic", "assay.partition", "assay.offset")
+"""Headers that a rejection adds, in this order, behind those of the record."""
+OMITTED = ("assay.omitted", "assay.omitted.key", "assay.omitted.id", "assay.omitted.headers")
+"""Headers that say what was left out of an answer; they come last."""
 
 Headers = list[tuple[str, bytes]]
 Part = int | str
@@ -43,20 +49,24 @@ def to_answer(
     rejects: str,
     partitions: Mapping[str, int],
     limits: Mapping[str, int],
+    source: str | None = None,
 ) -> Answer:
     """A verdict as JSON for `output`, or the record itself with the reason in its headers for `rejects`.
 
     `partitions` and `limits` give a topic's number of partitions and its `max.message.bytes`. What is largest
-    is left out of an answer above the limit, and headers that begin with `assay.omitted` say what.
+    is left out of an answer above the limit, and headers that begin with `assay.omitted` say what. With
+    `source` verdicts are CloudEvents of this source.
 
     Raises:
         Unanswerable: what is left is too large still.
     """
     topic = rejects if isinstance(outcome, Rejection) else output
     partition, limit = record.partition % partitions[topic], limits[topic]
-    answer = _answer(record, outcome, topic, partition, set())
+    event = None if isinstance(outcome, Rejection) else source
+    answer = _answer(record, outcome, topic, partition, set(), event)
     if answer.size > limit:
-        answer = _answer(record, outcome, topic, partition, _largest(record, outcome, answer.size - limit))
+        gone = _largest(record, outcome, answer.size - limit, event)
+        answer = _answer(record, outcome, topic, partition, gone, event)
     if answer.size > limit:
         raise Unanswerable(
             f"the shortest answer to it takes {answer.size} bytes, and topic {topic} takes {limit}:"
@@ -65,11 +75,18 @@ def to_answer(
     return answer
 
 
-def _largest(record: Any, outcome: Outcome, excess: int) -> Set[Part]:
+def _kept(record: Any, event: str | None) -> Iterator[tuple[int, str, bytes]]:
+    """Those headers of a record that its answer has, with their numbers."""
+    for number, (name, value) in enumerate(record.headers):
+        if event is None or events.stays(name):
+            # kafka-python sends no null header values; consumers see an empty one.
+            yield number, name, value or b""
+
+
+def _largest(record: Any, outcome: Outcome, excess: int, event: str | None) -> Set[Part]:
     """The fewest parts of an answer that make it shorter by `excess` bytes, or all of them."""
     parts: list[tuple[int, Part]] = [
-        (2 + len(name.encode()) + len(value or b""), number)
-        for number, (name, value) in enumerate(record.headers)
+        (2 + len(name.encode()) + len(value), number) for number, name, value in _kept(record, event)
     ]
     parts.append((len(record.key or b""), "key"))
     if isinstance(outcome, Rejection):
@@ -86,36 +103,33 @@ def _largest(record: Any, outcome: Outcome, excess: int) -> Set[Part]:
     return gone
 
 
-def _answer(record: Any, outcome: Outcome, topic: str, partition: int, gone: Set[Part]) -> Answer:
-    # kafka-python sends no null header values; consumers see an empty one.
-    kept = (header for number, header in enumerate(record.headers) if number not in gone)
-    headers = [(name, value or b"") for name, value in kept]
+def _answer(
+    record: Any, outcome: Outcome, topic: str, partition: int, gone: Set[Part], event: str | None
+) -> Answer:
+    headers = [(name, value) for number, name, value in _kept(record, event) if number not in gone]
     key = None if "key" in gone else record.key
     value: bytes | None
     if isinstance(outcome, Rejection):
         # A tombstone stays one, unless it has no key either: kafka-python does not send such a record.
         value = b"" if "value" in gone or (record.value is None and key is None) else record.value
-        headers += [
-            ("assay.reason", outcome.reason.value.encode()),
-            ("assay.detail", outcome.detail.encode()),
-            ("assay.topic", record.topic.encode()),
-            ("assay.partition", str(record.partition).encode()),
-            ("assay.offset", str(record.offset).encode()),
-        ]
+        told = (outcome.reason.value, outcome.detail, record.topic, record.partition, record.offset)
+        headers += [(name, str(value).encode()) for name, value in zip(TOLD, told, strict=True)]
     else:
-        told = outcome.to_dict()
+        verdict = outcome.to_dict()
         if "id" in gone:
-            told["id"] = place(record)
-        value = json.dumps(told, separators=(",", ":")).encode()
+            verdict["id"] = place(record)
+        if event is not None:
+            headers += events.verdict_event(record.headers, place(record), verdict["id"], event)
+        value = json.dumps(verdict, separators=(",", ":")).encode()
     return Answer(topic, partition, key, value, headers + _notes(record, outcome, gone))
 
 
 def _notes(record: Any, outcome: Outcome, gone: Set[Part]) -> Headers:
     """What was left out: lengths in bytes, and of headers how many."""
-    notes = {
-        "assay.omitted": len(record.value or b"") if "value" in gone else 0,
-        "assay.omitted.key": len(record.key or b"") if "key" in gone else 0,
-        "assay.omitted.id": len(outcome.id.encode()) if "id" in gone else 0,
-        "assay.omitted.headers": sum(isinstance(part, int) for part in gone),
-    }
-    return [(name, str(number).encode()) for name, number in notes.items() if number]
+    numbers = (
+        len(record.value or b"") if "value" in gone else 0,
+        len(record.key or b"") if "key" in gone else 0,
+        len(outcome.id.encode()) if "id" in gone else 0,
+        sum(isinstance(part, int) for part in gone),
+    )
+    return [(name, str(number).encode()) for name, number in zip(OMITTED, numbers, strict=True) if number]

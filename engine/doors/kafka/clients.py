@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from kafka.net.compat import KafkaNetClient
 
 from assay.engine.doors.kafka import complaints
 from assay.engine.doors.kafka.batches import FetchedRecords
-from assay.engine.doors.kafka.settings import KafkaSettings
+from assay.engine.doors.kafka.settings import BrokerSettings, KafkaSettings
 from assay.engine.errors import SetupError
 from assay.engine.settings import MIB
 
@@ -40,14 +40,24 @@ FENCING = (2, 5)
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """What the cluster says about the two topics that are written: number of partitions, largest record."""
+    """What the cluster says about topics: number of partitions, largest record."""
 
     partitions: Mapping[str, int]
     limits: Mapping[str, int]
 
 
 def describe(settings: KafkaSettings) -> Topics:
-    """Ask the cluster about the three topics.
+    """Ask the cluster about the three topics -> the two that are written.
+
+    Raises:
+        SetupError: no broker answers, it refuses us, or a topic is missing.
+    """
+    written = list(dict.fromkeys((settings.output, settings.rejects)))
+    return find_topics(settings, written, also=[settings.input])
+
+
+def find_topics(settings: BrokerSettings, names: Sequence[str], also: Sequence[str] = ()) -> Topics:
+    """Ask the cluster about the topics `names`; those of `also` have to be there, too.
 
     Raises:
         SetupError: no broker answers, it refuses us, or a topic is missing.
@@ -55,7 +65,7 @@ def describe(settings: KafkaSettings) -> Topics:
     with _explained(settings):
         admin = _made(KafkaAdminClient, **_common(settings))
         try:
-            wanted = [settings.input, settings.output, settings.rejects]
+            wanted = [*also, *names]
             found = {
                 topic["name"]: topic for topic in admin.describe_topics(wanted) if not topic["error_code"]
             }
@@ -64,14 +74,13 @@ def describe(settings: KafkaSettings) -> Topics:
                     f"Kafka at {settings.brokers} has no topic {' and no topic '.join(missing)}"
                     " (or hides it from this user): create it first"
                 )
-            written = list(dict.fromkeys((settings.output, settings.rejects)))
-            resources = [ConfigResource("TOPIC", topic) for topic in written]
+            resources = [ConfigResource("TOPIC", topic) for topic in names]
             configs = admin.describe_configs(resources, config_filter="all")["topic"]
         finally:
             admin.close()
     return Topics(
-        {topic: len(found[topic]["partitions"]) for topic in written},
-        {topic: int(configs[topic]["max.message.bytes"]["value"]) for topic in written},
+        {topic: len(found[topic]["partitions"]) for topic in names},
+        {topic: int(configs[topic]["max.message.bytes"]["value"]) for topic in names},
     )
 
 
@@ -84,7 +93,7 @@ def reachable(settings: KafkaSettings) -> bool:
     return True
 
 
-def open_producer(settings: KafkaSettings, limits: Mapping[str, int]) -> Any:
+def open_producer(settings: BrokerSettings, limits: Mapping[str, int]) -> Any:
     """An idempotent KafkaProducer: what it sends arrives once and in order, as long as it lives.
 
     `limits` gives the largest batch that each topic takes, in bytes.
@@ -93,7 +102,7 @@ def open_producer(settings: KafkaSettings, limits: Mapping[str, int]) -> Any:
         return _producer(settings, limits)
 
 
-def _producer(settings: KafkaSettings, limits: Mapping[str, int], **more: Any) -> Any:
+def _producer(settings: BrokerSettings, limits: Mapping[str, int], **more: Any) -> Any:
     return _made(
         KafkaProducer,
         **_common(settings),
@@ -109,7 +118,7 @@ def _producer(settings: KafkaSettings, limits: Mapping[str, int], **more: Any) -
     )
 
 
-def open_transactional(settings: KafkaSettings, limits: Mapping[str, int], id: str) -> Any:
+def open_transactional(settings: BrokerSettings, limits: Mapping[str, int], id: str) -> Any:
     """A KafkaProducer that is ready for transactions under the name `id`; one that was open is ended by that,
     and an older producer of the name is fenced.
 
@@ -137,8 +146,9 @@ def open_transactional(settings: KafkaSettings, limits: Mapping[str, int], id: s
         return producer
 
 
-def committed(settings: KafkaSettings, partitions: Iterable[Any]) -> dict[Any, int]:
-    """Committed offset by `TopicPartition`, of those that have one; waits until no transaction holds a newer.
+def committed(settings: BrokerSettings, group: str, partitions: Iterable[Any]) -> dict[Any, int]:
+    """Offset that `group` has committed by `TopicPartition`, of those that have one; waits until no
+    transaction holds a newer.
 
     Raises:
         SetupError: no answer in time, or the brokers refuse it.
@@ -148,7 +158,7 @@ def committed(settings: KafkaSettings, partitions: Iterable[Any]) -> dict[Any, i
             KafkaConsumer,
             **_common(settings),
             metrics_enabled=False,
-            group_id=settings.group,
+            group_id=group,
             enable_auto_commit=False,
             isolation_level="read_committed",
         )
@@ -161,23 +171,35 @@ def committed(settings: KafkaSettings, partitions: Iterable[Any]) -> dict[Any, i
 
 def open_consumer(settings: KafkaSettings) -> Any:
     """A KafkaConsumer that commits only when told, from the beginning where nothing was committed."""
+    return _consumer(
+        settings,
+        group_id=settings.group,
+        group_instance_id=settings.instance,
+        partition_assignment_strategy=(RangePartitionAssignor, RoundRobinPartitionAssignor),
+        session_timeout_ms=SESSION_MS,
+        heartbeat_interval_ms=HEARTBEAT_MS,
+    )
+
+
+def open_reader(settings: BrokerSettings) -> Any:
+    """A KafkaConsumer of no group: who uses it assigns partitions to it."""
+    return _consumer(settings, group_id=None)
+
+
+def _consumer(settings: BrokerSettings, **more: Any) -> Any:
     with _explained(settings):
         consumer = _made(
             KafkaConsumer,
             **_common(settings),
             metrics_enabled=False,
-            group_id=settings.group,
-            group_instance_id=settings.instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            partition_assignment_strategy=(RangePartitionAssignor, RoundRobinPartitionAssignor),
             max_poll_records=64,
             max_partition_fetch_bytes=8 * MIB,
             fetch_max_bytes=32 * MIB,
-            session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
             request_timeout_ms=15_000,
+            **more,
         )
         consumer._fetcher.PartitionRecords = FetchedRecords
         return consumer
@@ -208,7 +230,7 @@ def _made(kind: Callable[..., Any], **options: Any) -> Any:
         raise
 
 
-def _common(settings: KafkaSettings) -> dict[str, Any]:
+def _common(settings: BrokerSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": settings.brokers.split(","),
         "client_id": "assay",
@@ -228,7 +250,7 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
-def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+def _ssl_context(settings: BrokerSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
         if settings.certificate_file:
@@ -253,7 +275,7 @@ class _Cause(logging.Handler):
 
 
 @contextmanager
-def _explained(settings: KafkaSettings) -> Iterator[None]:
+def _explained(settings: BrokerSettings) -> Iterator[None]:
     """Turn an error of kafka-python into one sentence with its cause; keep its log lines off the screen."""
     cause = _Cause()
     try:
@@ -264,7 +286,7 @@ def _explained(settings: KafkaSettings) -> Iterator[None]:
         raise SetupError(f"cannot use Kafka at {settings.brokers}: {why}") from error
 
 
-def _sentence(settings: KafkaSettings, why: str) -> str:
+def _sentence(settings: BrokerSettings, why: str) -> str:
     """A broker that lets nobody in says so and closes; which of the two the client sees is a race."""
     closed = any(word in why for word in ("disconnected", "reset by peer", "Broken pipe"))
     if SaslAuthenticationFailedError.__name__ in why:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, takewhile
 from typing import Any, Protocol
@@ -31,8 +31,10 @@ from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.kafka import clients, complaints
 from assay.engine.doors.kafka.assignment import Assignment, Rebalance, offsets
 from assay.engine.doors.kafka.batches import Unreadable
+from assay.engine.doors.kafka.claims import Claims
 from assay.engine.doors.kafka.partition import Partition, Taken
 from assay.engine.doors.kafka.records import Unanswerable, record_size, to_item
+from assay.engine.doors.kafka.references import check_installed, read_root, reference
 from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.doors.kafka.stream import StreamEmitter
 from assay.engine.doors.kafka.transactions import TransactionEmitter
@@ -69,6 +71,7 @@ class _Held:
     partition: Partition
     record: Any
     item: Item | None  # of an `Unreadable` none
+    reference: bytes | None = None
 
 
 class KafkaDoor(Door):
@@ -89,7 +92,21 @@ class KafkaDoor(Door):
         self._commits = settings.delivery == "at-least-once"  # else the emitter does
         emitter = StreamEmitter if self._commits else TransactionEmitter
         self._emitter = emitter(settings, self._assignment, self._wake.set, self._fail, self._halt)
+        self._claims = self._claiming() if settings.reference_roots else None
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
+
+    def _claiming(self) -> Claims:
+        core: Any = self._core
+        check_installed(self._settings.reference_roots)
+        bundle = next(iter(core.bundles))
+        return Claims(
+            [read_root(url) for url in self._settings.reference_roots],
+            self._settings.reference_seconds,
+            core.settings.limits,
+            self._settings.window,
+            self._wake.set,
+            lambda rejection: telemetry.count(rejection, bundle),
+        )
 
     def on_failure(self, callback: Callable[[AssayError], None]) -> None:
         """Have `callback` called once, from a thread of the door, when it had to stop: with the `EngineFault`
@@ -126,6 +143,8 @@ class KafkaDoor(Door):
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
         self._emitter.close()
+        if self._claims:
+            self._claims.close()
         self._log.close()
 
     def _halt(self, error: SetupError) -> None:
@@ -242,7 +261,8 @@ class KafkaDoor(Door):
     def _full(self) -> bool:
         """Whether nothing more may be polled."""
         draining = self._drain_until is not None
-        return draining or bool(self._held) or self._assignment.bytes >= self._settings.window
+        read = self._claims.used if self._claims else 0
+        return draining or bool(self._held) or self._assignment.bytes + read >= self._settings.window
 
     def _give_back(self) -> None:
         """Leave to the next member what no worker holds; only once, as nothing is taken from here on."""
@@ -266,7 +286,8 @@ class KafkaDoor(Door):
                 for record in records:
                     readable = not isinstance(record, Unreadable)
                     item = to_item(record, self._settings.id_header) if readable else None
-                    self._held.append(_Held(partition, record, item))
+                    said = reference(record) if item and self._claims else None
+                    self._held.append(_Held(partition, record, item, said))
 
     def _offer_until(self, deadline: float) -> None:
         """Offer what is held, again whenever room was made, until all is taken or the next poll is due."""
@@ -281,16 +302,39 @@ class KafkaDoor(Door):
     def _offer(self) -> None:
         if self._drain_until is not None:
             self._held.clear()  # neither taken nor committed: the next member polls it again
+        if self._claims and not self._offer_read(self._claims):
+            return
         while self._held:
             ahead = list(islice(self._held, OFFER))
-            items = [held.item for held in takewhile(lambda held: held.item, ahead) if held.item]
-            futures = self._core.offer(items) if items else [_unreadable(ahead[0].record)]
+            items = [held.item for held in takewhile(_has_bytes, ahead) if held.item]
+            futures = self._core.offer(items) if items else [self._without_bytes(ahead[0])]
             for held, future in zip(ahead, futures, strict=False):
                 self._held.popleft()
                 held.partition.take(Taken(held.record, record_size(held.record), future))
                 future.add_done_callback(partial(self._finished, held.partition))
             if len(futures) < len(items):
                 return
+
+    def _offer_read(self, claims: Claims) -> bool:
+        """Offer what records referred to -> whether the core has room for more."""
+        claims.expire()
+        while claims.read:
+            claim, data = claims.read[0]
+            if claim.outcome.done():  # taken back
+                claims.read.popleft()
+                claims.drop(claim)
+                continue
+            futures = self._core.offer([replace(claim.item, data=data)])
+            if not futures:
+                return False
+            claims.read.popleft()
+            claims.offered(claim, futures[0])
+        return True
+
+    def _without_bytes(self, held: _Held) -> Future[Outcome]:
+        if held.item and held.reference and self._claims:
+            return self._claims.take(held.item, held.reference)
+        return _unreadable(held.record)
 
     def _finished(self, partition: Partition, _: Future[Outcome]) -> None:
         """Called by a thread of the core."""
@@ -328,6 +372,10 @@ class KafkaDoor(Door):
                 position = consumer.position(name, timeout_ms=0)
                 if position is not None:
                     partition.skip_to(position)
+
+
+def _has_bytes(held: _Held) -> bool:
+    return held.item is not None and held.reference is None
 
 
 def _unreadable(record: Unreadable) -> Future[Outcome]:

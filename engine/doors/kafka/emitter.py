@@ -165,6 +165,7 @@ class Emitter:
                 rejects=self._settings.rejects,
                 partitions=self._topics.partitions,
                 limits=self._limits,
+                source=self._settings.cloudevents_source,
             )
         except Unanswerable as error:
             self._leave(partition, taken, str(error))

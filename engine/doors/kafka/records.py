@@ -1,7 +1,9 @@
 """What comes in: a record to an item, and how records are named and weighed."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from assay.engine.doors.kafka import events
 from assay.engine.doors.kafka.batches import Unreadable
 from assay.engine.item import Item, Priority
 
@@ -29,8 +31,15 @@ def record_size(record: Any) -> int:
     return RECORD_OVERHEAD + len(record.key or b"") + len(record.value or b"") + headers
 
 
+def given_id(headers: Sequence[tuple[str, bytes | None]], id_header: str) -> bytes | None:
+    """What its record names an image, None where it does not: the last of its headers `id_header`, else the
+    `id` of the CloudEvent that it is."""
+    given = next((value for name, value in reversed(headers) if name == id_header and value), None)
+    return given or events.attribute(headers, "id") or None
+
+
 def to_item(record: Any, id_header: str) -> Item:
     """The image of a record. A null value is an empty image, which admission rejects as `empty`."""
-    given = next((value for name, value in reversed(record.headers) if name == id_header and value), None)
+    given = given_id(record.headers, id_header)
     id = given.decode("utf-8", errors="replace") if given else place(record)
     return Item(id, record.value or b"", priority=Priority.BACKLOG)

@@ -2,43 +2,22 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from assay.engine.doors.kafka.references import read_root
 from assay.engine.settings import MIB
 
+ID_HEADER = "assay.id"
 
-class KafkaSettings(BaseSettings):
-    """Where images come from and where outcomes go; as variables: `ASSAY_KAFKA_PASSWORD` and so on."""
+
+class BrokerSettings(BaseSettings):
+    """How to reach the brokers, and who is asking."""
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_KAFKA_", extra="forbid", frozen=True)
 
     brokers: str = Field(min_length=1)
     """Addresses HOST:PORT to start from, separated by commas."""
-    input: str = Field(min_length=1)
-    """Topic whose record values are encoded images."""
-    output: str = Field(min_length=1)
-    """Topic for verdicts as JSON."""
-    rejects: str = Field(min_length=1)
-    """Topic for the records that got no verdict, with the reason in their headers."""
-    group: str = Field(min_length=1)
-    """Consumer group; its members share the partitions of `input`."""
-    delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
-    """What a crash does to records of the last moment: they get a second outcome, or, for readers with
-    `isolation.level=read_committed`, exactly one. The latter takes transactions, of brokers since 2.5."""
-    instance: str | None = Field(None, min_length=1)
-    """Name of this member for static membership: a restart within 10 s then moves no partition. Unique in
-    the group."""
-    id_header: str = "assay.id"
-    """Record header that names an image; without it an image is named `topic/partition/offset`."""
-    window: int = Field(64 * MIB, gt=0)
-    """Bytes of records that were taken and have no acknowledged outcome yet; past it partitions are paused.
-    What Kafka's client fetches ahead (up to 32 MiB a broker) comes on top."""
-
-    skip_unanswerable: bool = False
-    """Go on behind records that cannot be read, or that no answer fits in its topic for: they get no outcome,
-    but a line in the log each. Otherwise the server ends at the first, with a sentence that names it."""
-
     security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How to talk to the brokers."""
     ca_file: str | None = None
@@ -55,9 +34,69 @@ class KafkaSettings(BaseSettings):
     password: SecretStr | None = None
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.input in (self.output, self.rejects):
-            raise ValueError(f"topic {self.input} cannot be read and written: outcomes would be scored again")
+    def _check_user(self) -> Self:
         if self.security.startswith("SASL") and (self.username is None or self.password is None):
             raise ValueError(f"security {self.security} needs username and password")
         return self
+
+
+class KafkaSettings(BrokerSettings):
+    """Where images come from and where outcomes go; as variables: `ASSAY_KAFKA_PASSWORD` and so on."""
+
+    input: str = Field(min_length=1)
+    """Topic whose record values are encoded images."""
+    output: str = Field(min_length=1)
+    """Topic for verdicts as JSON."""
+    rejects: str = Field(min_length=1)
+    """Topic for the records that got no verdict, with the reason in their headers."""
+    group: str = Field(min_length=1)
+    """Consumer group; its members share the partitions of `input`."""
+    delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
+    """What a crash does to records of the last moment: they get a second outcome, or, for readers with
+    `isolation.level=read_committed`, exactly one. The latter takes transactions, of brokers since 2.5."""
+    instance: str | None = Field(None, min_length=1)
+    """Name of this member for static membership: a restart within 10 s then moves no partition. Unique in
+    the group."""
+    id_header: str = ID_HEADER
+    """Record header that names an image; without it a CloudEvent's `id` does, or `topic/partition/offset`."""
+    cloudevents_source: str | None = Field(None, pattern=r"^[!-~]+$")
+    """Write verdicts as CloudEvents with this `source`, a URI reference such as `/assay/uploads`."""
+    reference_roots: tuple[str, ...] = ()
+    """URLs such as `s3://bucket/images/` or `file:///data/`, as text separated by commas, below which records
+    without a value may name their image; empty: none may."""
+    reference_seconds: float = Field(10.0, gt=0)
+    """Within which what a record refers to has to be found, and then read."""
+    window: int = Field(64 * MIB, gt=0)
+    """Bytes of records that were taken and have no acknowledged outcome yet; past it partitions are paused.
+    What Kafka's client fetches ahead (up to 32 MiB a broker) comes on top."""
+
+    skip_unanswerable: bool = False
+    """Go on behind records that cannot be read, or that no answer fits in its topic for: they get no outcome,
+    but a line in the log each. Otherwise the server ends at the first, with a sentence that names it."""
+
+    @field_validator("reference_roots", mode="before")
+    @classmethod
+    def _split(cls, roots: object) -> object:
+        return tuple(filter(None, roots.split(","))) if isinstance(roots, str) else roots
+
+    @field_validator("reference_roots")
+    @classmethod
+    def _check_roots(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        for root in roots:
+            read_root(root)
+        return roots
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.input in (self.output, self.rejects):
+            raise ValueError(f"topic {self.input} cannot be read and written: outcomes would be scored again")
+        return self
+
+
+class ReplaySettings(BrokerSettings):
+    """What `assay replay` shares with the server whose dead letters it sends again."""
+
+    rejects: str = Field(min_length=1)
+    """Topic of the dead letters."""
+    id_header: str = ID_HEADER
+    """Record header that names an image."""

@@ -76,7 +76,7 @@ class TransactionEmitter(Emitter):
             for name, partition in self._assignment.partitions().items()
             if not partition.settled
         }
-        for name, offset in clients.committed(self._settings, unsure).items():
+        for name, offset in clients.committed(self._settings, self._settings.group, unsure).items():
             unsure[name].acknowledge_before(offset)
             unsure[name].committed = offset
         self._on_acknowledged()

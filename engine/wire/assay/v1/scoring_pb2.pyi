@@ -43,6 +43,9 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_OVERLOADED: _ClassVar[Reason]
     REASON_INTERNAL: _ClassVar[Reason]
     REASON_UNKNOWN_BUNDLE: _ClassVar[Reason]
+    REASON_REFERENCE_REFUSED: _ClassVar[Reason]
+    REASON_REFERENCE_MISSING: _ClassVar[Reason]
+    REASON_REFERENCE_FAILED: _ClassVar[Reason]
 LABEL_UNSPECIFIED: Label
 LABEL_AUTHENTIC: Label
 LABEL_SYNTHETIC: Label
@@ -67,6 +70,9 @@ REASON_DEADLINE: Reason
 REASON_OVERLOADED: Reason
 REASON_INTERNAL: Reason
 REASON_UNKNOWN_BUNDLE: Reason
+REASON_REFERENCE_REFUSED: Reason
+REASON_REFERENCE_MISSING: Reason
+REASON_REFERENCE_FAILED: Reason
 
 class Image(_message.Message):
     __slots__ = ("id", "data", "bundle", "timeout")
