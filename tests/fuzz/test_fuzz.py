@@ -22,7 +22,7 @@ from assay.engine.outcome import Reason
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "300"))
 REGRESSIONS = Path(__file__).parent / "regressions"
 FOUND = Path("build/fuzz")
-PORTION = 128
+PORTION, PORTIONS = 128, 16
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +63,24 @@ def test_whatever_is_sent(fuzzed: Fuzzed) -> None:
     wrong: dict[str, str] = {}
     assert not fuzzed.check({f"seed {number}": data for number, data in enumerate(seeds())})
     while time.monotonic() < end and not wrong:
-        files = {}
-        for data in (mutated(draw) for _ in range(PORTION)):
-            files[hashlib.sha256(data).hexdigest()[:16]] = data
-        wrong = fuzzed.check(files)
-        sent += len(files)
-        FOUND.mkdir(parents=True, exist_ok=True)
-        for name in wrong:
-            for each in [name] if name else files:
-                (FOUND / each).write_bytes(files[each])
+        drawn = [mutated(draw) for _ in range(PORTIONS * PORTION)]
+        drawn.sort(key=fuzzed.reserved)  # so that the most of a portion is not much more than each may take
+        for portion in batched(drawn, PORTION):
+            files = {hashlib.sha256(data).hexdigest()[:16]: data for data in portion}
+            wrong = fuzzed.check(files)
+            sent += len(files)
+            if wrong:
+                _write(files, wrong)
+                break
     print(f"\n{sent} files of seed {seed}: {dict(fuzzed.outcomes.most_common())}")
     assert wrong == {}, f"the files lie in {FOUND}"
+
+
+def _write(files: dict[str, bytes], wrong: dict[str, str]) -> None:
+    FOUND.mkdir(parents=True, exist_ok=True)
+    for name in files if "" in wrong else wrong:
+        (FOUND / name).write_bytes(files[name])
+
+
+def batched(files: list[bytes], size: int) -> Iterator[list[bytes]]:
+    return (files[at : at + size] for at in range(0, len(files), size))

@@ -48,7 +48,7 @@ class Fuzzed:
     def check(self, files: Mapping[str, bytes]) -> dict[str, str]:
         """What does not hold, by name of the file, or by no name where no single file is to blame."""
         wrong, peak = self._checked(files)
-        if peak > max(map(self._reserved, files.values()), default=0) + MARGIN:
+        if peak > max(map(self.reserved, files.values()), default=0) + MARGIN:
             for name, data in files.items():
                 wrong |= self._checked({name: data})[0]
         return wrong
@@ -81,11 +81,12 @@ class Fuzzed:
         peak = 0 if ended else _status(worker, "VmHWM") - start
         if len(files) == 1:
             ((name, data),) = files.items()
-            if peak > self._reserved(data) + MARGIN:
-                wrong[name] = f"took {peak >> 20} MiB, and {self._reserved(data) >> 20} MiB were reserved"
+            if peak > self.reserved(data) + MARGIN:
+                wrong[name] = f"took {peak >> 20} MiB, and {self.reserved(data) >> 20} MiB were reserved"
         return wrong, peak
 
-    def _reserved(self, data: bytes) -> int:
+    def reserved(self, data: bytes) -> int:
+        """Bytes that the server's core reserves for an image; 0 for one that it does not let in."""
         try:
             header = admit(data, LIMITS, MIN_SIDE)
         except Refused:
