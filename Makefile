@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS_demo := demo
 EXTRAS_dev := demo,data,train,faces,gpu,int8,dev
 
-.PHONY: help demo quick test test-full chaos lint format bench gpu proto reference clean
+.PHONY: help demo quick test test-full chaos fuzz lint format bench gpu proto reference clean
 
 # Fast and without worker processes, a broker, a GPU or torch.
 QUICK := tests/kernels tests/test_docs.py $(addprefix tests/engine/, admission decode detectors report wire \
@@ -29,11 +29,14 @@ test: $(VENV)/.dev ## Run the tests (at most 15 minutes on 2 cores)
 	$(BIN)/pytest tests/trainers
 
 test-full: $(VENV)/.dev ## Run all tests that need no GPU (at most 60 minutes on 2 cores)
-	$(BIN)/pytest -m "not gpu and not chaos" --ignore tests/trainers
-	$(BIN)/pytest -m "not gpu and not chaos" tests/trainers
+	$(BIN)/pytest -m "not gpu and not chaos and not fuzz" --ignore tests/trainers
+	$(BIN)/pytest -m "not gpu and not chaos and not fuzz" tests/trainers
 
 chaos: $(VENV)/.dev ## Kill members of a group and their broker at random, for 3 minutes: outcomes exactly once
 	$(BIN)/pytest -s -m chaos tests/chaos
+
+fuzz: $(VENV)/.dev ## Send damaged files of every format to a server, for FUZZ_SECONDS (300)
+	$(BIN)/pytest -s -m fuzz tests/fuzz
 
 lint: $(VENV)/.dev .types/assay ## Check style and types
 	$(BIN)/ruff check

@@ -155,7 +155,7 @@ def _with_stub(address: str, run: Callable[[scoring_pb2_grpc.ScoringServiceStub]
 def server(bundle: Bundle, **variables: str) -> Iterator[tuple[str, int]]:
     """Address and process of a server that is ready."""
     command = "from assay.engine.commands.app import main; main()"
-    arguments = ["serve", "--bundle", str(bundle.path), "--grpc", "127.0.0.1:0"]
+    arguments = ["serve", "--bundle", str(bundle.path), "--grpc", "127.0.0.1:0", "--cache-mib", "0"]
     process = subprocess.Popen(
         [sys.executable, "-c", command, *arguments],
         stderr=subprocess.PIPE,

@@ -29,6 +29,7 @@ from assay.bench.grpc import server
 from assay.bench.provenance import provenance, served_as
 from assay.bench.scan import DISTINCT, cpu_seconds
 from assay.engine.bundle import DEFAULT, find
+from assay.engine.core.core import LEAST_PAUSE
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 
 METHOD = "/assay.v1.ScoringService/Score"
@@ -85,7 +86,7 @@ def watched(pid: int) -> Iterator[list[float]]:
 
 
 def capacity(address: str, requests: list[bytes], seconds: float) -> float:
-    """Answers a second to `CALLERS` callers that wait for theirs."""
+    """Answers a second to `CALLERS` callers that wait for theirs, and come again where they are refused."""
     end = time.perf_counter() + seconds
     with grpc.insecure_channel(address, OPTIONS) as channel:
         score = channel.unary_unary(METHOD, None, None)
@@ -95,8 +96,13 @@ def capacity(address: str, requests: list[bytes], seconds: float) -> float:
             for request in cycle(requests[number % len(requests) :]):
                 if time.perf_counter() > end:
                     break
-                score(request)
-                answered += 1
+                try:
+                    score(request)
+                    answered += 1
+                except grpc.RpcError as error:
+                    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                        raise
+                    time.sleep(LEAST_PAUSE)
             return answered
 
         with ThreadPoolExecutor(CALLERS) as pool:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class ServeSettings(BaseSettings):
-    """How the server ends; as variables: `ASSAY_SERVE_DELAY` and so on."""
+    """How the server ends, and what it remembers; as variables: `ASSAY_SERVE_DELAY` and so on."""
 
     model_config = SettingsConfigDict(
         env_prefix="ASSAY_SERVE_", extra="forbid", frozen=True, allow_inf_nan=False
@@ -45,6 +45,9 @@ class ServeSettings(BaseSettings):
     timeout: float = Field(25.0, gt=0, le=DAY)
     """Seconds after `delay` until the process ends, whatever is left. Their sum belongs below the grace
     period of its host, which for Kubernetes is 30 s."""
+    cache_mib: int = Field(64, ge=0, lt=1 << 20)
+    """MiB of outcomes that are kept for images that come again. 0: every image is computed, also of several
+    that are the same and wait at the same time."""
 
 
 def check_addresses(opened: Iterable[tuple[DoorKind, BaseSettings]]) -> None:

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     64 on a GPU."""
     memory: int = Field(default_factory=lambda: granted_memory() // 2, gt=0, lt=1 << 62)
     """Byte budget for encoded, decoded and intermediate data of all images in the engine."""
-    queue_seconds: float = Field(1.0, gt=0, le=DAY)
+    queue_seconds: float = Field(0.75, gt=0, le=DAY)
     """Most seconds of work, as long as images take at present, that may wait for the workers ahead of a gRPC
     call: beyond it calls are refused at once with a hint when to come again. Streams fill half of it and then
     are read no further; folders and Kafka wait for room in `memory` alone."""

@@ -12,6 +12,7 @@ from assay.engine.client import MAX_IMAGE, Client
 from assay.engine.doors.files import find_files, read_file
 from assay.engine.outcome import Refused
 from assay.engine.report import lines as report
+from assay.engine.security.client import channel_credentials, read_token
 from assay.engine.settings import Limits
 from assay.engine.streams import say
 
@@ -25,12 +26,29 @@ def client_command(
     bundle: Annotated[
         str | None, typer.Option("--bundle", "-b", help="A bundle that is served; by default its first.")
     ] = None,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Speak TLS; implied by the files of certificates.")
+    ] = False,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of the authorities that the server's certificate may be signed by."),
+    ] = None,
+    certificate_file: Annotated[
+        Path | None, typer.Option(help="PEM file of this client's certificate; with --key-file.")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token that goes with each call.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write a CSV file.")] = None,
 ) -> None:
     """Send files and folders to a server: one line for each regular file, as the outcomes come."""
+    credentials = channel_credentials(tls, ca_file, certificate_file, key_file)
+    token = read_token(token_file) if token_file else None
     total = sum(1 for _ in find_files(paths))
-    with report.writer(as_json, csv) as write, Client(server, bundle=bundle, timeout=None) as client:
+    client = Client(server, bundle=bundle, timeout=None, credentials=credentials, token=token)
+    with report.writer(as_json, csv) as write, client:
         start = perf_counter()
         tally = report.Tally()
         for path, outcome in report.with_progress(_scored(client, paths), total):

@@ -29,6 +29,7 @@ from assay.engine.doors.door import DoorKind
 from assay.engine.errors import SetupError
 from assay.engine.registry import DOORS, named
 from assay.engine.security.signature import public_key, verify
+from assay.engine.settings import MIB
 from assay.engine.telemetry.nvml import gpu_metrics
 
 KINDS: dict[str, DoorKind] = {name: named(DOORS, name, "door") for name in DOORS}
@@ -42,6 +43,10 @@ def serve_command(
     require_signature: Annotated[
         Path | None,
         typer.Option(help="PEM file of an Ed25519 public key; bundles that it did not sign are not served."),
+    ] = None,
+    cache_mib: Annotated[
+        int | None,
+        typer.Option(help="MiB of outcomes kept for images that come again; 0: none."),
     ] = None,
     workers: Workers = None,
     devices: Devices = None,
@@ -59,7 +64,7 @@ def serve_command(
     if not any(kind.scores for kind, _ in opened):
         ways = [_shown(KINDS[name]) for name in sorted(KINDS) if KINDS[name].scores]
         raise SetupError(f"nothing to serve: give {', '.join(ways)}, or a settings file with one")
-    serve_settings = load(server.ServeSettings, file, "serve")
+    serve_settings = load(server.ServeSettings, file, "serve", cache_mib=cache_mib)
     settings = engine_settings(file, workers, precision, allow_unmeasured, devices, executor)
     server.check_addresses(opened)
     bundles = [find(name) for name in bundle or [DEFAULT]]
@@ -67,7 +72,7 @@ def serve_command(
         key = public_key(require_signature)
         for each in bundles:
             verify(each.path, key)
-    core = Core(bundles, settings)
+    core = Core(bundles, settings, serve_settings.cache_mib * MIB)
     with gpu_metrics(settings.devices):
         server.serve(core, [kind.make(core, chosen) for kind, chosen in opened], serve_settings)
 

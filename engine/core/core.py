@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from time import monotonic
@@ -21,8 +21,10 @@ from assay.engine import telemetry
 from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
 from assay.engine.core.budget import BACKLOG_SHARE, Budget
+from assay.engine.core.cache import Cache, Work
 from assay.engine.core.deadlines import Deadlines
 from assay.engine.core.queue import BatchLimits, Queue
+from assay.engine.core.refusals import not_served, overloaded, too_many
 from assay.engine.core.runner import Runner, Worker, too_late
 from assay.engine.detectors import detector_of, intermediate_bytes
 from assay.engine.errors import BundleError, EngineFault, SetupError
@@ -44,18 +46,10 @@ AHEAD = 0.01
 A GPU is given whole batches, which it needs."""
 LEAST_PAUSE = 0.1
 """Seconds that a refused caller is told to wait at least."""
-SHOWN = 100
-"""Characters of an unknown bundle's name that are repeated to the caller."""
-
-
-def not_served(name: str, served: Iterable[str]) -> SetupError:
-    """What a caller is told who names an unknown bundle."""
-    shown = name if len(name) <= SHOWN else name[:SHOWN] + "..."
-    return SetupError(f"bundle {shown!r} is not served here; served: {', '.join(served)}")
 
 
 class Core:
-    """Scores items for every door.
+    """Scores items for every door. `cache`: bytes that outcomes of late may take; 0: each image is computed.
 
     It belongs to the process that made it: in a child made by fork() everything here raises RuntimeError.
 
@@ -66,7 +60,7 @@ class Core:
         EngineFault: no worker passed its self-test.
     """
 
-    def __init__(self, bundles: Sequence[Bundle], settings: Settings | None = None) -> None:
+    def __init__(self, bundles: Sequence[Bundle], settings: Settings | None = None, cache: int = 0) -> None:
         self._pid = os.getpid()
         self.settings = settings = settings or Settings()
         self.bundles = {bundle.name: bundle for bundle in bundles}
@@ -82,6 +76,7 @@ class Core:
         ahead = math.inf if settings.devices else AHEAD
         self._queue = Queue(BatchLimits(settings.batch, settings.slot_bytes, settings.batch_bytes, ahead))
         self._deadlines = Deadlines(self._late)
+        self._cache = Cache(cache, self.bundles, self) if cache else None
         self._lock = threading.Lock()
         self._fault: EngineFault | None = None
         self._watchers: list[Callable[[EngineFault], None]] = []
@@ -206,14 +201,14 @@ class Core:
             waits_too_long = item.priority is Priority.INTERACTIVE and when_full != "wait" and ahead > most
             if waits_too_long and when_full == "leave":
                 break
-            found = _too_many(item, ahead, most) if waits_too_long else self._look(item, bundle, future)
+            found = too_many(item, ahead, most) if waits_too_long else self._look(item, bundle, future)
             if isinstance(found, Ticket) and not self._budget.reserve(found.bytes, item.priority):
                 if when_full == "leave":
                     break
                 if when_full == "refuse":
-                    found = _overloaded(item, found.bytes)
+                    found = overloaded(item, found.bytes)
                 else:
-                    self._put(entered)
+                    self._take(entered)
                     entered = []
                     self._budget.reserve(found.bytes, item.priority, wait=True)
             futures.append(future)
@@ -223,7 +218,7 @@ class Core:
             entered.append(found)
             if item.priority is Priority.INTERACTIVE:
                 ahead += self._cost(bundle.name)
-        self._put(entered)
+        self._take(entered)
         return futures
 
     def _look(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket | Rejection:
@@ -258,25 +253,40 @@ class Core:
             )
         return Ticket(item, bundle.name, header, need, monotonic(), future)
 
-    def _put(self, tickets: Sequence[Ticket]) -> None:
+    def _take(self, tickets: Sequence[Ticket]) -> None:
+        if self._cache:
+            self._cache.enter(tickets)
+        else:
+            self.put(tickets)
+
+    def put(self, tickets: Sequence[Ticket]) -> None:
+        """Have tickets computed."""
         if not tickets:
             return
         self._queue.put(tickets)
         for ticket in tickets:
-            ticket.future.add_done_callback(partial(self._left, weakref.ref(ticket)))
-            self._deadlines.add(ticket)
+            self.watch(ticket)
         self._observe()
         if self._fault:  # the last worker was lost, or the core stopped, between the first look and here
             self._abandon(self._fault)
 
+    def watch(self, ticket: Ticket) -> None:
+        """See to it that a ticket waits no longer than its caller does."""
+        ticket.future.add_done_callback(partial(self._left, weakref.ref(ticket)))
+        self._deadlines.add(ticket)
+
+    def _withdraw(self, ticket: Ticket) -> bool:
+        """Whether a ticket still waited; it does no more."""
+        return self._queue.remove(ticket) or bool(self._cache and self._cache.leave(ticket))
+
     def _left(self, waiting: "weakref.ref[Ticket]", future: Future[Outcome]) -> None:
         """Nobody waits for a cancelled ticket: it gives its place and its bytes back at once."""
-        if future.cancelled() and (ticket := waiting()) and self._queue.remove(ticket):
+        if future.cancelled() and (ticket := waiting()) and self._withdraw(ticket):
             self.drop(ticket)
 
     def _late(self, ticket: Ticket) -> None:
         """The deadline of a ticket has passed; if it still waits, it waits no longer."""
-        if not self._queue.remove(ticket):
+        if not self._withdraw(ticket):
             return
         if ticket.future.running() or ticket.future.set_running_or_notify_cancel():
             self.settle(ticket, too_late(ticket.item))
@@ -294,9 +304,12 @@ class Core:
         telemetry.BUDGET_USED.set(self._budget.used)
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
-        """A runner has the outcome of a ticket."""
+        """There is an outcome of a ticket; that of a work counts where those are answered who wait for it."""
         self.drop(ticket)
-        self._answer(ticket.future, outcome, ticket.bundle)
+        if isinstance(ticket, Work):
+            ticket.future.set_result(outcome)
+        else:
+            self._answer(ticket.future, outcome, ticket.bundle)
 
     def drop(self, ticket: Ticket) -> None:
         """A runner found a ticket cancelled, or has settled it: its bytes are free."""
@@ -347,6 +360,8 @@ class Core:
         end = None if timeout is None else monotonic() + timeout
         with self._lock:
             self._watchers.clear()
+        if self._cache:
+            self._cache.close()
         self._queue.close()
         for runner in self._runners:
             runner.join(None if end is None else max(0.0, end - monotonic()))
@@ -356,22 +371,3 @@ class Core:
                 runner.join()
         self._deadlines.stop()
         self._fail(stopped)
-
-
-def _too_many(item: Item, ahead: float, most: float) -> Rejection:
-    return Rejection(
-        item.id,
-        Reason.OVERLOADED,
-        f"images that take the workers {ahead:.1f} s wait already, and no more than {most:g} s may; try "
-        "again shortly, or give the engine more workers",
-        {"seconds": ahead, "limit": most},
-    )
-
-
-def _overloaded(item: Item, need: int) -> Rejection:
-    return Rejection(
-        item.id,
-        Reason.OVERLOADED,
-        "the memory budget is in use; try again shortly, or give the engine more workers or memory",
-        {"bytes": need},
-    )

@@ -3,6 +3,9 @@
 from assay.engine.telemetry.metrics import (
     BUDGET_TOTAL,
     BUDGET_USED,
+    CACHE,
+    CACHE_BYTES,
+    CACHE_ENTRIES,
     KAFKA_HELD,
     KAFKA_LAG,
     KAFKA_UNANSWERED,
@@ -19,6 +22,9 @@ from assay.engine.telemetry.metrics import (
 __all__ = [
     "BUDGET_TOTAL",
     "BUDGET_USED",
+    "CACHE",
+    "CACHE_BYTES",
+    "CACHE_ENTRIES",
     "KAFKA_HELD",
     "KAFKA_LAG",
     "KAFKA_UNANSWERED",

@@ -29,6 +29,13 @@ QUEUE_SECONDS = Gauge(
 )
 BUDGET_USED = Gauge("assay_budget_used_bytes", "Bytes of the memory budget in use")
 BUDGET_TOTAL = Gauge("assay_budget_bytes", "The memory budget")
+CACHE = Counter(
+    "assay_cache_images_total",
+    "Images by how the cache answered: hit, shared (with one that was being computed), miss",
+    ["answer"],
+)
+CACHE_ENTRIES = Gauge("assay_cache_entries", "Outcomes that the cache holds")
+CACHE_BYTES = Gauge("assay_cache_bytes", "Bytes that the cache holds")
 WORKERS = Gauge("assay_workers", "Workers that have passed their self-test")
 KAFKA_LAG = Gauge(
     "assay_kafka_lag_records",

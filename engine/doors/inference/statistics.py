@@ -8,7 +8,8 @@ from assay.engine.outcome import Outcome, Verdict
 
 INPUT_STAGES = ("decode", "view")
 """Stages that make tensors of files."""
-QUEUE = "queue"
+WAITING = ("queue", "shared", "cached")
+"""Stages in which nothing is done for the image: it waits, or its outcome was there."""
 SECOND = 1_000_000_000
 
 
@@ -45,8 +46,9 @@ class Statistics:
         self.images += len(scored)
         self.requests += 1
         self.success.add(seconds)
-        self.queue.add(max((one.get(QUEUE, 0.0) for one in scored), default=0.0))
-        spent = sum(sum(one.values()) - one.get(QUEUE, 0.0) for one in scored)
+        waited = [sum(one.get(stage, 0.0) for stage in WAITING) for one in scored]
+        self.queue.add(max(waited, default=0.0))
+        spent = sum(sum(one.values()) for one in scored) - sum(waited)
         made = sum(one.get(stage, 0.0) for one in scored for stage in INPUT_STAGES)
         self.input.add(made)
         self.infer.add(max(spent - made, 0.0))
