@@ -11,11 +11,10 @@ from assay.engine.bundle import Bundle
 from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch, detector_of, make_graphs
 from assay.engine.errors import SetupError
 from assay.engine.executors.choose import choose
-from assay.engine.settings import Settings
+from assay.engine.settings import ExecutorName, Settings
 from assay.engine.streams import say
 from assay.trainers.fit.device import device_of
 
-Executor: TypeAlias = Literal["auto", "openvino", "tensorrt", "torch_export"]
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 
@@ -24,7 +23,7 @@ class Means:
     """`device` as `device_of` takes it; executor and precision as `assay scan` takes them."""
 
     device: str = "auto"
-    executor: Executor = "auto"
+    executor: ExecutorName = "auto"
     precision: Precision = "fp32"
 
 
@@ -70,7 +69,7 @@ def _made(bundle: Bundle, means: Means, gpu: torch.device | None) -> Ready:
     if gpu is not None:
         _use(gpu)
         detect = _of_host_images(detect)
-    runtime = choose(bundle, settings)
+    runtime = choose(settings)
     chosen = {name: runtime.precision(bundle, name, settings) for name in bundle.manifest.graphs}
     graphs = make_graphs(bundle, lambda name: chosen[name], runtime.make)
     return Ready(graphs, detect, ", ".join(sorted(set(chosen.values()))))
