@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 
@@ -11,11 +11,9 @@ from assay.engine.bundle import Bundle
 from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch, detector_of, make_graphs
 from assay.engine.errors import SetupError
 from assay.engine.executors.choose import choose
-from assay.engine.settings import ExecutorName, Settings
+from assay.engine.settings import ExecutorName, PrecisionName, Settings
 from assay.engine.streams import say
 from assay.trainers.fit.device import device_of
-
-Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Means:
 
     device: str = "auto"
     executor: ExecutorName = "auto"
-    precision: Precision = "fp32"
+    precision: PrecisionName = "fp32"
 
 
 @dataclass(frozen=True)

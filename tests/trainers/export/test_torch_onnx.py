@@ -53,13 +53,9 @@ def model(node: onnx.NodeProto, *inputs: Any, constants: dict[str, Any] | None =
     weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.output]
     graph = helper.make_graph([node], "one", values, outputs, weights)
-    made = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid(node.domain, 1)][
-            : 1 + bool(node.domain)
-        ],
-        ir_version=10,
-    )
+    domains = [helper.make_opsetid("", 20)]
+    domains += [helper.make_opsetid(node.domain, 1)] if node.domain else []
+    made = helper.make_model(graph, opset_imports=domains, ir_version=10)
     return made if node.domain else onnx.shape_inference.infer_shapes(made)
 
 
