@@ -4,14 +4,14 @@ Each function takes the node's inputs in order, None for one that is left out, a
 Values of shapes are lists and integers of Python, everything else is tensors.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-Ints = Sequence[int]
+Ints = list[int]
 
 
 def _padding(x: Tensor, pads: Ints | None, spatial: int, value: float = 0.0) -> tuple[Tensor, list[int]]:
@@ -83,7 +83,7 @@ def max_pool(
     _explicit(auto_pad)
     ones = [1] * len(kernel_shape)
     x, padding = _padding(x, pads, len(kernel_shape), -float("inf"))
-    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(kernel_shape) - 1]
+    pool: Callable[..., Tensor] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(kernel_shape) - 1]
     pooled: Tensor = pool(x, kernel_shape, strides or ones, padding, dilations or ones, bool(ceil_mode))
     return pooled
 
@@ -289,8 +289,8 @@ def split(
     x: Tensor, sizes: list[int] | None = None, *, axis: int = 0, num_outputs: int = 0
 ) -> tuple[Tensor, ...]:
     if sizes is None:
-        return x.split(-(-x.shape[axis] // num_outputs), axis)
-    return x.split(sizes, axis)
+        return torch.split(x, -(-x.shape[axis] // num_outputs), axis)
+    return torch.split(x, sizes, axis)
 
 
 def slices(
@@ -327,7 +327,9 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = 
 
 
 def expand(x: Tensor, to: list[int]) -> Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(to)))
+    ones = [1] * (x.ndim - len(to)) + to
+    shape = [1] * (len(ones) - x.ndim) + list(x.shape)
+    return x.expand([max(pair) for pair in zip(ones, shape, strict=True)])
 
 
 def tile(x: Tensor, repeats: list[int]) -> Tensor:

@@ -22,7 +22,7 @@ from torch import fx, nn
 
 from assay.engine.executors.onnx_operators import OPERATORS
 
-TYPES = {
+TYPES: dict[int, torch.dtype] = {
     TensorProto.FLOAT: torch.float32,
     TensorProto.DOUBLE: torch.float64,
     TensorProto.FLOAT16: torch.float16,

@@ -20,6 +20,7 @@ from assay.engine.executors.torch_export import TorchExportGraph
 from assay.engine.executors.torch_onnx import TorchOnnxGraph
 from assay.engine.outcome import Doubt
 from assay.engine.quantise import evenly_spaced, int8_graphs
+from assay.engine.settings import PrecisionName
 from assay.kernels.measure import LEAST_SIDE
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.means import Means, Ready, ready
@@ -175,7 +176,8 @@ def calibrated(
     choice = choose_calibration(reference, method)
     calibration = choice.calibration
     differences, emulated = {"fp32": 0.0}, []
-    for precision in ("fp16", "bf16"):
+    lower: tuple[PrecisionName, ...] = ("fp16", "bf16")
+    for precision in lower:
         candidate, real = _lower(bundle, precision, device)
         other = score(samples, manifest, candidate.graphs, advance, candidate.detect)
         differences[precision] = _largest_difference(reference, other, calibration)
@@ -215,7 +217,7 @@ def calibrated(
     return Calibrated(written, differences, emulated, choice, error, shares)
 
 
-def _lower(bundle: Bundle, precision: str, device: str) -> tuple[Ready, bool]:
+def _lower(bundle: Bundle, precision: PrecisionName, device: str) -> tuple[Ready, bool]:
     """The bundle ready to score in fp16 or bf16, and whether that is what a device computes.
 
     Raises SetupError or BundleError where a GPU is asked for and nothing runs the bundle there.
