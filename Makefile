@@ -50,10 +50,9 @@ format: $(VENV)/.dev ## Put the sources in order
 bench: $(VENV)/.dev ## Measure throughput against ceilings and peers; writes bench/results/
 	$(BIN)/python -P -m assay.bench
 
-gpu: $(VENV)/.dev ## On a machine with an NVIDIA GPU: its tests, parity and speed; writes bench/results/gpu-NAME.md
+gpu: $(VENV)/.dev ## On a machine with an NVIDIA GPU: its tests, parity and speed in 9 minutes; writes bench/results/gpu/
 	@$(BIN)/python -P -m assay.bench.gpu --check
-	$(BIN)/pytest -m gpu tests/gpu
-	$(BIN)/python -P -m assay.bench.gpu
+	$(BIN)/python -P -m assay.bench.gpu_parts
 
 reference: $(VENV)/.dev ## Rebuild docs/reference.md from the settings and commands
 	$(BIN)/python -P -m assay.engine.commands.reference > docs/reference.new

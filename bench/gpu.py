@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -35,7 +35,8 @@ from assay.engine.telemetry.nvml import GpuCollector
 from assay.engine.worker.gpu import Gpu, host_threads
 from assay.engine.worker.scorer import Chain
 
-EXECUTORS: tuple[Literal["tensorrt", "torch_export"], ...] = ("tensorrt", "torch_export")
+EXECUTORS: tuple[str, ...] = ("tensorrt", "torch", "onnxruntime", "torch_export")
+Part: TypeAlias = Literal["all", "kernels", "decoders", "path"]
 PRECISIONS: tuple[Literal["fp32", "bf16", "fp16"], ...] = ("fp32", "bf16", "fp16")
 
 
@@ -50,8 +51,11 @@ def gpu_or_sentence() -> Gpu:
 
 def parity(bundle: Bundle, chain: Chain, precision: str, photos: Sequence[Path]) -> str:
     """A row: the GPU's decoder, kernels and executor against the CPU's in fp32."""
-    from assay.trainers.export.bundle import graphs_of
-    from assay.trainers.export.parity import Side, compare
+    try:
+        from assay.trainers.export.bundle import graphs_of
+        from assay.trainers.export.parity import Side, compare
+    except ModuleNotFoundError as error:
+        return f"not compared: {error.name} is missing | | | | "
 
     decoder = make_decoder(gpu=True)
 
@@ -150,6 +154,7 @@ def main(
     bundle: Annotated[list[str] | None, typer.Option("--bundle", "-b", help="Repeat for more.")] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of JPEGs; made ones without.")] = None,
     images: int = 2048,
+    part: Annotated[Part, typer.Option(help="Measure this alone.")] = "all",
     folder: Annotated[Path, typer.Option(help="Where gpu-NAME.md goes.")] = Path("bench/results"),
     check: Annotated[bool, typer.Option("--check", help="Only say whether there is a GPU.")] = False,
 ) -> None:
@@ -170,7 +175,14 @@ def main(
     packages = ("cupy-cuda13x", "torch", "tensorrt", "tensorrt-rtx-cu13-bindings", "nvidia-dali-cuda130")
     say(f"# {gpu.name}\n\n{provenance(*packages, 'nvidia-nvimgcodec-cu13')}\n")
     with gpu.computing(gpu.decoded()):
-        say(f"## Kernels, batch 64 of 512x384\n\n{kernel_table(64)}")
+        if part in ("all", "kernels"):
+            say(f"## Kernels, batch 64 of 512x384\n\n{kernel_table(64)}")
+        if part == "kernels":
+            return
+        if part == "decoders":
+            with photographs(photos, images) as paths:
+                decode_alone([path.read_bytes() for path in paths], 64, say)
+            return
         with photographs(photos, images) as paths, chosen_bundles(bundle or []) as chosen_ones:
             for chosen in chosen_ones:
                 kind = "photographs" if photos else "made images"

@@ -53,6 +53,8 @@ class GraphSpec(File):
     outputs: dict[str, Shape]
     precisions: dict[str, float] = Field(default_factory=lambda: {"fp32": 0.0})
     """Precision -> largest measured difference of the probability to fp32."""
+    emulated: tuple[str, ...] = ()
+    """Those of `precisions` that were measured by an emulation, and not yet on a device."""
     program: File | None = None
     """The same graph as a torch.export program (`.pt2`), for the executor `torch_export`."""
     int8: File | None = None

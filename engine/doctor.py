@@ -2,25 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 from assay.engine.bundle import Bundle, shipped
-from assay.engine.decode import make_decoder
+from assay.engine.decode import decoder_choice, make_decoder
 from assay.engine.detectors import detector_of
 from assay.engine.errors import AssayError
-from assay.engine.executors.choose import choose
+from assay.engine.executors.choose import choose, chosen
 from assay.engine.executors.runtime import Runtime
+from assay.engine.installed import Choice, installed
 from assay.engine.settings import MIB, Settings
 from assay.engine.worker.gpu import check_devices, gpu_count
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What would be used, and why."""
-
-    name: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +62,7 @@ OPTIONAL = (
     ("nncf", "assay compile --int8 cannot quantise", "pip install 'assay[int8]'", False),
     ("torch", "detectors cannot be trained", "pip install 'assay[train,data]'", False),
     ("cupy", "the GPU cannot be used", "pip install 'assay[gpu]'", True),
-    ("nvidia.nvimgcodec", "the GPU does not decode JPEG", "pip install 'assay[gpu]'", True),
+    ("nvidia.dali", "DALI does not decode JPEG on the GPU", "pip install 'assay[gpu]'", True),
     ("pynvml", "there are no metrics of the GPU", "pip install 'assay[gpu]'", True),
     ("tensorrt", "TensorRT for all GPUs does not run graphs", "pip install 'assay[tensorrt]'", True),
 )
@@ -87,7 +79,7 @@ def examine(settings: Settings, versions: Mapping[str, str]) -> Findings:
         [
             Missing(module, without, command)
             for module, without, command, gpu in OPTIONAL
-            if (gpus > 0 or not gpu) and not _installed(module)
+            if (gpus > 0 or not gpu) and not installed(module)
         ],
     )
 
@@ -100,9 +92,11 @@ def plan(name: str, load: Callable[[], Bundle], settings: Settings) -> Plan:
         version = bundle.version
         detector_of(bundle)
         check_devices(settings.devices)
-        runtime = choose(bundle, settings)
+        runtime = choose(settings)
         precisions = {graph: _precision(runtime, bundle, graph, settings) for graph in bundle.manifest.graphs}
-        return Plan(name, version, _executor(runtime, settings), _decoder(settings), precisions)
+        return Plan(
+            name, version, Choice(runtime.title, chosen(settings).why), _decoder(settings), precisions
+        )
     except AssayError as error:
         problem = str(error)
     except ImportError as error:
@@ -127,39 +121,25 @@ def _machine(settings: Settings, gpus: int) -> dict[str, str]:
     return found
 
 
-def _executor(runtime: Runtime, settings: Settings) -> Choice:
-    if settings.executor != "auto":
-        return Choice(runtime.title, f"setting `executor` is {settings.executor}")
-    if not settings.devices:
-        return Choice(runtime.title, "OpenVINO runs graphs on CPU cores")
-    if runtime.title.startswith("torch"):
-        return Choice(
-            runtime.title, "no TensorRT runs on this GPU; the bundle ships with Assay, and torch is installed"
-        )
-    return Choice(runtime.title, "TensorRT is installed and knows this GPU")
-
-
 def _decoder(settings: Settings) -> Choice:
     """Raises SetupError where the decoder is not there."""
     gpu = bool(settings.devices)
     make_decoder(settings.decoder, gpu)
-    if settings.decoder != "auto":
-        return Choice(settings.decoder, f"setting `decoder` is {settings.decoder}")
-    if gpu:
-        return Choice("nvimgcodec", "NVIDIA's library decodes on the GPU, behind a strict check")
-    return Choice("turbo", "libjpeg-turbo and Pillow decode on CPU cores")
+    return decoder_choice(settings.decoder, gpu)
 
 
 def _precision(runtime: Runtime, bundle: Bundle, graph: str, settings: Settings) -> Choice:
     chosen = runtime.precision(bundle, graph, settings)
     if settings.precision != "auto":
         return Choice(chosen, f"setting `precision` is {settings.precision}")
-    measured = bundle.manifest.graphs[graph].precisions
+    spec = bundle.manifest.graphs[graph]
+    measured = spec.precisions
     if chosen != "fp32":
+        emulated = ", as an emulation measured" if chosen in spec.emulated else ""
         return Choice(
             chosen,
             f"the fastest that this device computes and the bundle lists: it moves a probability by at most "
-            f"{measured[chosen]:g}",
+            f"{measured[chosen]:g}{emulated}",
         )
     if offered := [precision for precision in measured if precision != "fp32"]:
         return Choice(
@@ -170,10 +150,3 @@ def _precision(runtime: Runtime, bundle: Bundle, graph: str, settings: Settings)
             chosen, f"the device computes {', '.join(runtime.fast)}, which the bundle does not list"
         )
     return Choice(chosen, "the device computes nothing faster")
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # of what it stands in
-        return False

@@ -13,6 +13,8 @@ from assay.engine.errors import SetupError
 EXECUTORS = {
     "openvino": "assay.engine.executors.openvino:runtime",
     "tensorrt": "assay.engine.executors.tensorrt:runtime",
+    "torch": "assay.engine.executors.torch_onnx:runtime",
+    "onnxruntime": "assay.engine.executors.onnxruntime:runtime",
     "torch_export": "assay.engine.executors.torch_export:runtime",
 }
 """Functions `(gpu: bool, batch: int) -> Runtime`, by what `Settings.executor` calls them.

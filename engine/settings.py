@@ -70,8 +70,9 @@ class Settings(BaseSettings):
     """GPUs by number, one worker process each, in the place of `workers`; none: workers run on CPU cores. As
     text `0,1`."""
     executor: ExecutorName = "auto"
-    """What runs the graphs; `auto` takes OpenVINO on a CPU, and on a GPU what is there. Naming `torch_export`
-    means trusting the bundle: loading its `.pt2` files may run what is in them."""
+    """What runs the graphs; `auto` takes OpenVINO on a CPU, and on a GPU TensorRT where it knows the GPU,
+    else `torch`, which converts the bundle's ONNX graphs, else `onnxruntime`. Naming `torch_export` means
+    trusting the bundle: loading its `.pt2` files may run what is in them."""
     batch: int = Field(default_factory=lambda data: 64 if data.get("devices") else 4, gt=0, le=65536)
     """Most images that a worker takes at once, by default 4 on a CPU core, where the cache is the limit, and
     64 on a GPU."""
@@ -84,7 +85,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     decoder: DecoderName = "auto"
     """`turbo`: libjpeg-turbo and Pillow, image by image. `dali` and `nvimgcodec`: NVIDIA's libraries behind a
-    strict check. `auto` is turbo on a CPU and nvimgcodec on a GPU."""
+    strict check. `auto` is turbo on a CPU, and on a GPU dali or, where that is not installed, nvimgcodec."""
     precision: PrecisionName = "auto"
     """`auto` takes the fastest that the bundle offers and the device computes in, else fp32."""
     allow_unmeasured: bool = False

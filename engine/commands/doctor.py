@@ -9,7 +9,8 @@ import typer
 from assay.engine.commands.options import ConfigFile, Executor, Precision
 from assay.engine.commands.versions import versions
 from assay.engine.config import load, read_config
-from assay.engine.doctor import Choice, Findings, Plan, examine
+from assay.engine.doctor import Findings, Plan, examine
+from assay.engine.installed import Choice
 from assay.engine.printable import printable
 from assay.engine.settings import Settings
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from assay.engine.admission import Header
+from assay.engine.installed import Choice, installed
 from assay.engine.outcome import Refused
 from assay.engine.registry import DECODERS, named
 from assay.engine.settings import DecoderName
@@ -46,15 +47,27 @@ class Decoder(Protocol):
         ...
 
 
+def decoder_choice(name: DecoderName, gpu: bool) -> Choice:
+    """The decoder of a name in the settings, and why it is that one: `auto` is turbo on a CPU; on a GPU DALI
+    where it is installed, else nvImageCodec, else turbo."""
+    if name != "auto":
+        return Choice(name, f"setting `decoder` is {name}")
+    if not gpu:
+        return Choice("turbo", "libjpeg-turbo and Pillow decode on CPU cores")
+    if installed("nvidia.dali"):
+        return Choice("dali", "NVIDIA DALI decodes on the GPU, behind a strict check")
+    if installed("nvidia.nvimgcodec"):
+        return Choice("nvimgcodec", "nvImageCodec decodes on the GPU, behind a strict check; DALI is missing")
+    return Choice("turbo", "libjpeg-turbo decodes on the host: neither DALI nor nvImageCodec is installed")
+
+
 def make_decoder(name: DecoderName = "auto", gpu: bool = False, threads: int = 1) -> Decoder:
     """The decoder of a name in the settings; its pixels lie on the current GPU or, without `gpu`, the host.
 
-    `auto` is nvimgcodec on a GPU and turbo on a CPU. For a GPU `threads` share what is done on the host: the
-    strict check, and with `turbo` the decoding.
+    For a GPU `threads` share what is done on the host: the strict check, and with `turbo` the decoding.
 
     Raises:
         SetupError: the library behind it is not installed, or it does not decode there.
     """
-    name = name if name != "auto" else "nvimgcodec" if gpu else "turbo"
-    decoder: Decoder = named(DECODERS, name, "decoder")(gpu, threads)
+    decoder: Decoder = named(DECODERS, decoder_choice(name, gpu).name, "decoder")(gpu, threads)
     return decoder

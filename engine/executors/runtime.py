@@ -17,19 +17,25 @@ class Runtime:
 
     make: an executor from a graph's ONNX file, its entry in the manifest and a precision.
     fast: precisions below fp32 that this device computes in, the fastest first.
+    lowers: whether lower precisions are those that `lowering` writes into a graph, which an emulation speaks
+        for.
     """
 
     title: str
     make: Callable[[Path, GraphSpec, str], Executor]
     fast: Sequence[str] = ()
+    lowers: bool = False
 
     def precision(self, bundle: Bundle, graph: str, settings: Settings) -> str:
         """The precision that one graph runs in: what was asked for, or the fastest that was measured.
 
+        A measurement by emulation counts where the runtime `lowers`.
+
         Raises:
             BundleError: the precision asked for is not listed in the manifest.
         """
-        offered = bundle.manifest.graphs[graph].precisions
+        spec = bundle.manifest.graphs[graph]
+        offered = [name for name in spec.precisions if self.lowers or name not in spec.emulated]
         if settings.precision == "auto":
             return next((precision for precision in self.fast if precision in offered), "fp32")
         if settings.precision not in offered and not settings.allow_unmeasured:

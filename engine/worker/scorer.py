@@ -184,7 +184,7 @@ class Chain:
         self.bundle = bundle
         self.detector = detector_of(bundle)
         self._acts = settings.provenance == "act"
-        runtime = choose(bundle, settings)
+        runtime = choose(settings)
         self.graphs: Mapping[str, Graph] = make_graphs(
             bundle, lambda name: runtime.precision(bundle, name, settings), runtime.make
         )

@@ -19,7 +19,7 @@ from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import Plain
 
 pytestmark = pytest.mark.gpu
-ON_GPU = Settings(devices=(0,), executor="torch_export", precision="fp32")
+ON_GPU = Settings(devices=(0,), executor="torch", precision="fp32")
 SMALL_RESULTS = 4096
 """Bytes an image that may come to the host: logits and evidence."""
 

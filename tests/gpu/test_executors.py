@@ -11,10 +11,14 @@ from assay.engine.bundle import Bundle
 from assay.engine.executors.executor import Executor
 from assay.engine.executors.tensorrt.executor import TensorRtGraph, runs_here
 from assay.engine.executors.torch_export import TorchExportGraph
+from assay.engine.executors.torch_onnx import TorchOnnxGraph
 
 pytestmark = pytest.mark.gpu
 on_cuda = partial(TorchExportGraph, device="cuda")
 CANDIDATES = [
+    Candidate("torch fp32", partial(TorchOnnxGraph, device="cuda"), "fp32", 1e-4, on_gpu=True),
+    Candidate("torch bf16", partial(TorchOnnxGraph, device="cuda"), "bf16", 0.1, on_gpu=True),
+    Candidate("torch fp16", partial(TorchOnnxGraph, device="cuda"), "fp16", 0.02, on_gpu=True),
     Candidate("torch_export fp32", on_cuda, "fp32", 1e-4, on_gpu=True),
     Candidate("torch_export bf16", on_cuda, "bf16", 0.1, on_gpu=True),
     Candidate("torch_export fp16", on_cuda, "fp16", 0.02, on_gpu=True),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 
 from assay.engine.bundle import Bundle, GraphSpec, Manifest, Thresholds
 from assay.engine.executors.executor import Executor
+from assay.engine.executors.onnxruntime import OnnxRuntimeGraph
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.torch_export import TorchExportGraph
+from assay.engine.executors.torch_onnx import TorchOnnxGraph
 from assay.kernels import ViewRule
 from assay.trainers.export.bundle import export_bundle
 
@@ -94,10 +97,17 @@ class Candidate:
         return [cupy.asarray(array) for array in host]
 
 
+emulated = partial(TorchOnnxGraph, emulate=True)
 CPU = [
     Candidate("openvino fp32", OpenVinoGraph, "fp32", 1e-5),
     Candidate("torch_export fp32", TorchExportGraph, "fp32", 1e-5),
     Candidate("torch_export bf16", TorchExportGraph, "bf16", 0.1),
+    Candidate("torch fp32", TorchOnnxGraph, "fp32", 1e-5),
+    Candidate("torch bf16", TorchOnnxGraph, "bf16", 0.1),
+    Candidate("torch fp16", TorchOnnxGraph, "fp16", 0.02),
+    Candidate("torch fp16 emulated", emulated, "fp16", 0.02),
+    Candidate("onnxruntime fp32", OnnxRuntimeGraph, "fp32", 1e-5),
+    Candidate("onnxruntime fp16", OnnxRuntimeGraph, "fp16", 0.02),
 ]
 
 

@@ -42,6 +42,12 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Where fp16 and bf16 are measured: cuda or cuda:N, a GPU; on the cpu by an emulation of one."
+        ),
+    ] = "cpu",
     int8: Annotated[
         bool,
         typer.Option(
@@ -67,6 +73,7 @@ def calibrate(
             method=method,
             doubts=doubts,
             scale_on=of_split(samples, "train") if int8 else (),
+            device=device,
             advance=lambda count: progress.advance(task, count),
         )
     fitted, limits = done.choice.calibration, done.bundle.manifest.thresholds
@@ -92,4 +99,5 @@ def calibrate(
         console.print(f"limits: {chosen}; doubted: {shares or 'none'}")
     for precision, difference in done.differences.items():
         offered = "offered" if difference <= LIMITS[precision] else "not offered"
-        console.print(f"{precision}: largest difference {difference:.4f}, {offered}")
+        how = ", emulated" if precision in done.emulated else ""
+        console.print(f"{precision}: largest difference {difference:.4f}{how}, {offered}")

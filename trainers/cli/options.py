@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 from pydantic import BaseModel
 
+from assay.engine.settings import ExecutorName
 from assay.trainers.data.only import HELP
 from assay.trainers.fit.run import RunConfig
 
@@ -25,7 +26,7 @@ Device = Annotated[
     ),
 ]
 Executor = Annotated[
-    Literal["auto", "openvino", "tensorrt", "torch_export"],
+    ExecutorName,
     typer.Option(help="What runs the graphs of bundles, by default what the device and its libraries allow."),
 ]
 Precision = Annotated[

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 
@@ -11,12 +11,9 @@ from assay.engine.bundle import Bundle
 from assay.engine.detectors import Detection, Detector, Graph, Image, Stopwatch, detector_of, make_graphs
 from assay.engine.errors import SetupError
 from assay.engine.executors.choose import choose
-from assay.engine.settings import Settings
+from assay.engine.settings import ExecutorName, PrecisionName, Settings
 from assay.engine.streams import say
 from assay.trainers.fit.device import device_of
-
-Executor: TypeAlias = Literal["auto", "openvino", "tensorrt", "torch_export"]
-Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +21,8 @@ class Means:
     """`device` as `device_of` takes it; executor and precision as `assay scan` takes them."""
 
     device: str = "auto"
-    executor: Executor = "auto"
-    precision: Precision = "fp32"
+    executor: ExecutorName = "auto"
+    precision: PrecisionName = "fp32"
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def _made(bundle: Bundle, means: Means, gpu: torch.device | None) -> Ready:
     if gpu is not None:
         _use(gpu)
         detect = _of_host_images(detect)
-    runtime = choose(bundle, settings)
+    runtime = choose(settings)
     chosen = {name: runtime.precision(bundle, name, settings) for name in bundle.manifest.graphs}
     graphs = make_graphs(bundle, lambda name: chosen[name], runtime.make)
     return Ready(graphs, detect, ", ".join(sorted(set(chosen.values()))))

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,24 @@ import torch
 from torch import nn
 
 from assay.engine.bundle import Bundle, Calibration, File, GraphSpec, Manifest, sha256_of
-from assay.engine.detectors import Graph, make_graphs
+from assay.engine.detectors import Graph, detector_of, make_graphs
 from assay.engine.errors import SetupError
 from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
 from assay.engine.executors.torch_export import TorchExportGraph
+from assay.engine.executors.torch_onnx import TorchOnnxGraph
 from assay.engine.outcome import Doubt
 from assay.engine.quantise import evenly_spaced, int8_graphs
+from assay.engine.settings import PrecisionName
 from assay.kernels.measure import LEAST_SIDE
 from assay.trainers.data.samples import Sample
+from assay.trainers.evaluate.means import Means, Ready, ready
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.reliability import calibration_error, reliability
 from assay.trainers.evaluate.score import Scored, score, torch_graph
 from assay.trainers.export.calibrate import Choice, Method, choose_calibration, fit_thresholds
 from assay.trainers.export.domain import doubtful, fit_domain
 from assay.trainers.export.parity import LIMITS
+from assay.trainers.fit.device import device_of
 
 INT8 = "{}.int8.onnx"
 """What the int8 form of a graph's file is called."""
@@ -122,13 +127,15 @@ def write_manifest(manifest: Manifest, folder: Path) -> Bundle:
 class Calibrated:
     """The bundle as written, with what was measured.
 
-    differences: the largest one of each precision to fp32, also of those not offered. choice: how
-    calibrations compare. error_before: the expected calibration error (ECE) of the one that the bundle had.
-    doubtful: where limits were fitted, the share of the images that each doubt falls on.
+    differences: the largest one of each precision to fp32, also of those not offered. emulated: the
+    precisions that were measured by an emulation. choice: how calibrations compare. error_before: the
+    expected calibration error (ECE) of the one that the bundle had. doubtful: where limits were fitted, the
+    share of the images that each doubt falls on.
     """
 
     bundle: Bundle
     differences: Mapping[str, float]
+    emulated: Sequence[str]
     choice: Choice
     error_before: float
     doubtful: Mapping[Doubt, float]
@@ -143,15 +150,17 @@ def calibrated(
     method: Method | None = None,
     doubts: float | None = None,
     scale_on: Sequence[Sample] = (),
+    device: str = "cpu",
     advance: Callable[[int], None] = lambda count: None,
 ) -> Calibrated:
     """The bundle with calibration, thresholds and offered precisions fitted on `samples`, written in place.
 
     `method` is that of `choose_calibration`. A precision is offered where no sample's probability differs by
-    more than its limit from fp32. int8 forms are made, scaled on the images of
-    `scale_on`, where there are any, with as few first layers in fp32 as it takes to pass; they stay in the
-    bundle if int8 is offered. `doubts`: the share of the images that each limit of the domain may doubt;
-    without it the bundle keeps the domain that it has.
+    more than its limit from fp32. fp16 and bf16 are measured on `device`, as `device_of` takes it; without a
+    GPU by an emulation of one, but for bf16 on a CPU that computes in it. int8 forms are made, scaled on the
+    images of `scale_on`, where there are any, with as few first layers in fp32 as it takes to pass; they stay
+    in the bundle if int8 is offered. `doubts`: the share of the images that each limit of the domain may
+    doubt; without it the bundle keeps the domain that it has.
 
     Raises SetupError where `doubts` are asked for and the bundle takes images that are too small to measure.
     """
@@ -166,10 +175,13 @@ def calibrated(
     before = Evaluation(reference, manifest.calibration, manifest.thresholds).probabilities
     choice = choose_calibration(reference, method)
     calibration = choice.calibration
-    differences = {"fp32": 0.0}
-    if computes_bf16():
-        other = score(samples, manifest, graphs_of(bundle, "bf16"), advance)
-        differences["bf16"] = _largest_difference(reference, other, calibration)
+    differences, emulated = {"fp32": 0.0}, []
+    lower: tuple[PrecisionName, ...] = ("fp16", "bf16")
+    for precision in lower:
+        candidate, real = _lower(bundle, precision, device)
+        other = score(samples, manifest, candidate.graphs, advance, candidate.detect)
+        differences[precision] = _largest_difference(reference, other, calibration)
+        emulated += [] if real else [precision]
     if scale_on:  # a run that is stopped must not leave a manifest that names another form's hash
         bundle = write_manifest(_without_int8(manifest), bundle.path)
         for first_fp32 in FIRST_FP32:
@@ -185,7 +197,11 @@ def calibrated(
     }
     specs = {
         name: spec.model_copy(
-            update={"precisions": offered, "int8": spec.int8 if "int8" in offered else None}
+            update={
+                "precisions": offered,
+                "emulated": tuple(precision for precision in emulated if precision in offered),
+                "int8": spec.int8 if "int8" in offered else None,
+            }
         )
         for name, spec in manifest.graphs.items()
     }
@@ -198,7 +214,19 @@ def calibrated(
     update = {"calibration": calibration, "thresholds": thresholds, "graphs": specs, "domain": domain}
     written = write_manifest(manifest.model_copy(update=update), bundle.path)
     error = calibration_error(reliability(reference.labels, before))
-    return Calibrated(written, differences, choice, error, shares)
+    return Calibrated(written, differences, emulated, choice, error, shares)
+
+
+def _lower(bundle: Bundle, precision: PrecisionName, device: str) -> tuple[Ready, bool]:
+    """The bundle ready to score in fp16 or bf16, and whether that is what a device computes.
+
+    Raises SetupError or BundleError where a GPU is asked for and nothing runs the bundle there.
+    """
+    if device_of(device).type == "cuda":
+        return ready(bundle, Means(device, precision=precision)), True
+    make, real = partial(TorchOnnxGraph, emulate=True), precision == "bf16" and computes_bf16()
+    graphs = graphs_of(bundle, "bf16") if real else make_graphs(bundle, lambda name: precision, make)
+    return Ready(graphs, detector_of(bundle), precision), real
 
 
 def with_int8(bundle: Bundle, images: Sequence[Path], first_fp32: float = 0.0) -> Manifest:

@@ -11,4 +11,4 @@ def runtime(gpu: bool, batch: int) -> Runtime:
     from assay.engine.executors.tensorrt.executor import TensorRtGraph
     from assay.engine.executors.tensorrt.library import library, title
 
-    return Runtime(title(library()), TensorRtGraph, ("fp16", "bf16"))
+    return Runtime(title(library()), TensorRtGraph, ("fp16", "bf16"), lowers=True)

@@ -246,7 +246,10 @@ def test_bundles_lists_what_can_be_named(assay: Run) -> None:
     [
         (["assay", "sc"], {"scan"}),
         (["assay", "scan", "--"], {"--bundle", "--json", "--executor", "--help"}),
-        (["assay", "scan", "--executor", ""], {"auto", "openvino", "tensorrt", "torch_export"}),
+        (
+            ["assay", "scan", "--executor", ""],
+            {"auto", "openvino", "tensorrt", "torch", "onnxruntime", "torch_export"},
+        ),
         (["assay", "serve", "--"], {"--grpc", "--kafka", "--in"}),
         (["assay", "train", ""], {"plain", "apn"}),
         (["assay", "train", "apn", "--"], {"--data", "--proposals"}),

@@ -28,7 +28,7 @@ def test_json_names_every_shipped_bundle_with_what_the_engine_chooses() -> None:
     assert [one["bundle"] for one in found["bundles"]] == [path.name for path in shipped()]
     for one in found["bundles"]:
         bundle = find(one["bundle"])
-        runtime = choose(bundle, Settings())
+        runtime = choose(Settings())
         assert one["problem"] is None
         assert one["executor"]["name"] == runtime.title
         chosen = {graph: choice["name"] for graph, choice in one["precisions"].items()}
@@ -37,7 +37,7 @@ def test_json_names_every_shipped_bundle_with_what_the_engine_chooses() -> None:
 
 
 def test_text_says_the_same_and_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_installed", lambda module: module != "pyarrow")
+    monkeypatch.setattr(doctor, "installed", lambda module: module != "pyarrow")
     said = assay("doctor", "--precision", "fp32").stdout
     assert "assay scan --parquet cannot write: pip install 'assay[parquet]'" in said
     assert "setting `precision` is fp32" in said
@@ -124,7 +124,7 @@ def test_the_reason_of_a_precision(
 
 def test_a_gpu_that_is_not_used_is_named_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "gpu_count", lambda: 2)
-    monkeypatch.setattr(doctor, "_installed", lambda module: False)
+    monkeypatch.setattr(doctor, "installed", lambda module: False)
     found: Any = doctor.examine(Settings(), {})
     assert found.machine["GPUs"] == "2 seen; name them to use them: --devices 0"
     assert {"cupy", "tensorrt"} <= {one.package for one in found.missing}

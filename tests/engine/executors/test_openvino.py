@@ -55,7 +55,7 @@ def test_int8_is_taken_only_where_it_is_exact(
     assert openvino.computes_int8(cpuinfo) is exact
     monkeypatch.setattr(openvino, "computes_int8", lambda: exact)
     bundle = find("plain-mobilenet")
-    precision = choose(bundle, Settings()).precision(bundle, "classify", Settings())
+    precision = choose(Settings()).precision(bundle, "classify", Settings())
     assert precision == ("int8" if exact else "fp32")
 
 

@@ -5,14 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support.bundles import plain_bundle
 from support.command import exit_code
 
 from assay.engine.bundle import Bundle
+from assay.engine.detectors import detector_of, make_graphs
 from assay.engine.engine import Engine
+from assay.engine.executors.torch_onnx import TorchOnnxGraph
 from assay.engine.outcome import Doubt, Label, Verdict
 from assay.engine.settings import Settings
+from assay.trainers.evaluate.means import Means, Ready
+from assay.trainers.export import bundle as exporting
+from assay.trainers.export.parity import LIMITS
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,47 @@ def test_the_engine_serves_what_was_fitted(
             assert isinstance(verdict, Verdict)
             assert verdict.probability == pytest.approx(calibration.probability(verdict.scores["plain"]))
             assert verdict.label is bundle.manifest.thresholds.label(verdict.probability)
+
+
+def test_fp16_is_offered_by_an_emulation_until_a_gpu_has_measured_it(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the place of the GPU, fp16 as torch computes it on the CPU."""
+    shutil.rmtree(folder / "bundle", ignore_errors=True)
+    given = (plain_bundle(folder / "bundle"), "--data", folder / "data")
+    assert exit_code("calibrate", *given) == 0
+    assert "fp16: largest difference 0.0" in (said := capfd.readouterr().err)
+    assert "emulated, offered" in said
+    spec = Bundle.load(folder / "bundle").manifest.graphs["classify"]
+    assert "fp16" in spec.emulated
+    assert 0 <= spec.precisions["fp16"] <= LIMITS["fp16"]
+
+    def on_gpu(bundle: Bundle, means: Means) -> Ready:
+        asked.append((means.device, means.precision))
+        graphs = make_graphs(bundle, lambda name: means.precision, TorchOnnxGraph)
+        return Ready(graphs, detector_of(bundle), means.precision)
+
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(exporting, "device_of", lambda asked: torch.device("cuda", 0))
+    monkeypatch.setattr(exporting, "ready", on_gpu)
+    assert exit_code("calibrate", *given, "--device", "cuda:0") == 0
+    assert "emulated" not in capfd.readouterr().err
+    measured = Bundle.load(folder / "bundle").manifest.graphs["classify"]
+    assert asked == [("cuda:0", "fp16"), ("cuda:0", "bf16")]
+    assert "fp16" in measured.precisions
+    assert measured.emulated == ()
+
+
+def test_a_gpu_that_is_not_there_is_said_before_anything_is_written(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(folder / "bundle", ignore_errors=True)
+    plain_bundle(folder / "bundle")
+    before = (folder / "bundle/manifest.json").read_text()
+    options = ("--data", folder / "data", "--device", "cuda:63")
+    assert exit_code("calibrate", folder / "bundle", *options) == 2
+    assert "--device cuda:63" in capfd.readouterr().err
+    assert (folder / "bundle/manifest.json").read_text() == before
 
 
 def test_an_unknown_method_is_refused(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

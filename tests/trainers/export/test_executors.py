@@ -4,6 +4,7 @@ Those of a GPU take the same tests in tests/gpu.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,15 @@ from support.executors import CPU, Candidate, bundle, inputs
 from support.executors_suite import check_contract, check_values
 from support.images import encode, photograph
 
-from assay.engine.bundle import Bundle, File
+from assay.engine.bundle import Bundle, File, GraphSpec
 from assay.engine.engine import Engine
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.executors.buckets import chunks
 from assay.engine.executors.executor import Executor
+from assay.engine.executors.onnxruntime import OnnxRuntimeGraph
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.torch_export import TorchExportGraph
+from assay.engine.executors.torch_onnx import TorchOnnxGraph
 from assay.engine.outcome import Verdict
 from assay.engine.settings import Settings
 from assay.trainers.export.bundle import export_bundle
@@ -50,10 +53,10 @@ def test_arrays_belong_to_the_caller(made: tuple[Candidate, Executor]) -> None:
     check_contract(*made)
 
 
-@pytest.mark.parametrize("make", [OpenVinoGraph, TorchExportGraph])
+@pytest.mark.parametrize("make", [OpenVinoGraph, OnnxRuntimeGraph, TorchExportGraph, TorchOnnxGraph])
 @pytest.mark.parametrize("content", [b"", b"not a graph", b"PK\x03\x04 not a program"])
 def test_a_file_that_is_no_graph_is_named(
-    make: type[OpenVinoGraph | TorchExportGraph], content: bytes, exported: Bundle, tmp_path: Path
+    make: Callable[[Path, GraphSpec, str], Executor], content: bytes, exported: Bundle, tmp_path: Path
 ) -> None:
     spec = exported.manifest.graphs["classify"]
     for name in ("classify.onnx", "classify.pt2"):
@@ -133,7 +136,7 @@ def test_bf16_is_another_computation(exported: Bundle) -> None:
     assert 1e-5 < np.abs(exact - coarse).max() < 0.1
 
 
-def test_a_named_torch_export_serves_a_bundle_with_the_verdicts_of_openvino(tmp_path: Path) -> None:
+def test_every_executor_serves_a_bundle_with_the_verdicts_of_openvino(tmp_path: Path) -> None:
     """Whole: settings, choice, worker process, programs; the bundle's own graphs against each other."""
     spec = manifest_template(64).graphs["classify"]
     torch.manual_seed(1)
@@ -144,9 +147,10 @@ def test_a_named_torch_export_serves_a_bundle_with_the_verdicts_of_openvino(tmp_
     assert spec.program is None
     data = [encode(photograph(80, 90, seed)) for seed in range(3)]
     logits = {}
-    for executor in ("openvino", "torch_export"):
+    for executor in ("openvino", "torch_export", "torch", "onnxruntime"):
         with Engine(served, settings=Settings(workers=1, executor=executor)) as engine:
             verdicts = [outcome for outcome in engine.score(data) if isinstance(outcome, Verdict)]
             logits[executor] = [verdict.scores["plain"] for verdict in verdicts]
     assert len(logits["openvino"]) == len(data)
-    np.testing.assert_allclose(logits["torch_export"], logits["openvino"], rtol=0, atol=1e-4)
+    for found in logits.values():
+        np.testing.assert_allclose(found, logits["openvino"], rtol=0, atol=1e-4)
