@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 PIXEL_BYTES = 3
 """Bytes of a decoded pixel."""
+DRAWING = 64 * MIB
+"""Bytes that drawing the evidence of an image takes at most, beside copies of its pixels."""
+DRAWN_PIXEL_BYTES = 2 * PIXEL_BYTES
 STREAM_SHARE = 0.5
 """Of `queue_seconds` that items may fill which can wait where they are: those of a stream. Else one that is
 always ready to send would leave no room to calls that cannot."""
@@ -247,6 +250,8 @@ class Core:
     def _admit(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket:
         header = admit(item.data, self.settings.limits, bundle.manifest.min_side)
         need = len(item.id) + len(item.data) + header.peak_bytes + self._intermediate[bundle.name]
+        if item.drawn:
+            need += DRAWING + DRAWN_PIXEL_BYTES * header.pixels
         most = self._budget.limit(Priority.BACKLOG)
         if need > most:
             raise Refused(
@@ -296,6 +301,7 @@ class Core:
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
         """A runner has the outcome of a ticket."""
         self.drop(ticket)
+        telemetry.IMAGES.labels(ticket.item.priority.name.lower()).observe(monotonic() - ticket.submitted)
         self._answer(ticket.future, outcome, ticket.bundle)
 
     def drop(self, ticket: Ticket) -> None:
