@@ -2,18 +2,26 @@
 
 import base64
 import contextlib
-import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LAUNCH = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 10) for fd in sys.argv[1:3]]
+for end, name in zip(ends, (3, 4)):
+    os.dup2(end, name)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Starts a program with its two pipes as descriptors 3 and 4, where Chromium looks for them."""
 PATIENCE = 90.0
 """Seconds after which a browser that does not do what it should fails its test."""
 
@@ -113,9 +121,8 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=named)
 
     def resize(self, width: int, height: int) -> None:
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
 
     def screenshot(self, path: Path, full: bool = True) -> None:
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full)
@@ -129,24 +136,17 @@ def browsing(profile: Path) -> Iterator[Page]:
     their_in, to = os.pipe()
     back, their_out = os.pipe()
 
-    def as_the_protocol_has_them() -> None:
-        reading, writing = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (their_in, their_out))
-        os.dup2(reading, 3)  # where one of the two could have been
-        os.dup2(writing, 4)
-
     options = [
         *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
         *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
         *("--disable-sync", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--lang=en"),
     ]
     process = subprocess.Popen(
-        [CHROMIUM, *options],
-        preexec_fn=as_the_protocol_has_them,
-        close_fds=False,
+        [sys.executable, "-c", LAUNCH, str(their_in), str(their_out), CHROMIUM, *options],
+        pass_fds=(their_in, their_out),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     os.close(their_in)
     os.close(their_out)

@@ -69,7 +69,9 @@ class HttpDoor(Door):
         self._places = Places()
         wanted = settings.dashboard if settings.dashboard is not None else is_loopback(self._host)
         guarded = bool(settings.tokens_file or settings.client_ca_file)
-        self._dashboard = Dashboard(is_loopback(self._host), guarded) if wanted and core else None
+        self._dashboard = None
+        if wanted and core:
+            self._dashboard = Dashboard(core.bundles, is_loopback(self._host), guarded)
         self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -1,5 +1,6 @@
 """What the HTTP door answers for the dashboard: the files of its page, and `/v1/telemetry`."""
 
+from collections.abc import Collection
 from email.message import Message
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
@@ -16,12 +17,14 @@ TELEMETRY = "/v1/telemetry"
 class Dashboard:
     """Belongs to one event loop, in which `history.run()` is a task.
 
-    `guarded`: whoever asks needs a token or a certificate. Where nobody does, a name that some website has
-    made to mean this machine (DNS rebinding) must not open it: `local` says that only loopback names do.
+    bundles: names of those that are served. `guarded`: whoever asks needs a token or a certificate. Where
+    nobody does, a name that some website has made to mean this machine (DNS rebinding) must not open it:
+    `local` says that only loopback names do.
     """
 
-    def __init__(self, local: bool, guarded: bool) -> None:
+    def __init__(self, bundles: Collection[str], local: bool, guarded: bool) -> None:
         self.history = History()
+        self._bundles = bundles
         self._by_name = local and not guarded
         self._files = load_files()
 
@@ -59,7 +62,9 @@ class Dashboard:
             after = int(parse_qs(query).get("after", ["0"])[0][:20])
         except ValueError:
             return error(HTTPStatus.BAD_REQUEST, "'after' is the number of a sample")
-        return Answer(HTTPStatus.OK, self.history.as_json(after), headers={"Cache-Control": "no-store"})
+        return Answer(
+            HTTPStatus.OK, self.history.as_json(after, self._bundles), headers={"Cache-Control": "no-store"}
+        )
 
 
 def _host(stated: str) -> str:

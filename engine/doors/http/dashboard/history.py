@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from collections import Counter, deque
+from collections.abc import Collection
 from typing import Any
 
 from prometheus_client import Counter as Counted
@@ -39,19 +40,17 @@ class History:
         self._taken += 1
         self._samples.append((self._taken, json.dumps(sample(self._taken), separators=(",", ":"))))
 
-    def as_json(self, after: int) -> bytes:
-        """The samples with a number above `after`, oldest first, and where the buckets of histograms end.
+    def as_json(self, after: int, bundles: Collection[str]) -> bytes:
+        """The samples with a number above `after`, oldest first; ends of histograms' buckets; `bundles`.
 
         Of a number that was not given yet, because the server was started anew, all of them.
         """
         if after > self._taken:
             after = 0
-        edges = {
-            "probability": telemetry.PROBABILITY_EDGES,
-            "latency": telemetry.IMAGE_EDGES,
-        }
+        edges = {"probability": telemetry.PROBABILITY_EDGES, "latency": telemetry.IMAGE_EDGES}
+        head = json.dumps({"step": STEP, "edges": edges, "bundles": list(bundles)})
         newer = ",".join(text for number, text in self._samples if number > after)
-        return f'{{"step":{STEP},"edges":{json.dumps(edges)},"samples":[{newer}]}}\n'.encode()
+        return f'{head[:-1]}, "samples": [{newer}]}}\n'.encode()
 
 
 def sample(number: int) -> dict[str, Any]:

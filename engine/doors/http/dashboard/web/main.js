@@ -34,7 +34,7 @@ async function judge(file) {
   out.replaceChildren(element("p", { class: "faint" }, `Scoring ${name}…`));
   place("evidence").replaceChildren();
   try {
-    const outcome = await score(file, place("explain").checked);
+    const outcome = await score(file, place("bundle").value, place("explain").checked);
     if (mine !== asked) return;
     if (preview) URL.revokeObjectURL(preview);
     preview = URL.createObjectURL(file);
@@ -53,6 +53,7 @@ async function judge(file) {
 async function refresh() {
   const found = await telemetry(samples.at(-1)?.number ?? 0);
   ({ edges, step } = found);
+  offer(found.bundles);
   if (found.samples.length && found.samples[0].number <= (samples.at(-1)?.number ?? 0)) samples.length = 0;
   samples.push(...found.samples);
   samples.splice(0, samples.length - KEPT);
@@ -60,10 +61,18 @@ async function refresh() {
   show();
 }
 
+/** The bundles to choose from, the first one by default. */
+function offer(bundles) {
+  const choice = place("bundle");
+  if (bundles.join() === [...choice.options].map((option) => option.value).join()) return;
+  const chosen = choice.value;
+  choice.replaceChildren(...bundles.map((name) => element("option", { value: name, selected: name === chosen }, name)));
+}
+
 function show() {
   const last = samples.at(-1);
   if (!last) return;
-  place("health").textContent = `${number(last.workers)} workers`;
+  place("health").textContent = last.workers === 1 ? "1 worker" : `${number(last.workers)} workers`;
   showPanels(place("charts"), panels(samples, edges, Number(place("span").value)));
 }
 

@@ -5,7 +5,7 @@ import { words } from "./element.js";
 import { lineChart } from "./linechart.js";
 import { before, between, drift, percentile, total } from "./samples.js";
 import { number, percent, seconds } from "./scale.js";
-import { table } from "./table.js";
+import { openTable } from "./table.js";
 
 /** Seconds over which a point of a line is averaged. */
 const WINDOW = 20;
@@ -68,13 +68,14 @@ function scores(samples, edges) {
     ? `Drift needs ${ENOUGH} verdicts on both sides: ${number(total(now))} now, ${number(total(then))} before.`
     : `Drift (PSI) ${index.toFixed(2)}: ${index < 0.1 ? "alike" : index < 0.25 ? "moved" : "changed"}.`;
   const share = (counts) => counts.map((count) => count / Math.max(1, total(counts)));
-  const minutes = number((last.at - split.at) / 60);
   return {
     title: "Probabilities of verdicts",
     now: judged,
-    body: barChart(edges.probability, { [`last ${minutes} min`]: share(now), "since the start, before": share(then) }),
+    body: barChart(edges.probability, { [`last ${lasting(last.at - split.at)}`]: share(now), "since the start, before": share(then) }),
   };
 }
+
+const lasting = (time) => (time < 90 ? `${Math.round(time)} s` : `${number(time / 60)} min`);
 
 function doubts(samples, span) {
   const last = samples.at(-1);
@@ -83,9 +84,10 @@ function doubts(samples, span) {
   const counts = Object.keys(last.doubts).map((doubt) => [doubt, since(doubt), last.doubts[doubt]]);
   counts.sort((one, other) => other[2] - one[2]);
   const rows = counts.map(([doubt, recent, all]) => [words(doubt), number(recent), number(all)]);
-  const body = table(["Reason", "shown span", "since the start"], rows);
-  body.open = true;
-  return { title: "Uncertain, by reason", now: rows.length ? "" : "No uncertain verdict yet.", body: rows.length ? [body] : [] };
+  const title = "Uncertain, by reason";
+  if (!rows.length) return { title, now: "No uncertain verdict yet.", body: [] };
+  const now = "A verdict with several reasons counts for each.";
+  return { title, now, body: [openTable(["Reason", "shown span", "since the start"], rows)] };
 }
 
 function queue(points, lines, span, last) {

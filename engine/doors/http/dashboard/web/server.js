@@ -33,8 +33,8 @@ export async function telemetry(after) {
  * The outcome of an image: a verdict or a rejection.
  * While the evidence of another image is being drawn, it waits for its turn.
  */
-export async function score(file, explain) {
-  const query = new URLSearchParams({ id: file.name || "pasted image", explain });
+export async function score(file, bundle, explain) {
+  const query = new URLSearchParams({ id: file.name || "pasted image", bundle, explain });
   for (let tries = 0; ; tries += 1) {
     const response = await ask(`../v1/score?${query}`, { method: "POST", body: file });
     const busy = response.status === 503 || response.status === 429;

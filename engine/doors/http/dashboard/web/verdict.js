@@ -45,7 +45,7 @@ function verdict(outcome, name) {
     {},
     element("p", { class: `label ${outcome.label in SURE ? outcome.label : ""}` }, SURE[outcome.label] ?? outcome.label),
     element("label", {}, `Probability of synthetic ${shown} `, element("br"),
-      element("meter", { min: 0, max: 1, value: probability }, shown)),
+      element("meter", { class: outcome.label, min: 0, max: 1, value: probability }, shown)),
     list([
       ["File", name],
       ...outcome.doubts.map((doubt) => ["In doubt because", words(doubt)]),
