@@ -22,7 +22,7 @@ for end, name in zip(ends, (3, 4)):
 os.execv(sys.argv[3], sys.argv[3:])
 """
 """Starts a program with its two pipes as descriptors 3 and 4, where Chromium looks for them."""
-PATIENCE = 90.0
+PATIENCE = 30.0
 """Seconds after which a browser that does not do what it should fails its test."""
 
 
@@ -68,8 +68,10 @@ class Page:
         match event.get("method"):
             case "Runtime.exceptionThrown":
                 self.complaints.append(json.dumps(event["params"]["exceptionDetails"])[:500])
-            case "Log.entryAdded" if event["params"]["entry"]["level"] == "error":
-                self.complaints.append(event["params"]["entry"]["text"])
+            case "Log.entryAdded":
+                entry = event["params"]["entry"]
+                if entry["level"] == "error" and entry["source"] != "network":  # a status is no complaint
+                    self.complaints.append(entry["text"])
             case "Network.requestWillBeSent":
                 self.requested.append(event["params"]["request"]["url"])
 
@@ -83,12 +85,12 @@ class Page:
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
-    def wait(self, condition: str) -> Any:
-        """Returns what the expression `condition` is once that is something."""
+    def wait(self, condition: str) -> bool:
+        """Returns once the expression `condition` is true."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            if found := self.run(condition):
-                return found
+            if self.run(f"Boolean({condition})"):
+                return True
             time.sleep(0.05)
         raise AssertionError(f"{condition} did not come true; the page says {self.text('body')[:2000]}")
 
