@@ -1,6 +1,7 @@
 """One image scored as it is served, on graphs that remember what went through them."""
 
 from assay.engine.detectors import Detection
+from assay.engine.detectors.detector import Arrays
 from assay.engine.explain.seen import Call, Trace
 from assay.engine.outcome import Refused, Rejection, Verdict
 from assay.engine.report.picture import orientation_of
@@ -15,8 +16,8 @@ def traced(scorer: Scorer, bundle: str, job: Job, batch: Batch) -> Rejection | t
     """
     calls: dict[str, Call] = {}
 
-    def keep(name: str, *arrays: tuple[object, ...]) -> None:
-        calls[name] = Call(*(tuple(map(on_host, each)) for each in arrays))
+    def keep(name: str, inputs: Arrays, outputs: Arrays) -> None:
+        calls[name] = Call(tuple(map(on_host, inputs)), tuple(map(on_host, outputs)))
 
     [outcome] = scorer.infer(bundle, batch, keep)
     [pixels] = batch.results

@@ -75,7 +75,8 @@ def run(channel: Channel, fds: list[int]) -> None:
         if message["drawn"]:
             from assay.engine.explain.drawn import draw  # which serving without a dashboard never needs
 
-            outcomes = [draw(scorer, message["bundle"], *jobs_of(message), batch)]
+            [job] = jobs_of(message)
+            outcomes = [draw(scorer, message["bundle"], job, batch)]
         else:
             outcomes = scorer.infer(message["bundle"], batch)
         channel.send({"outcomes": [outcome.to_dict() for outcome in outcomes]})

@@ -74,7 +74,7 @@ def _by(metric: Counted | Gauge, label: str) -> dict[str, float]:
     total: Counter[str] = Counter()
     for each in _samples(metric):
         if not each.name.endswith("_created"):
-            total[each.labels[label]] += each.value  # type: ignore[assignment]
+            total[each.labels[label]] += each.value
     return dict(total)
 
 
@@ -89,7 +89,7 @@ def _buckets(histogram: Histogram, label: str | None = None) -> dict[str, list[f
     for each in _samples(histogram):
         if each.name.endswith("_bucket"):
             counts = below.setdefault(each.labels[label] if label else "", Counter())
-            counts[float(each.labels["le"])] += each.value  # type: ignore[assignment]
+            counts[float(each.labels["le"])] += each.value
     return {name: _apart([counts[edge] for edge in sorted(counts)]) for name, counts in below.items()}
 
 
