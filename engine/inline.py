@@ -33,6 +33,10 @@ class InlineWorker:
         tickets = self._batches.popleft()
         jobs = [Job(ticket.item.data, ticket.header) for ticket in tickets]
         try:
+            if tickets[0].item.drawn:
+                from assay.engine.explain.drawn import draw
+
+                return [draw(self._scorer, tickets[0].bundle, jobs[0], self._scorer.decode(jobs))]
             return self._scorer.score(tickets[0].bundle, jobs)
         except Exception as error:
             traceback.print_exc()

@@ -16,7 +16,8 @@ class Item:
     """`data` is the encoded image; `bundle` names the bundle that scores it (None: the first one served).
 
     `deadline` is a moment of `time.monotonic()`: past it the item is answered with a `deadline` rejection
-    instead of being scored.
+    instead of being scored. `drawn`: the evidence of its verdict is wanted as pictures, too, which takes a
+    worker several times as long (`engine/explain/drawn.py`).
     """
 
     id: str
@@ -24,3 +25,4 @@ class Item:
     bundle: str | None = None
     deadline: float | None = None
     priority: Priority = Priority.BACKLOG
+    drawn: bool = False

@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 PIXEL_BYTES = 3
 """Bytes of a decoded pixel."""
+DRAWING = 64 * MIB
+"""Bytes that drawing the evidence of an image takes at most, beside copies of its pixels."""
+DRAWN_PIXEL_BYTES = 2 * PIXEL_BYTES
 STREAM_SHARE = 0.5
 """Of `queue_seconds` that items may fill which can wait where they are: those of a stream. Else one that is
 always ready to send would leave no room to calls that cannot."""
@@ -242,6 +245,8 @@ class Core:
     def _admit(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket:
         header = admit(item.data, self.settings.limits, bundle.manifest.min_side)
         need = len(item.id) + len(item.data) + header.peak_bytes + self._intermediate[bundle.name]
+        if item.drawn:
+            need += DRAWING + DRAWN_PIXEL_BYTES * header.pixels
         most = self._budget.limit(Priority.BACKLOG)
         if need > most:
             raise Refused(
@@ -254,10 +259,10 @@ class Core:
         return Ticket(item, bundle.name, header, need, monotonic(), future)
 
     def _take(self, tickets: Sequence[Ticket]) -> None:
+        known = [ticket for ticket in tickets if self._cache and not ticket.item.drawn]
         if self._cache:
-            self._cache.enter(tickets)
-        else:
-            self.put(tickets)
+            self._cache.enter(known)
+        self.put([ticket for ticket in tickets if ticket not in known] if known else tickets)
 
     def put(self, tickets: Sequence[Ticket]) -> None:
         """Have tickets computed."""
@@ -308,8 +313,9 @@ class Core:
         self.drop(ticket)
         if isinstance(ticket, Work):
             ticket.future.set_result(outcome)
-        else:
-            self._answer(ticket.future, outcome, ticket.bundle)
+            return
+        telemetry.IMAGES.labels(ticket.item.priority.name.lower()).observe(monotonic() - ticket.submitted)
+        self._answer(ticket.future, outcome, ticket.bundle)
 
     def drop(self, ticket: Ticket) -> None:
         """A runner found a ticket cancelled, or has settled it: its bytes are free."""

@@ -1,7 +1,7 @@
 """What waits for a worker: interactive items before the backlog, and before both what must run alone.
 
-A batch holds images of one bundle. Nothing lingers for a batch to fill; what is waiting is shared out among
-the workers that are free.
+A batch holds images of one bundle; one whose evidence is drawn is alone in it. Nothing lingers for a batch to
+fill; what is waiting is shared out among the workers that are free.
 """
 
 import math
@@ -119,11 +119,13 @@ class Queue:
         batch = [lane.popitem(last=False)[0]]
         encoded, held = len(batch[0].item.data), batch[0].bytes
         most, pace = min(self._limits.images, share), self.pace.of(batch[0].bundle)
+        if batch[0].item.drawn:
+            return batch
         while lane and len(batch) < most and len(batch) * pace < seconds:
             ticket = next(iter(lane))
             encoded += len(ticket.item.data)
             held += ticket.bytes
-            if encoded > self._limits.encoded or held > self._limits.bytes:
+            if ticket.item.drawn or encoded > self._limits.encoded or held > self._limits.bytes:
                 break
             batch.append(lane.popitem(last=False)[0])
         return batch

@@ -178,7 +178,8 @@ class Runner(threading.Thread):
         now = monotonic()
         begun = max(batch.departed, self._answered)
         self._answered = now
-        self._queue.pace.note(batch.tickets[0].bundle, len(batch.tickets), now - begun)
+        if not batch.tickets[0].item.drawn:
+            self._queue.pace.note(batch.tickets[0].bundle, len(batch.tickets), now - begun)
         held = begun - batch.departed
         for ticket, outcome in zip(batch.tickets, outcomes, strict=True):
             own: dict[str, Any] = {"id": ticket.item.id}

@@ -80,10 +80,12 @@ class Detect(Protocol):
     ) -> list[Detection]: ...
 
 
-def tapped(
-    graphs: Mapping[str, Graph], names: Iterable[str], tap: Callable[[str, Arrays, Arrays], None]
-) -> dict[str, Graph]:
-    """`graphs`, of which those of these names tell `tap` each time: their name, inputs and outputs."""
+Tap = Callable[[str, Arrays, Arrays], None]
+"""Told of a call of a graph: its name, inputs and outputs."""
+
+
+def tapped(graphs: Mapping[str, Graph], names: Iterable[str], tap: Tap) -> dict[str, Graph]:
+    """`graphs`, of which those of these names tell `tap` each time."""
 
     def tapping(name: str) -> Graph:
         def call(*arrays: NDArray[np.float32]) -> Arrays:

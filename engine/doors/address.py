@@ -1,5 +1,6 @@
 """Addresses to listen on, as people write them: `HOST:PORT`, `[IPv6]:PORT`, `:PORT`."""
 
+import ipaddress
 import os
 import socket
 from typing import Literal
@@ -44,3 +45,11 @@ def cannot_listen(host: str, port: int, what: str, error: OSError) -> SetupError
 
 def address_family(host: str) -> Literal[socket.AddressFamily.AF_INET, socket.AddressFamily.AF_INET6]:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, an address or a name, means this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

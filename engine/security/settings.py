@@ -1,12 +1,13 @@
 """Settings of a door that say who may use it. All of them name files, so no secret stands in a setting."""
 
-import ipaddress
 import logging
 from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
 from pydantic_settings import BaseSettings
+
+from assay.engine.doors.address import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,7 @@ class Secured(BaseSettings):
 
 def warn_if_open(what: str, host: str, settings: Secured) -> None:
     """One line in the log where anybody on a network is let in, or could read what is sent."""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if loopback or settings.client_ca_file or (settings.certificate_file and settings.tokens_file):
+    if is_loopback(host) or settings.client_ca_file or (settings.certificate_file and settings.tokens_file):
         return
     lacks = [] if settings.certificate_file else ["TLS"]
     lacks += [] if settings.tokens_file else ["tokens"]

@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from assay.engine.outcome import Label, Outcome, Verdict
 
+PROBABILITY_EDGES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+IMAGE_EDGES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
 OUTCOMES = Counter("assay_outcomes_total", "Outcomes by label or reason of rejection", ["bundle", "outcome"])
 DOUBTS = Counter(
     "assay_uncertain_total",
@@ -14,13 +17,19 @@ PROBABILITIES = Histogram(
     "assay_verdict_probability",
     "Calibrated probability of synthetic of each verdict: how it is spread shows when images change",
     ["bundle"],
-    buckets=(0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0),
+    buckets=PROBABILITY_EDGES,
 )
 STAGES = Histogram(
     "assay_stage_seconds",
     "Seconds that an image spent in a stage",
     ["stage"],
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+IMAGES = Histogram(
+    "assay_image_seconds",
+    "Seconds from an image's admission to its outcome: interactive, or of the backlog",
+    ["priority"],
+    buckets=IMAGE_EDGES,
 )
 QUEUED = Gauge("assay_queue_images", "Images that wait for a worker")
 QUEUE_SECONDS = Gauge(

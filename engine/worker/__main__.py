@@ -64,14 +64,21 @@ def run(channel: Channel, fds: list[int]) -> None:
     slots = [Slot(fd, setup["slot_bytes"]) for fd in fds]
     channel.send({"ready": scorer.description, "pace": pace})
 
-    def decode(message: Message) -> Batch:
+    def jobs_of(message: Message) -> list[Job]:
         slot = slots[message["slot"]]
-        images = message["images"]
-        jobs = [Job(slot.view(start, size), Header(*header)) for start, size, header in images]
-        return scorer.decode(jobs, slot.take_in_hand)
+        return [Job(slot.view(start, size), Header(*header)) for start, size, header in message["images"]]
+
+    def decode(message: Message) -> Batch:
+        return scorer.decode(jobs_of(message), slots[message["slot"]].take_in_hand)
 
     def answer(message: Message, batch: Batch) -> None:
-        outcomes = scorer.infer(message["bundle"], batch)
+        if message["drawn"]:
+            from assay.engine.explain.drawn import draw  # which serving without a dashboard never needs
+
+            [job] = jobs_of(message)
+            outcomes = [draw(scorer, message["bundle"], job, batch)]
+        else:
+            outcomes = scorer.infer(message["bundle"], batch)
         channel.send({"outcomes": [outcome.to_dict() for outcome in outcomes]})
 
     if settings.devices:

@@ -137,7 +137,8 @@ class WorkerProcess:
         slot = self._slots[self._next]
         spans = slot.pack([ticket.item.data for ticket in tickets])
         images = [[*span, astuple(ticket.header)] for span, ticket in zip(spans, tickets, strict=True)]
-        self._tell({"slot": self._next, "bundle": tickets[0].bundle, "images": images})
+        message = {"slot": self._next, "bundle": tickets[0].bundle, "images": images}
+        self._tell({**message, "drawn": tickets[0].item.drawn})
         if not self._stints:
             self._used = processor_time(self.pid)
         self._stints.append(Stint(slot, len(tickets), patience(tickets, self._settings, self._pace)))

@@ -14,10 +14,11 @@ import numpy as np
 import simplejpeg
 
 from assay.engine.admission import Header, admit
-from assay.engine.bundle import Bundle
+from assay.engine.bundle import Bundle, Manifest
 from assay.engine.decode import Decoded, Encoded, make_decoder
 from assay.engine.decode.confined import ConfinedDecoder
 from assay.engine.detectors import Detection, Graph, Image, Stopwatch, detector_of, make_graphs
+from assay.engine.detectors.detector import Tap, tapped
 from assay.engine.detectors.measures import measures_of
 from assay.engine.domain import Measures
 from assay.engine.errors import EngineFault
@@ -131,8 +132,12 @@ class Scorer:
             for job, result in zip(jobs, results, strict=True)
         ]
 
-    def infer(self, bundle: str, batch: Batch) -> list[Outcome]:
-        """One outcome for each image of a decoded batch, in order; see `score`."""
+    def manifest(self, bundle: str) -> Manifest:
+        return self._chains[bundle].bundle.manifest
+
+    def infer(self, bundle: str, batch: Batch, tap: Tap | None = None) -> list[Outcome]:
+        """One outcome for each image of a decoded batch, in order; see `score`. `tap` is told of what goes
+        through the graphs."""
         chain = self._chains[bundle]
         watch = Stopwatch()
         images = [result for result in batch.results if not isinstance(result, Refused)]
@@ -143,7 +148,7 @@ class Scorer:
         ]
         start = perf_counter()
         with self._gpu.computing(batch.ready) if self._gpu else nullcontext():
-            detections = self._oom(lambda part: chain.detect(part, watch), images)
+            detections = self._oom(lambda part: chain.detect(part, watch, tap), images)
             found = zip(detections, chain.measure(images, detections, qualities, watch), strict=True)
         seconds = {"decode": batch.seconds, **watch.seconds}
         if self._gpu:  # stages are what it took to give the work to the device, and this is the rest
@@ -192,8 +197,8 @@ class Chain:
         chosen = ", ".join(f"{name} in {precision}" for name, precision in precisions.items())
         self.description = f"{bundle.name} {bundle.version} with {runtime.title}: {chosen}"
 
-    def detect(self, images: Sequence[Image], watch: Stopwatch) -> list[Detection]:
-        return self.detector(images, self.graphs, watch)
+    def detect(self, images: Sequence[Image], watch: Stopwatch, tap: Tap | None = None) -> list[Detection]:
+        return self.detector(images, tapped(self.graphs, self.graphs, tap) if tap else self.graphs, watch)
 
     def measure(
         self,

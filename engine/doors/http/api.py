@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
@@ -17,6 +17,7 @@ from assay.engine.core.refusals import not_served
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.http import inference
 from assay.engine.doors.http.answer import Answer, as_json, error
+from assay.engine.doors.http.dashboard import Dashboard
 from assay.engine.doors.inference import about, models
 from assay.engine.doors.inference.answer import common_refusal, tensors_of
 from assay.engine.doors.inference.statistics import Statistics
@@ -27,6 +28,8 @@ from assay.engine.outcome import Reason, Refused, Rejection, Verdict
 from assay.engine.wire.pieces import MAX_MESSAGE, InvalidMessage
 
 SCORE = "/v1/score"
+
+BUSY_DRAWING = "the evidence of another image is being drawn, and of one at a time it is; try again shortly"
 
 Work = Callable[[], Awaitable[Answer]]
 
@@ -61,15 +64,29 @@ class Post:
 class Api:
     """Belongs to one event loop; `ready` says whether images are welcome."""
 
-    def __init__(self, core: Core, bridge: Bridge, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        bridge: Bridge,
+        ready: Callable[[], bool],
+        dashboard: Dashboard | None = None,
+    ) -> None:
+        self._dashboard = dashboard
+        self._drawing = False
         self._core = core
         self._bridge = bridge
         self._ready = ready
         self._turns = Turns()
         self._statistics = {name: Statistics() for name in core.bundles}
 
-    def get(self, path: str) -> Answer | None:
+    def is_open(self, path: str) -> bool:
+        """Whether `path` is had without a token."""
+        return self._dashboard is not None and self._dashboard.is_open(path)
+
+    def get(self, path: str, query: str, headers: "Message[str, str]") -> Answer | None:
         """The answer to GET; None where there is no such page."""
+        if self._dashboard and (answer := self._dashboard.get(path, query, headers)):
+            return answer
         match path.rstrip("/").split("/")[1:]:
             case ["v1", "score"]:
                 return error(
@@ -149,12 +166,15 @@ class Api:
 
     def _one(self, post: Post, body: bytes) -> Answer | Work:
         asked = _asked(post)
-        if unknown := asked.keys() - {"id", "bundle"}:
+        if unknown := asked.keys() - self._parameters:
             raise InvalidMessage(
-                f"{min(unknown)[:100]!r} is no parameter of {SCORE}; there are id and bundle"
+                f"{min(unknown)[:100]!r} is no parameter of {SCORE}; there are {', '.join(self._parameters)}"
             )
+        drawn = self._drawn(post, asked.get("explain", "false"))
+        if isinstance(drawn, Answer):
+            return drawn
         bundle = asked.get("bundle") or None
-        item = Item(asked.get("id", ""), body, bundle, None, Priority.INTERACTIVE)
+        item = Item(asked.get("id", ""), body, bundle, None, Priority.INTERACTIVE, drawn)
         if bundle is not None and bundle not in self._core.bundles:
             unserved = str(not_served(bundle, self._core.bundles))
             rejection = Rejection(item.id, Reason.UNKNOWN_BUNDLE, unserved)
@@ -162,11 +182,31 @@ class Api:
             return as_json(STATUSES[rejection.reason], rejection.to_dict())
 
         async def work() -> Answer:
-            outcome = await self._bridge.score(item)
+            if drawn and self._drawing:
+                return self.refuse(post, BUSY_DRAWING)
+            self._drawing |= drawn
+            try:
+                outcome = await self._bridge.score(item)
+            finally:
+                self._drawing &= not drawn
             status = HTTPStatus.OK if isinstance(outcome, Verdict) else STATUSES[outcome.reason]
             return as_json(status, outcome.to_dict())
 
         return work
+
+    @property
+    def _parameters(self) -> Sequence[str]:
+        return ("id", "bundle", "explain") if self._dashboard else ("id", "bundle")
+
+    def _drawn(self, post: Post, asked: str) -> bool | Answer:
+        """Whether evidence is to be drawn; an answer where it is not to be for this request, or now."""
+        if asked not in ("true", "false"):
+            raise InvalidMessage(f"explain is true or false, not {asked[:100]!r}")
+        if asked == "false" or self._dashboard is None:
+            return False
+        if refusal := self._dashboard.refuse(post.headers):
+            return refusal
+        return self.refuse(post, BUSY_DRAWING) if self._drawing else True
 
     def _several(self, post: Post, body: bytes) -> Work:
         bundle = self._find(post.path.removesuffix("/infer").split("/")[3:])

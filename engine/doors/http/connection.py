@@ -206,7 +206,9 @@ class Request(BaseHTTPRequestHandler):
         """Before any method: whoever has no token gets no further than the probes."""
         if not super().parse_request():
             return False
-        if self._tokens is None or self.path.partition("?")[0] in OPEN:
+        path = self.path.partition("?")[0]
+        page = self._api is not None and self._api.is_open(path) and self.command != "POST"
+        if self._tokens is None or page or path in OPEN:
             return True
         try:
             self._tokens.spend(self._tokens.find(self.headers.get("Authorization")))
@@ -224,7 +226,8 @@ class Request(BaseHTTPRequestHandler):
         return False
 
     def do_GET(self) -> None:
-        match self.path.partition("?")[0]:
+        page, _, query = self.path.partition("?")
+        match page:
             case "/livez":
                 self._text(HTTPStatus.OK, "alive\n")
             case "/readyz":
@@ -239,7 +242,7 @@ class Request(BaseHTTPRequestHandler):
                     encode, content_type = choose_encoder("")
                 self._reply(HTTPStatus.OK, content_type, encode(REGISTRY))
             case path:
-                if answer := self._api.get(path) if self._api else None:
+                if answer := self._api.get(path, query, self.headers) if self._api else None:
                     self.give(answer)
                 else:
                     also = ", /v1/score and /v2" if self._api else ""

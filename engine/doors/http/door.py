@@ -11,11 +11,18 @@ from collections.abc import Callable
 from pydantic_settings import SettingsConfigDict
 
 from assay.engine.core import Core
-from assay.engine.doors.address import address_family, cannot_listen, check_free, parse_address
+from assay.engine.doors.address import (
+    address_family,
+    cannot_listen,
+    check_free,
+    is_loopback,
+    parse_address,
+)
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.http.api import Api
 from assay.engine.doors.http.connection import Connection
+from assay.engine.doors.http.dashboard import Dashboard
 from assay.engine.doors.http.places import Places
 from assay.engine.security import Certificates, Secured, Tokens, warn_if_open
 
@@ -39,6 +46,9 @@ class HttpSettings(Secured):
 
     address: str
     """`HOST:PORT` to listen on."""
+    dashboard: bool | None = None
+    """Whether the page at `/dashboard/` is served, with what it needs: `/v1/telemetry`, and evidence drawn by
+    `/v1/score?explain=true`, of one image at a time. By default where `address` is one of loopback."""
 
 
 class HttpDoor(Door):
@@ -57,6 +67,11 @@ class HttpDoor(Door):
         self._ready = ready
         self._core = core
         self._places = Places()
+        wanted = settings.dashboard if settings.dashboard is not None else is_loopback(self._host)
+        guarded = bool(settings.tokens_file or settings.client_ca_file)
+        self._dashboard = None
+        if wanted and core:
+            self._dashboard = Dashboard(core.bundles, is_loopback(self._host), guarded)
         self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -78,6 +93,8 @@ class HttpDoor(Door):
         )
         self._thread.start()
         log.info("HTTP on %s:%d", self._host, self.port)
+        if self._dashboard:
+            log.info("the dashboard is at /dashboard/")
         warn_if_open("HTTP", self._host, self._settings)
 
     def not_serving(self) -> None:
@@ -105,12 +122,17 @@ class HttpDoor(Door):
         """Runs in the door's thread until the loop is stopped."""
         with listener:
             listener.setblocking(False)
-            api = Api(self._core, Bridge(self._core, loop), self._welcome) if self._core else None
+            api = None
+            if self._core:
+                api = Api(self._core, Bridge(self._core, loop), self._welcome, self._dashboard)
             intake = Intake(listener, self._welcome, self._places, api, self._certificates, self._tokens)
-            accepting = loop.create_task(intake.accept())
+            own = [loop.create_task(intake.accept())]
+            if self._dashboard:
+                own.append(loop.create_task(self._dashboard.history.run()))
             loop.run_forever()
-            accepting.cancel()
-            loop.run_until_complete(asyncio.gather(accepting, *self._places.close(), return_exceptions=True))
+            for task in own:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*own, *self._places.close(), return_exceptions=True))
         loop.close()
 
 
@@ -163,7 +185,10 @@ KIND = DoorKind(
     HttpSettings,
     lambda core, settings: HttpDoor(settings, lambda: core.serving, core),
     "HOST:PORT",
-    {"address": ("--http", "HOST:PORT for metrics and probes, and images by POST.")},
+    {
+        "address": ("--http", "HOST:PORT for metrics and probes, and images by POST."),
+        "dashboard": ("--dashboard", "on or off: the page at /dashboard/; by default on loopback alone."),
+    },
     scores=False,
     check=lambda settings: check_free(*parse_address(settings.address, "HTTP"), "HTTP"),
 )
