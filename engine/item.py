@@ -1,7 +1,11 @@
 """What goes into the core: one encoded image with what the caller wants of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assay.engine.telemetry.spans import ImageTrace
 
 
 class Priority(IntEnum):
@@ -16,7 +20,7 @@ class Item:
     """`data` is the encoded image; `bundle` names the bundle that scores it (None: the first one served).
 
     `deadline` is a moment of `time.monotonic()`: past it the item is answered with a `deadline` rejection
-    instead of being scored.
+    instead of being scored. `trace` is there while traces are on.
     """
 
     id: str
@@ -24,3 +28,4 @@ class Item:
     bundle: str | None = None
     deadline: float | None = None
     priority: Priority = Priority.BACKLOG
+    trace: "ImageTrace | None" = field(default=None, compare=False, repr=False)

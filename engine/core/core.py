@@ -217,6 +217,8 @@ class Core:
                     entered = []
                     self._budget.reserve(found.bytes, item.priority, wait=True)
             futures.append(future)
+            if item.trace is not None:
+                future.add_done_callback(item.trace.done)
             if isinstance(found, Rejection):
                 self._answer(future, found, bundle.name)
                 continue
@@ -233,7 +235,7 @@ class Core:
         except Refused as refused:
             return refused.rejection(item.id)
         except Exception as error:  # a defect of ours, which must not take a door down with it
-            log.exception("admission of %r failed", item.id)
+            log.exception("admission of %r failed", item.id, extra=telemetry.about(item))
             detail = f"Reading the headers of this image failed: {type(error).__name__}: {error}"
             return Rejection(item.id, Reason.INTERNAL, detail)
         return too_late(item) if item.deadline is not None and monotonic() > item.deadline else ticket

@@ -15,6 +15,7 @@ from assay.engine.telemetry.metrics import (
     count,
     verdicts,
 )
+from assay.engine.telemetry.traces import about, called, consumed, trace_batch
 
 __all__ = [
     "BUDGET_TOTAL",
@@ -28,6 +29,10 @@ __all__ = [
     "RESTARTS",
     "STAGES",
     "WORKERS",
+    "about",
+    "called",
+    "consumed",
     "count",
+    "trace_batch",
     "verdicts",
 ]

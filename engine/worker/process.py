@@ -17,6 +17,7 @@ from assay.engine.bundle import Bundle
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.outcome import Outcome, from_dict
 from assay.engine.settings import Settings
+from assay.engine.telemetry.logs import chosen
 from assay.engine.ticket import Ticket
 from assay.engine.worker.channel import Channel
 from assay.engine.worker.gpu import environment
@@ -113,6 +114,7 @@ class WorkerProcess:
                     "bundles": [str(Path(bundle.path).resolve()) for bundle in bundles],
                     "slot_bytes": settings.slot_bytes,
                     "log_level": log.getEffectiveLevel(),
+                    "log_format": chosen(),
                 }
             )
             hello = self._hear(settings.start_timeout)

@@ -1,7 +1,7 @@
 """What goes out: the record that answers a record, with its outcome, made to fit its topic."""
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from assay.engine.outcome import Outcome, Rejection
 
 NOTES_BYTES = 128
 """At least what `_notes` takes."""
+
+CONTEXT = ("traceparent", "tracestate")
 
 Headers = list[tuple[str, bytes]]
 Part = int | str
@@ -43,20 +45,23 @@ def to_answer(
     rejects: str,
     partitions: Mapping[str, int],
     limits: Mapping[str, int],
+    context: Sequence[tuple[str, bytes]] = (),
 ) -> Answer:
     """A verdict as JSON for `output`, or the record itself with the reason in its headers for `rejects`.
 
     `partitions` and `limits` give a topic's number of partitions and its `max.message.bytes`. What is largest
-    is left out of an answer above the limit, and headers that begin with `assay.omitted` say what.
+    is left out of an answer above the limit, and headers that begin with `assay.omitted` say what. `context`:
+    headers of the trace, in the place of the record's own.
 
     Raises:
         Unanswerable: what is left is too large still.
     """
     topic = rejects if isinstance(outcome, Rejection) else output
     partition, limit = record.partition % partitions[topic], limits[topic]
-    answer = _answer(record, outcome, topic, partition, set())
+    answer = _answer(record, outcome, topic, partition, set(), context)
     if answer.size > limit:
-        answer = _answer(record, outcome, topic, partition, _largest(record, outcome, answer.size - limit))
+        gone = _largest(record, outcome, answer.size - limit)
+        answer = _answer(record, outcome, topic, partition, gone, context)
     if answer.size > limit:
         raise Unanswerable(
             f"the shortest answer to it takes {answer.size} bytes, and topic {topic} takes {limit}:"
@@ -86,10 +91,18 @@ def _largest(record: Any, outcome: Outcome, excess: int) -> Set[Part]:
     return gone
 
 
-def _answer(record: Any, outcome: Outcome, topic: str, partition: int, gone: Set[Part]) -> Answer:
+def _answer(
+    record: Any,
+    outcome: Outcome,
+    topic: str,
+    partition: int,
+    gone: Set[Part],
+    context: Sequence[tuple[str, bytes]],
+) -> Answer:
     # kafka-python sends no null header values; consumers see an empty one.
     kept = (header for number, header in enumerate(record.headers) if number not in gone)
-    headers = [(name, value or b"") for name, value in kept]
+    headers = [(name, value or b"") for name, value in kept if not (context and name.lower() in CONTEXT)]
+    headers += context
     key = None if "key" in gone else record.key
     value: bytes | None
     if isinstance(outcome, Rejection):

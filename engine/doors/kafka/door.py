@@ -287,7 +287,8 @@ class KafkaDoor(Door):
             futures = self._core.offer(items) if items else [_unreadable(ahead[0].record)]
             for held, future in zip(ahead, futures, strict=False):
                 self._held.popleft()
-                held.partition.take(Taken(held.record, record_size(held.record), future))
+                trace = held.item.trace if held.item else None
+                held.partition.take(Taken(held.record, record_size(held.record), future, trace))
                 future.add_done_callback(partial(self._finished, held.partition))
             if len(futures) < len(items):
                 return

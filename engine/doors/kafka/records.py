@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from assay.engine import telemetry
 from assay.engine.doors.kafka.batches import Unreadable
 from assay.engine.item import Item, Priority
 
@@ -33,4 +34,6 @@ def to_item(record: Any, id_header: str) -> Item:
     """The image of a record. A null value is an empty image, which admission rejects as `empty`."""
     given = next((value for name, value in reversed(record.headers) if name == id_header and value), None)
     id = given.decode("utf-8", errors="replace") if given else place(record)
-    return Item(id, record.value or b"", priority=Priority.BACKLOG)
+    caller = telemetry.consumed(record.topic, record.partition, record.offset, record.headers)
+    trace = None if caller is None else caller.image(id)
+    return Item(id, record.value or b"", priority=Priority.BACKLOG, trace=trace)
