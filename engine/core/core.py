@@ -298,6 +298,7 @@ class Core:
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
         """A runner has the outcome of a ticket."""
         self.drop(ticket)
+        telemetry.IMAGES.labels(ticket.item.priority.name.lower()).observe(monotonic() - ticket.submitted)
         self._answer(ticket.future, outcome, ticket.bundle)
 
     def drop(self, ticket: Ticket) -> None:

@@ -180,6 +180,7 @@ class Runner(threading.Thread):
         self._answered = now
         self._queue.pace.note(batch.tickets[0].bundle, len(batch.tickets), now - begun)
         held = begun - batch.departed
+        telemetry.BATCHES.observe(len(batch.tickets))
         if traces := [ticket.item.trace for ticket in batch.tickets if ticket.item.trace is not None]:
             telemetry.trace_batch(traces, batch.tickets[0].bundle, len(batch.tickets), begun, now)
         for ticket, outcome in zip(batch.tickets, outcomes, strict=True):

@@ -1,8 +1,11 @@
 """What is counted and measured while Assay runs."""
 
 from assay.engine.telemetry.metrics import (
+    BATCHES,
     BUDGET_TOTAL,
     BUDGET_USED,
+    GRAPHS,
+    IMAGES,
     KAFKA_HELD,
     KAFKA_LAG,
     KAFKA_UNANSWERED,
@@ -18,8 +21,11 @@ from assay.engine.telemetry.metrics import (
 from assay.engine.telemetry.traces import about, called, consumed, trace_batch
 
 __all__ = [
+    "BATCHES",
     "BUDGET_TOTAL",
     "BUDGET_USED",
+    "GRAPHS",
+    "IMAGES",
     "KAFKA_HELD",
     "KAFKA_LAG",
     "KAFKA_UNANSWERED",

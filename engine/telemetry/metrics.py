@@ -4,6 +4,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from assay.engine.outcome import Label, Outcome, Verdict
 
+IMAGE_EDGES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
 OUTCOMES = Counter("assay_outcomes_total", "Outcomes by label or reason of rejection", ["bundle", "outcome"])
 DOUBTS = Counter(
     "assay_uncertain_total",
@@ -21,6 +23,22 @@ STAGES = Histogram(
     "Seconds that an image spent in a stage",
     ["stage"],
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+IMAGES = Histogram(
+    "assay_image_seconds",
+    "Seconds from an image's admission to its outcome: interactive, or of the backlog",
+    ["priority"],
+    buckets=IMAGE_EDGES,
+)
+BATCHES = Histogram(
+    "assay_batch_images",
+    "Images of a batch that a worker scored",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
+GRAPHS = Gauge(
+    "assay_graph_info",
+    "1 for each graph that workers have made ready: what runs it, and in which precision",
+    ["bundle", "version", "graph", "executor", "precision"],
 )
 QUEUED = Gauge("assay_queue_images", "Images that wait for a worker")
 QUEUE_SECONDS = Gauge(

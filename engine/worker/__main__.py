@@ -62,7 +62,7 @@ def run(channel: Channel, fds: list[int]) -> None:
     if on_cpu:
         set_ceiling(settings.memory + ROOM)
     slots = [Slot(fd, setup["slot_bytes"]) for fd in fds]
-    channel.send({"ready": scorer.description, "pace": pace})
+    channel.send({"ready": scorer.description, "pace": pace, "graphs": scorer.graphs})
 
     def decode(message: Message) -> Batch:
         slot = slots[message["slot"]]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from assay.engine import telemetry
 from assay.engine.bundle import Bundle
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.outcome import Outcome, from_dict
@@ -119,6 +120,8 @@ class WorkerProcess:
             )
             hello = self._hear(settings.start_timeout)
             self.description: str = hello["ready"]
+            for graph in hello["graphs"]:
+                telemetry.GRAPHS.labels(*graph).set(1)
             self._pace: float = hello["pace"]
             self._used = 0.0
         except BaseException:
