@@ -68,7 +68,7 @@ class Spans:
         if not recorded:
             return
         offset = _offset()
-        about = {"assay.bundle": bundle, "assay.batch.images": images}
+        about: dict[str, str | int] = {"assay.bundle": bundle, "assay.batch.images": images}
         links = [Link(trace.span.get_span_context()) for trace in recorded]
         start = offset + int(begun * NANO)
         span = self._batches.start_span("batch", Context(), attributes=about, links=links, start_time=start)

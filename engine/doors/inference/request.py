@@ -33,7 +33,7 @@ class Request:
     priority: Priority
     deadline: float | None
 
-    def items(self, caller: "Caller | None") -> list[Item]:
+    def items(self, caller: "Caller | None" = None) -> list[Item]:
         """One for each image, its id the request's and the image's place."""
         return [
             Item(

@@ -13,7 +13,7 @@ from assay.engine.bundle import Bundle
 from assay.engine.core import Core
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
-from assay.engine.doors.grpc.inference.stream import SERVICE, InferStream
+from assay.engine.doors.grpc.inference.stream import InferStream
 from assay.engine.doors.grpc.service import ScoringService, called, until
 from assay.engine.doors.inference import about, models
 from assay.engine.doors.inference.answer import common_refusal, tensors_of
@@ -21,6 +21,7 @@ from assay.engine.doors.inference.statistics import Statistics
 from assay.engine.errors import SetupError
 from assay.engine.wire.inference import service_pb2 as pb
 
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 Context = grpc.aio.ServicerContext
 
 

@@ -34,7 +34,7 @@ from assay.engine.wire.pieces import InvalidMessage
 
 # The parameter of a response after which none follows for its request.
 FINAL = "triton_final_response"
-SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 
 @dataclass(eq=False)
@@ -73,7 +73,7 @@ class InferStream(StreamCall):
         super().__init__(core, bridge, turns, context, window)
         self._statistics = statistics
         self._until = until(context)
-        self._caller = called(context, SERVICE, "ModelStreamInfer")
+        self._caller = called(context, _SERVICE, "ModelStreamInfer")
         self._replies: deque[_Reply] = deque()
         self._held = 0  # images of all replies
 
