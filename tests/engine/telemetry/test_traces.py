@@ -31,6 +31,8 @@ from assay.engine.core import Core
 from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
 from assay.engine.doors.http import HttpDoor, HttpSettings
 from assay.engine.doors.kafka.answer import to_answer
+from assay.engine.doors.kafka.emitter import Emitter
+from assay.engine.doors.kafka.partition import Partition, Taken
 from assay.engine.doors.kafka.records import to_item
 from assay.engine.errors import EngineFault, SetupError
 from assay.engine.item import Item
@@ -251,6 +253,22 @@ def test_a_record_and_its_answer_carry_the_context(exporter: InMemorySpanExporte
             ("traceparent", f"00-{TRACE}-{span.context.span_id:016x}-01".encode()),
             ("tracestate", b"a=1"),
         ]
+
+
+def test_the_emitter_sends_the_context_of_the_image(exporter: InMemorySpanExporter) -> None:
+    of = record(headers=[("traceparent", PARENT.encode())])
+    item = to_item(of, "assay.id")
+    assert item.trace is not None
+    future: Future[Outcome] = Future()
+    future.set_result(VERDICT)
+    emitter: Any = SimpleNamespace(
+        _settings=SimpleNamespace(output="out", rejects="rej"),
+        _topics=SimpleNamespace(partitions={"out": 1}),
+        _limits={"out": 1 << 20},
+    )
+    answer = Emitter._answer(emitter, Partition(), Taken(of, 0, future, item.trace))
+    assert answer is not None
+    assert answer.headers == item.trace.headers() != of.headers
 
 
 def test_without_traces_a_record_keeps_its_context() -> None:
