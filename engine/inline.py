@@ -4,6 +4,7 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 
+from assay.engine import telemetry
 from assay.engine.bundle import Bundle
 from assay.engine.outcome import Outcome
 from assay.engine.settings import Settings
@@ -21,6 +22,8 @@ class InlineWorker:
         self._scorer = Scorer(bundles, settings)
         self._scorer.self_test()
         self.description = self._scorer.description
+        for graph in self._scorer.graphs:
+            telemetry.GRAPHS.labels(*graph).set(1)
         self._batches: deque[Sequence[Ticket]] = deque()
 
     def check(self) -> None:

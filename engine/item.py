@@ -1,7 +1,11 @@
 """What goes into the core: one encoded image with what the caller wants of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assay.engine.telemetry.spans import ImageTrace
 
 
 class Priority(IntEnum):
@@ -17,7 +21,7 @@ class Item:
 
     `deadline` is a moment of `time.monotonic()`: past it the item is answered with a `deadline` rejection
     instead of being scored. `drawn`: the evidence of its verdict is wanted as pictures, too, which takes a
-    worker several times as long (`engine/explain/drawn.py`).
+    worker several times as long (`engine/explain/drawn.py`). `trace` is there while traces are on.
     """
 
     id: str
@@ -26,3 +30,4 @@ class Item:
     deadline: float | None = None
     priority: Priority = Priority.BACKLOG
     drawn: bool = False
+    trace: "ImageTrace | None" = field(default=None, compare=False, repr=False)

@@ -23,6 +23,7 @@ from assay.engine.core import Core
 from assay.engine.doors.door import Door, DoorKind
 from assay.engine.errors import AssayError, EngineFault
 from assay.engine.settings import DAY
+from assay.engine.telemetry.logs import Format
 
 # Parts of the drain timeout; the rest is for ending threads and processes.
 DOORS_SHARE = 0.8
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class ServeSettings(BaseSettings):
-    """How the server ends, and what it remembers; as variables: `ASSAY_SERVE_DELAY` and so on."""
+    """How the server ends, what it remembers, what it tells; as variables: `ASSAY_SERVE_DELAY` and so on."""
 
     model_config = SettingsConfigDict(
         env_prefix="ASSAY_SERVE_", extra="forbid", frozen=True, allow_inf_nan=False
@@ -48,6 +49,11 @@ class ServeSettings(BaseSettings):
     cache_mib: int = Field(64, ge=0, lt=1 << 20)
     """MiB of outcomes that are kept for images that come again. 0: every image is computed, also of several
     that are the same and wait at the same time."""
+    traces: bool = False
+    """Send a trace of each image by OTLP over gRPC; where to, how many and the rest say the standard `OTEL_`
+    variables."""
+    log_format: Format = "text"
+    """`json`: the log is one JSON object a line, with the id of the image that a line is about."""
 
 
 def check_addresses(opened: Iterable[tuple[DoorKind, BaseSettings]]) -> None:

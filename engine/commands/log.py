@@ -2,19 +2,10 @@
 
 import logging
 
-from assay.engine.printable import printable
+from assay.engine.telemetry.logs import Format, log_to_stderr
 
 
-class _Lines(logging.Formatter):
-    """A record is one line, whatever names it has; a defect's traceback follows as it is."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return printable(super().formatMessage(record))
-
-
-def start_log(level: int) -> None:
+def start_log(level: int, form: Format = "text") -> None:
     """Log to standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    log_to_stderr(level, form)
     logging.getLogger("kafka").setLevel(max(level, logging.WARNING))

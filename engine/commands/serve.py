@@ -30,7 +30,9 @@ from assay.engine.errors import SetupError
 from assay.engine.registry import DOORS, named
 from assay.engine.security.signature import public_key, verify
 from assay.engine.settings import MIB
+from assay.engine.telemetry.logs import Format
 from assay.engine.telemetry.nvml import gpu_metrics
+from assay.engine.telemetry.traces import exported
 
 KINDS: dict[str, DoorKind] = {name: named(DOORS, name, "door") for name in DOORS}
 
@@ -54,17 +56,24 @@ def serve_command(
     precision: Precision = None,
     allow_unmeasured: Unmeasured = None,
     config: ConfigFile = None,
+    traces: Annotated[
+        bool | None,
+        typer.Option("--traces", help="Send traces to an OpenTelemetry collector; needs assay[trace]."),
+    ] = None,
+    log_format: Annotated[
+        Format | None, typer.Option("--log-format", help="text, or json: an object a line.")
+    ] = None,
     verbose: Verbose = False,
     **of_doors: str | None,
 ) -> None:
     """Serve gRPC and Kafka over one engine, until SIGTERM."""
-    start_log(logging.DEBUG if verbose else logging.INFO)
     file = read_config(config)
+    serve_settings = load(server.ServeSettings, file, "serve", traces=traces, log_format=log_format)
+    start_log(logging.DEBUG if verbose else logging.INFO, serve_settings.log_format)
     opened = list(_opened(file, of_doors))
     if not any(kind.scores for kind, _ in opened):
         ways = [_shown(KINDS[name]) for name in sorted(KINDS) if KINDS[name].scores]
         raise SetupError(f"nothing to serve: give {', '.join(ways)}, or a settings file with one")
-    serve_settings = load(server.ServeSettings, file, "serve", cache_mib=cache_mib)
     settings = engine_settings(file, workers, precision, allow_unmeasured, devices, executor)
     server.check_addresses(opened)
     bundles = [find(name) for name in bundle or [DEFAULT]]
@@ -72,8 +81,8 @@ def serve_command(
         key = public_key(require_signature)
         for each in bundles:
             verify(each.path, key)
-    core = Core(bundles, settings, serve_settings.cache_mib * MIB)
-    with gpu_metrics(settings.devices):
+    with exported(serve_settings.traces), gpu_metrics(settings.devices):
+        core = Core(bundles, settings, serve_settings.cache_mib * MIB)
         server.serve(core, [kind.make(core, chosen) for kind, chosen in opened], serve_settings)
 
 

@@ -215,6 +215,8 @@ class Core:
                     entered = []
                     self._budget.reserve(found.bytes, item.priority, wait=True)
             futures.append(future)
+            if item.trace is not None:
+                future.add_done_callback(item.trace.done)
             if isinstance(found, Rejection):
                 self._answer(future, found, bundle.name)
                 continue
@@ -231,7 +233,7 @@ class Core:
         except Refused as refused:
             return refused.rejection(item.id)
         except Exception as error:  # a defect of ours, which must not take a door down with it
-            log.exception("admission of %r failed", item.id)
+            log.exception("admission of %r failed", item.id, extra=telemetry.about(item))
             detail = f"Reading the headers of this image failed: {type(error).__name__}: {error}"
             return Rejection(item.id, Reason.INTERNAL, detail)
         return too_late(item) if item.deadline is not None and monotonic() > item.deadline else ticket
@@ -259,10 +261,10 @@ class Core:
         return Ticket(item, bundle.name, header, need, monotonic(), future)
 
     def _take(self, tickets: Sequence[Ticket]) -> None:
-        known = [ticket for ticket in tickets if self._cache and not ticket.item.drawn]
         if self._cache:
-            self._cache.enter(known)
-        self.put([ticket for ticket in tickets if ticket not in known] if known else tickets)
+            self._cache.enter([ticket for ticket in tickets if not ticket.item.drawn])
+            tickets = [ticket for ticket in tickets if ticket.item.drawn]
+        self.put(tickets)
 
     def put(self, tickets: Sequence[Ticket]) -> None:
         """Have tickets computed."""

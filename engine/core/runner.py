@@ -181,6 +181,9 @@ class Runner(threading.Thread):
         if not batch.tickets[0].item.drawn:
             self._queue.pace.note(batch.tickets[0].bundle, len(batch.tickets), now - begun)
         held = begun - batch.departed
+        telemetry.BATCHES.observe(len(batch.tickets))
+        if traces := [ticket.item.trace for ticket in batch.tickets if ticket.item.trace is not None]:
+            telemetry.trace_batch(traces, batch.tickets[0].bundle, len(batch.tickets), begun, now)
         for ticket, outcome in zip(batch.tickets, outcomes, strict=True):
             own: dict[str, Any] = {"id": ticket.item.id}
             if isinstance(outcome, Verdict):
@@ -203,12 +206,12 @@ class Runner(threading.Thread):
             ticket.suspect = True
             ticket.failures += len(scoring) == 1
             if slow and ticket.failures:
-                log.warning("image %r: %s", ticket.item.id, cause)
+                log.warning("image %r: %s", ticket.item.id, cause, extra=telemetry.about(ticket.item))
                 self._owner.settle(ticket, too_slow(ticket, slow.seconds))
             elif ticket.failures < TRIES:
                 back.append(ticket)
             else:
                 detail = f"scoring this image, alone, ended {TRIES} workers; the last one: {cause}"
-                log.error("image %r: %s", ticket.item.id, detail)
+                log.error("image %r: %s", ticket.item.id, detail, extra=telemetry.about(ticket.item))
                 self._owner.settle(ticket, Rejection(ticket.item.id, Reason.INTERNAL, detail))
         self._queue.put_back(back)

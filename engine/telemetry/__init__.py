@@ -1,12 +1,14 @@
 """What is counted and measured while Assay runs."""
 
 from assay.engine.telemetry.metrics import (
+    BATCHES,
     BUDGET_TOTAL,
     BUDGET_USED,
     CACHE,
     CACHE_BYTES,
     CACHE_ENTRIES,
     DOUBTS,
+    GRAPHS,
     IMAGE_EDGES,
     IMAGES,
     KAFKA_HELD,
@@ -23,14 +25,17 @@ from assay.engine.telemetry.metrics import (
     count,
     verdicts,
 )
+from assay.engine.telemetry.traces import about, called, consumed, trace_batch
 
 __all__ = [
+    "BATCHES",
     "BUDGET_TOTAL",
     "BUDGET_USED",
     "CACHE",
     "CACHE_BYTES",
     "CACHE_ENTRIES",
     "DOUBTS",
+    "GRAPHS",
     "IMAGES",
     "IMAGE_EDGES",
     "KAFKA_HELD",
@@ -44,6 +49,10 @@ __all__ = [
     "RESTARTS",
     "STAGES",
     "WORKERS",
+    "about",
+    "called",
+    "consumed",
     "count",
+    "trace_batch",
     "verdicts",
 ]

@@ -31,6 +31,16 @@ IMAGES = Histogram(
     ["priority"],
     buckets=IMAGE_EDGES,
 )
+BATCHES = Histogram(
+    "assay_batch_images",
+    "Images of a batch that a worker scored",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
+GRAPHS = Gauge(
+    "assay_graph_info",
+    "1 for each graph that workers have made ready: what runs it, and in which precision",
+    ["bundle", "version", "graph", "executor", "precision"],
+)
 QUEUED = Gauge("assay_queue_images", "Images that wait for a worker")
 QUEUE_SECONDS = Gauge(
     "assay_queue_wait_seconds",

@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from assay.engine.bundle import Bundle
 from assay.engine.ceiling import set_ceiling
 from assay.engine.errors import AssayError
 from assay.engine.settings import Settings
+from assay.engine.telemetry.logs import log_to_stderr
 from assay.engine.worker.channel import Channel
 from assay.engine.worker.pipeline import pipelined
 from assay.engine.worker.scorer import Batch, Job, Scorer
@@ -45,7 +45,7 @@ def main() -> None:
     except AssayError as error:
         channel.send({"fault": str(error), "kind": type(error).__name__})
     except Exception as error:
-        traceback.print_exc()
+        logging.exception("the worker failed")
         channel.send({"fault": f"{type(error).__name__}: {error}"})
     os._exit(0)  # nothing is left to tidy up, and a runtime's own clean-up could hang
 
@@ -53,7 +53,7 @@ def main() -> None:
 def run(channel: Channel, fds: list[int]) -> None:
     """Serve batches until the front is gone (`EOFError`)."""
     setup = channel.receive()
-    logging.basicConfig(level=setup["log_level"], format="%(levelname)s worker[%(process)d] %(message)s")
+    log_to_stderr(setup["log_level"], setup["log_format"], "%(levelname)s worker[%(process)d] %(message)s")
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a worker owns one core; Pillow would start a thread for each
     settings = Settings.model_validate(setup["settings"])
     on_cpu = not settings.devices
@@ -62,7 +62,7 @@ def run(channel: Channel, fds: list[int]) -> None:
     if on_cpu:
         set_ceiling(settings.memory + ROOM)
     slots = [Slot(fd, setup["slot_bytes"]) for fd in fds]
-    channel.send({"ready": scorer.description, "pace": pace})
+    channel.send({"ready": scorer.description, "pace": pace, "graphs": scorer.graphs})
 
     def jobs_of(message: Message) -> list[Job]:
         slot = slots[message["slot"]]

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+from assay.engine import telemetry
 from assay.engine.bundle import Bundle
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.outcome import Outcome, from_dict
 from assay.engine.settings import Settings
+from assay.engine.telemetry.logs import chosen
 from assay.engine.ticket import Ticket
 from assay.engine.worker.channel import Channel
 from assay.engine.worker.gpu import environment
@@ -113,10 +115,13 @@ class WorkerProcess:
                     "bundles": [str(Path(bundle.path).resolve()) for bundle in bundles],
                     "slot_bytes": settings.slot_bytes,
                     "log_level": log.getEffectiveLevel(),
+                    "log_format": chosen(),
                 }
             )
             hello = self._hear(settings.start_timeout)
             self.description: str = hello["ready"]
+            for graph in hello["graphs"]:
+                telemetry.GRAPHS.labels(*graph).set(1)
             self._pace: float = hello["pace"]
             self._used = 0.0
         except BaseException:

@@ -103,6 +103,15 @@ class Scorer:
         chains = "; ".join(chain.description for chain in self._chains.values())
         return f"{chains}, on {self._gpu.name}" if self._gpu else chains
 
+    @property
+    def graphs(self) -> list[tuple[str, ...]]:
+        """Bundle, version, graph, executor and precision of each graph."""
+        return [
+            (chain.bundle.name, chain.bundle.version, graph, chain.executor, precision)
+            for chain in self._chains.values()
+            for graph, precision in chain.precisions.items()
+        ]
+
     def score(self, bundle: str, jobs: Sequence[Job]) -> list[Outcome]:
         """One outcome per job, in order, with empty ids (the core knows whose they are).
 
@@ -193,8 +202,9 @@ class Chain:
         self.graphs: Mapping[str, Graph] = make_graphs(
             bundle, lambda name: runtime.precision(bundle, name, settings), runtime.make
         )
-        precisions = {name: runtime.precision(bundle, name, settings) for name in bundle.manifest.graphs}
-        chosen = ", ".join(f"{name} in {precision}" for name, precision in precisions.items())
+        self.executor = runtime.title
+        self.precisions = {name: runtime.precision(bundle, name, settings) for name in bundle.manifest.graphs}
+        chosen = ", ".join(f"{name} in {precision}" for name, precision in self.precisions.items())
         self.description = f"{bundle.name} {bundle.version} with {runtime.title}: {chosen}"
 
     def detect(self, images: Sequence[Image], watch: Stopwatch, tap: Tap | None = None) -> list[Detection]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
@@ -21,6 +21,9 @@ from assay.engine.outcome import Reason, Rejection
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.convert import to_message
 from assay.engine.wire.pieces import InvalidMessage, parse
+
+if TYPE_CHECKING:
+    from assay.engine.telemetry.spans import Caller
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 Context = grpc.aio.ServicerContext
@@ -84,17 +87,19 @@ class ScoringService:
         async with self.call(context):
             async with self.message(context) as message:
                 image = parse(pb.ScoreRequest, message).image
-            outcome = await self._bridge.score(self._item(image, arrived, until(context)))
+            caller = called(context, SERVICE, "Score")
+            outcome = await self._bridge.score(self._item(image, arrived, until(context), caller))
         if isinstance(outcome, Rejection):
             await self.refuse(context, outcome)
         return pb.ScoreResponse(outcome=to_message(outcome))
 
     async def score_stream(self, _requests: object, context: "Context[Any, Any]") -> None:
         deadline = until(context)  # images of a stream share the deadline of the call; each may ask for less
+        caller = called(context, SERVICE, "ScoreStream")
 
         def to_item(image: pb.Image, arrived: float) -> Item | Rejection:
             try:
-                return self._item(image, arrived, deadline)
+                return self._item(image, arrived, deadline, caller)
             except SetupError as error:
                 rejection = Rejection(image.id, Reason.UNKNOWN_BUNDLE, str(error))
                 telemetry.count(rejection, "")
@@ -219,7 +224,7 @@ class ScoringService:
         if not self._calls:
             self._idle.set()
 
-    def _item(self, image: pb.Image, arrived: float, until: float | None) -> Item:
+    def _item(self, image: pb.Image, arrived: float, until: float | None, caller: "Caller | None") -> Item:
         """The item of an image; `until` is the deadline of its call.
 
         Raises SetupError for an unknown bundle, InvalidMessage for an id that is too long.
@@ -234,7 +239,13 @@ class ScoringService:
         if image.HasField("timeout"):
             own = arrived + image.timeout.seconds + image.timeout.nanos * 1e-9
             deadline = own if until is None else min(own, until)
-        return Item(id, image.data, bundle, deadline, Priority.INTERACTIVE)
+        trace = None if caller is None else caller.image(id)
+        return Item(id, image.data, bundle, deadline, Priority.INTERACTIVE, trace)
+
+
+def called(context: "Context[Any, Any]", service: str, method: str) -> "Caller | None":
+    """Who called, as the metadata of the call say; None while traces are off."""
+    return telemetry.called(f"{service}/{method}", context.invocation_metadata)
 
 
 def until(context: "Context[Any, Any]") -> float | None:

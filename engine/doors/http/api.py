@@ -174,7 +174,9 @@ class Api:
         if isinstance(drawn, Answer):
             return drawn
         bundle = asked.get("bundle") or None
-        item = Item(asked.get("id", ""), body, bundle, None, Priority.INTERACTIVE, drawn)
+        caller, id = telemetry.called(f"POST {SCORE}", post.headers.items), asked.get("id", "")
+        trace = None if caller is None else caller.image(id)
+        item = Item(id, body, bundle, None, Priority.INTERACTIVE, drawn, trace)
         if bundle is not None and bundle not in self._core.bundles:
             unserved = str(not_served(bundle, self._core.bundles))
             rejection = Rejection(item.id, Reason.UNKNOWN_BUNDLE, unserved)
@@ -212,11 +214,12 @@ class Api:
         bundle = self._find(post.path.removesuffix("/infer").split("/")[3:])
         arrived = time.monotonic()
         request, binary = inference.read(body, post.headers, bundle, arrived)
+        items = request.items(telemetry.called("POST /v2/models/{name}/infer", post.headers.items))
         counted = self._statistics[bundle.name]
 
         async def work() -> Answer:
             try:
-                outcomes = await asyncio.gather(*(self._bridge.score(item) for item in request.items()))
+                outcomes = await asyncio.gather(*(self._bridge.score(item) for item in items))
             except BaseException:
                 counted.failed(time.monotonic() - arrived)
                 raise

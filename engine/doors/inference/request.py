@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from assay.engine.bundle import Bundle
 from assay.engine.doors.inference.models import IMAGE, MOST_IMAGES, Output
 from assay.engine.item import Item, Priority
 from assay.engine.wire.pieces import InvalidMessage
+
+if TYPE_CHECKING:
+    from assay.engine.telemetry.spans import Caller
 
 LENGTH = 4
 """Bytes of the little-endian number before each element of a BYTES tensor."""
@@ -29,10 +33,17 @@ class Request:
     priority: Priority
     deadline: float | None
 
-    def items(self) -> list[Item]:
+    def items(self, caller: "Caller | None" = None) -> list[Item]:
         """One for each image, its id the request's and the image's place."""
         return [
-            Item(f"{self.id}/{place}", image, self.bundle.name, self.deadline, self.priority)
+            Item(
+                id := f"{self.id}/{place}",
+                image,
+                self.bundle.name,
+                self.deadline,
+                self.priority,
+                None if caller is None else caller.image(id),
+            )
             for place, image in enumerate(self.images)
         ]
 

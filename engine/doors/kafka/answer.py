@@ -1,7 +1,7 @@
 """What goes out: the record that answers a record, with its outcome, made to fit its topic."""
 
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ TOLD = ("assay.reason", "assay.detail", "assay.topic", "assay.partition", "assay
 """Headers that a rejection adds, in this order, behind those of the record."""
 OMITTED = ("assay.omitted", "assay.omitted.key", "assay.omitted.id", "assay.omitted.headers")
 """Headers that say what was left out of an answer; they come last."""
+CONTEXT = ("traceparent", "tracestate")
 
 Headers = list[tuple[str, bytes]]
 Part = int | str
@@ -50,12 +51,14 @@ def to_answer(
     partitions: Mapping[str, int],
     limits: Mapping[str, int],
     source: str | None = None,
+    context: Sequence[tuple[str, bytes]] = (),
 ) -> Answer:
     """A verdict as JSON for `output`, or the record itself with the reason in its headers for `rejects`.
 
     `partitions` and `limits` give a topic's number of partitions and its `max.message.bytes`. What is largest
     is left out of an answer above the limit, and headers that begin with `assay.omitted` say what. With
-    `source` verdicts are CloudEvents of this source.
+    `source` verdicts are CloudEvents of this source. `context`: headers of the trace, in the place of the
+    record's own.
 
     Raises:
         Unanswerable: what is left is too large still.
@@ -63,10 +66,10 @@ def to_answer(
     topic = rejects if isinstance(outcome, Rejection) else output
     partition, limit = record.partition % partitions[topic], limits[topic]
     event = None if isinstance(outcome, Rejection) else source
-    answer = _answer(record, outcome, topic, partition, set(), event)
+    answer = _answer(record, outcome, topic, partition, set(), event, context)
     if answer.size > limit:
         gone = _largest(record, outcome, answer.size - limit, event)
-        answer = _answer(record, outcome, topic, partition, gone, event)
+        answer = _answer(record, outcome, topic, partition, gone, event, context)
     if answer.size > limit:
         raise Unanswerable(
             f"the shortest answer to it takes {answer.size} bytes, and topic {topic} takes {limit}:"
@@ -104,9 +107,17 @@ def _largest(record: Any, outcome: Outcome, excess: int, event: str | None) -> S
 
 
 def _answer(
-    record: Any, outcome: Outcome, topic: str, partition: int, gone: Set[Part], event: str | None
+    record: Any,
+    outcome: Outcome,
+    topic: str,
+    partition: int,
+    gone: Set[Part],
+    event: str | None,
+    context: Sequence[tuple[str, bytes]],
 ) -> Answer:
-    headers = [(name, value) for number, name, value in _kept(record, event) if number not in gone]
+    kept = ((name, value) for number, name, value in _kept(record, event) if number not in gone)
+    headers = [(name, value) for name, value in kept if not (context and name.lower() in CONTEXT)]
+    headers += context
     key = None if "key" in gone else record.key
     value: bytes | None
     if isinstance(outcome, Rejection):

@@ -310,7 +310,8 @@ class KafkaDoor(Door):
             futures = self._core.offer(items) if items else [self._without_bytes(ahead[0])]
             for held, future in zip(ahead, futures, strict=False):
                 self._held.popleft()
-                held.partition.take(Taken(held.record, record_size(held.record), future))
+                trace = held.item.trace if held.item else None
+                held.partition.take(Taken(held.record, record_size(held.record), future, trace))
                 future.add_done_callback(partial(self._finished, held.partition))
             if len(futures) < len(items):
                 return

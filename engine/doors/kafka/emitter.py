@@ -166,6 +166,7 @@ class Emitter:
                 partitions=self._topics.partitions,
                 limits=self._limits,
                 source=self._settings.cloudevents_source,
+                context=[] if taken.trace is None else taken.trace.headers(),
             )
         except Unanswerable as error:
             self._leave(partition, taken, str(error))
@@ -176,7 +177,7 @@ class Emitter:
         name = place(taken.record)
         telemetry.KAFKA_UNANSWERED.labels(taken.record.topic).inc()
         if self._settings.skip_unanswerable:
-            log.error("record %s gets no outcome: %s", name, why)
+            log.error("record %s gets no outcome: %s", name, why, extra={"image": name})
             self._acknowledged(partition, taken)
             return
         partition.halt(taken)

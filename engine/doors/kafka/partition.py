@@ -10,9 +10,12 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.engine.outcome import Outcome
+
+if TYPE_CHECKING:
+    from assay.engine.telemetry.spans import ImageTrace
 
 
 @dataclass(eq=False, slots=True)
@@ -22,6 +25,7 @@ class Taken:
     record: Any
     size: int
     future: Future[Outcome]
+    trace: "ImageTrace | None" = None
     sent_at: float = 0.0
     acknowledged: bool = field(default=False)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from assay.engine import telemetry
 from assay.engine.doors.kafka import events
 from assay.engine.doors.kafka.batches import Unreadable
 from assay.engine.item import Item, Priority
@@ -42,4 +43,6 @@ def to_item(record: Any, id_header: str) -> Item:
     """The image of a record. A null value is an empty image, which admission rejects as `empty`."""
     given = given_id(record.headers, id_header)
     id = given.decode("utf-8", errors="replace") if given else place(record)
-    return Item(id, record.value or b"", priority=Priority.BACKLOG)
+    caller = telemetry.consumed(record.topic, record.partition, record.offset, record.headers)
+    trace = None if caller is None else caller.image(id)
+    return Item(id, record.value or b"", priority=Priority.BACKLOG, trace=trace)

@@ -14,7 +14,7 @@ from assay.engine.core import Core
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
 from assay.engine.doors.grpc.inference.stream import InferStream
-from assay.engine.doors.grpc.service import ScoringService, until
+from assay.engine.doors.grpc.service import ScoringService, called, until
 from assay.engine.doors.inference import about, models
 from assay.engine.doors.inference.answer import common_refusal, tensors_of
 from assay.engine.doors.inference.statistics import Statistics
@@ -68,8 +68,9 @@ class InferenceService:
                 request = read_request(message, self._core.bundles, arrived, until(context))
                 del message  # its images are held by the items alone
             count = self._statistics[request.bundle.name]
+            items = request.items(called(context, SERVICE, "ModelInfer"))
             try:
-                outcomes = await asyncio.gather(*(self._bridge.score(item) for item in request.items()))
+                outcomes = await asyncio.gather(*(self._bridge.score(item) for item in items))
             except BaseException:
                 count.failed(time.monotonic() - arrived)
                 raise

@@ -21,7 +21,7 @@ from assay.engine.core import Core
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import RETRY_ROOM, StreamCall
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
-from assay.engine.doors.grpc.service import until
+from assay.engine.doors.grpc.service import called, until
 from assay.engine.doors.inference.answer import tensors_of
 from assay.engine.doors.inference.request import Request
 from assay.engine.doors.inference.statistics import Statistics
@@ -34,6 +34,7 @@ from assay.engine.wire.pieces import InvalidMessage
 
 # The parameter of a response after which none follows for its request.
 FINAL = "triton_final_response"
+_SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 
 @dataclass(eq=False)
@@ -72,6 +73,7 @@ class InferStream(StreamCall):
         super().__init__(core, bridge, turns, context, window)
         self._statistics = statistics
         self._until = until(context)
+        self._caller = called(context, _SERVICE, "ModelStreamInfer")
         self._replies: deque[_Reply] = deque()
         self._held = 0  # images of all replies
 
@@ -91,7 +93,7 @@ class InferStream(StreamCall):
                 self._held += reply.images
                 self._changed.set()
                 if reply.request is not None:
-                    await self._enter(reply, deque(reply.request.items()))
+                    await self._enter(reply, deque(reply.request.items(self._caller)))
 
     def _reply(self, message: bytes) -> _Reply:
         try:
