@@ -6,12 +6,10 @@ Doors only translate. Limits, batching, rejections and metrics are made here, on
 """
 
 import logging
-import math
 import os
 import threading
 import weakref
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from time import monotonic
@@ -22,15 +20,15 @@ from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
 from assay.engine.core.budget import BACKLOG_SHARE, Budget
 from assay.engine.core.deadlines import Deadlines
-from assay.engine.core.queue import BatchLimits, Queue
-from assay.engine.core.runner import Runner, Worker, too_late
-from assay.engine.detectors import detector_of, intermediate_bytes
+from assay.engine.core.fleet import Fleet
+from assay.engine.core.fleets import Fleets
+from assay.engine.core.refusals import not_served, overloaded, too_many
+from assay.engine.core.runner import too_late
 from assay.engine.errors import BundleError, EngineFault, SetupError
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, Reason, Refused, Rejection
 from assay.engine.settings import MIB, Settings
 from assay.engine.ticket import Ticket
-from assay.engine.worker.process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +37,8 @@ PIXEL_BYTES = 3
 STREAM_SHARE = 0.5
 """Of `queue_seconds` that items may fill which can wait where they are: those of a stream. Else one that is
 always ready to send would leave no room to calls that cannot."""
-AHEAD = 0.01
-"""Seconds of work that a busy worker on a CPU is given ahead; a batch of few images takes no longer for each.
-A GPU is given whole batches, which it needs."""
 LEAST_PAUSE = 0.1
 """Seconds that a refused caller is told to wait at least."""
-SHOWN = 100
-"""Characters of an unknown bundle's name that are repeated to the caller."""
-
-
-def not_served(name: str, served: Iterable[str]) -> SetupError:
-    """What a caller is told who names an unknown bundle."""
-    shown = name if len(name) <= SHOWN else name[:SHOWN] + "..."
-    return SetupError(f"bundle {shown!r} is not served here; served: {', '.join(served)}")
 
 
 class Core:
@@ -69,63 +56,55 @@ class Core:
     def __init__(self, bundles: Sequence[Bundle], settings: Settings | None = None) -> None:
         self._pid = os.getpid()
         self.settings = settings = settings or Settings()
-        self.bundles = {bundle.name: bundle for bundle in bundles}
-        if not bundles or len(self.bundles) < len(bundles):
-            raise SetupError("serve at least one bundle, and each name once")
-        for bundle in bundles:
-            detector_of(bundle)
-        self._intermediate = {bundle.name: intermediate_bytes(bundle) for bundle in bundles}
-        self._default = bundles[0].name
-        self._check_budget()
+        self._intermediate: dict[str, int] = {}
         self._budget = Budget(settings.memory)
-        telemetry.BUDGET_TOTAL.set(settings.memory)
-        ahead = math.inf if settings.devices else AHEAD
-        self._queue = Queue(BatchLimits(settings.batch, settings.slot_bytes, settings.batch_bytes, ahead))
         self._deadlines = Deadlines(self._late)
         self._lock = threading.Lock()
         self._fault: EngineFault | None = None
         self._watchers: list[Callable[[EngineFault], None]] = []
-        self._runners: list[Runner] = []
-        self._never_ready: list[tuple[str, Exception]] = []
-        self._start(bundles)
+        self._fleets = Fleets(bundles, settings, self, self._prepare, self._lost)
+        telemetry.BUDGET_TOTAL.set(settings.memory)
+        fleet = self._fleets.current
+        fleet.start()
+        if self._fault:
+            cause = self._fault.__cause__
+            raise cause if isinstance(cause, BundleError | SetupError) else self._fault
+        for name, error in fleet.never_ready:
+            log.error("%s was given up: %s", name, error)
 
-    def _check_budget(self) -> None:
+    def _prepare(self, fleet: Fleet) -> None:
+        """Raises SetupError where the budget is too small for it."""
         limits = self.settings.limits
         most = limits.max_bytes + PIXEL_BYTES * limits.max_pixels
-        most += max(self._intermediate.values())
+        most += max(fleet.intermediate.values())
         if most > self.settings.memory * BACKLOG_SHARE:
             raise SetupError(
                 f"a memory budget of {self.settings.memory // MIB} MiB is too small: the largest image that "
                 f"the limits admit needs {most // MIB} MiB of its {BACKLOG_SHARE:.0%}; raise `memory`, "
                 "or lower `limits.max_pixels` or `limits.max_bytes`"
             )
+        self._intermediate |= fleet.intermediate
 
-    def _start(self, bundles: Sequence[Bundle]) -> None:
-        settings = self.settings
-        starts: list[Callable[[], Worker]] = [lambda: WorkerProcess(bundles, settings)] * settings.workers
-        names = [f"worker {number}" for number in range(settings.workers)]
-        if not settings.workers:
-            from assay.engine.inline import InlineWorker  # loads what scores, which a front does not need
+    @property
+    def bundles(self) -> Mapping[str, Bundle]:
+        """Those that score what comes now, by name; the first one is the default."""
+        return self._fleets.current.bundles
 
-            starts, names = [lambda: InlineWorker(bundles, settings)], ["the inline worker"]
-        elif settings.devices:
-            starts = [partial(WorkerProcess, bundles, settings, device) for device in settings.devices]
-            names = [f"GPU {device}" for device in settings.devices]
-        self._living = len(starts)
-        for name, start in zip(names, starts, strict=True):
-            runner = Runner(start, self._queue, self, name)
-            self._runners.append(runner)
-            runner.start()
-        for runner in self._runners:
-            runner.ready.wait()
+    def swap(self, bundles: Sequence[Bundle]) -> None:
+        """Have `bundles` take over from those that are served; returns when all that comes goes to them.
+
+        What was taken before is answered by those that it was taken for, whose workers end then. Until the
+        new ones are ready, and where they do not get ready, nothing changes.
+
+        Raises:
+            BundleError: a bundle cannot be served.
+            SetupError: there is no memory for two sets of workers, or a new one does not start.
+            EngineFault: the core was stopped, or no worker is left.
+        """
+        self._check_process()
         if self._fault:
-            cause = self._fault.__cause__
-            raise cause if isinstance(cause, BundleError | SetupError) else self._fault
-        for name, error in self._never_ready:
-            log.error("%s was given up: %s", name, error)
-        serving = Counter(runner.description for runner in self._runners if runner.description)
-        for description, count in serving.items():
-            log.info("%d workers serve %s", count, description)
+            raise self._fault
+        self._fleets.swap(bundles)
 
     @property
     def serving(self) -> bool:
@@ -177,18 +156,10 @@ class Core:
 
         Asked before an image is read, so that refusing costs less than reading.
         """
-        ahead = self._ahead() + coming * self._cost(self._default)
+        ahead = self._fleets.seconds() + coming * self._fleets.cost(self._fleets.current.default)
         if ahead > self.settings.queue_seconds or self._budget.full:
             return max(LEAST_PAUSE, ahead)
         return None
-
-    def _ahead(self) -> float:
-        """Seconds that an interactive item which comes now waits until a worker takes it."""
-        return self._queue.seconds(Priority.INTERACTIVE) / max(1, self._living)
-
-    def _cost(self, bundle: str) -> float:
-        """Seconds by which an item makes the next one wait."""
-        return self._queue.pace.of(bundle) / max(1, self._living)
 
     def _enter(
         self, items: Sequence[Item], when_full: Literal["wait", "refuse", "leave"]
@@ -196,24 +167,30 @@ class Core:
         self._check_process()
         if self._fault:
             raise self._fault
-        owners = [self._bundle(item) for item in items]  # an unknown name must not leave half of them taken
+        with self._fleets.entering() as fleet:
+            return self._enter_into(fleet, items, when_full)
+
+    def _enter_into(
+        self, fleet: Fleet, items: Sequence[Item], when_full: Literal["wait", "refuse", "leave"]
+    ) -> list[Future[Outcome]]:
+        owners = [_bundle(item, fleet) for item in items]  # an unknown name must not leave half of them taken
         futures: list[Future[Outcome]] = []
         entered: list[Ticket] = []
-        ahead = self._ahead()
+        ahead = self._fleets.seconds()
         most = self.settings.queue_seconds * (STREAM_SHARE if when_full == "leave" else 1)
         for item, bundle in zip(items, owners, strict=True):
             future: Future[Outcome] = Future()
             waits_too_long = item.priority is Priority.INTERACTIVE and when_full != "wait" and ahead > most
             if waits_too_long and when_full == "leave":
                 break
-            found = _too_many(item, ahead, most) if waits_too_long else self._look(item, bundle, future)
+            found = too_many(item, ahead, most) if waits_too_long else self._look(item, bundle, future)
             if isinstance(found, Ticket) and not self._budget.reserve(found.bytes, item.priority):
                 if when_full == "leave":
                     break
                 if when_full == "refuse":
-                    found = _overloaded(item, found.bytes)
+                    found = overloaded(item, found.bytes)
                 else:
-                    self._put(entered)
+                    self._put(entered, fleet)
                     entered = []
                     self._budget.reserve(found.bytes, item.priority, wait=True)
             futures.append(future)
@@ -222,8 +199,8 @@ class Core:
                 continue
             entered.append(found)
             if item.priority is Priority.INTERACTIVE:
-                ahead += self._cost(bundle.name)
-        self._put(entered)
+                ahead += self._fleets.cost(bundle.name)
+        self._put(entered, fleet)
         return futures
 
     def _look(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket | Rejection:
@@ -237,12 +214,6 @@ class Core:
             detail = f"Reading the headers of this image failed: {type(error).__name__}: {error}"
             return Rejection(item.id, Reason.INTERNAL, detail)
         return too_late(item) if item.deadline is not None and monotonic() > item.deadline else ticket
-
-    def _bundle(self, item: Item) -> Bundle:
-        name = item.bundle or self._default
-        if name not in self.bundles:
-            raise not_served(name, self.bundles)
-        return self.bundles[name]
 
     def _admit(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket:
         header = admit(item.data, self.settings.limits, bundle.manifest.min_side)
@@ -258,10 +229,10 @@ class Core:
             )
         return Ticket(item, bundle.name, header, need, monotonic(), future)
 
-    def _put(self, tickets: Sequence[Ticket]) -> None:
+    def _put(self, tickets: Sequence[Ticket], fleet: Fleet) -> None:
         if not tickets:
             return
-        self._queue.put(tickets)
+        self._fleets.put(tickets, fleet)
         for ticket in tickets:
             ticket.future.add_done_callback(partial(self._left, weakref.ref(ticket)))
             self._deadlines.add(ticket)
@@ -271,12 +242,12 @@ class Core:
 
     def _left(self, waiting: "weakref.ref[Ticket]", future: Future[Outcome]) -> None:
         """Nobody waits for a cancelled ticket: it gives its place and its bytes back at once."""
-        if future.cancelled() and (ticket := waiting()) and self._queue.remove(ticket):
+        if future.cancelled() and (ticket := waiting()) and self._fleets.remove(ticket):
             self.drop(ticket)
 
     def _late(self, ticket: Ticket) -> None:
         """The deadline of a ticket has passed; if it still waits, it waits no longer."""
-        if not self._queue.remove(ticket):
+        if not self._fleets.remove(ticket):
             return
         if ticket.future.running() or ticket.future.set_running_or_notify_cancel():
             self.settle(ticket, too_late(ticket.item))
@@ -289,8 +260,8 @@ class Core:
             future.set_result(outcome)
 
     def _observe(self) -> None:
-        telemetry.QUEUED.set(len(self._queue))
-        telemetry.QUEUE_SECONDS.set(self._ahead())
+        telemetry.QUEUED.set(len(self._fleets))
+        telemetry.QUEUE_SECONDS.set(self._fleets.seconds())
         telemetry.BUDGET_USED.set(self._budget.used)
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
@@ -303,17 +274,8 @@ class Core:
         self._budget.release(ticket.bytes)
         self._observe()
 
-    def ended(self, runner: Runner, cause: Exception | None) -> None:
-        """A runner has given its device up (`cause`), or has drained the queue after `stop`."""
-        with self._lock:
-            self._living -= 1
-            last = self._living == 0
-        if cause and runner.ready.is_set():
-            log.error("%s was given up: %s", runner.name, cause)
-        elif cause:  # `_start` reports it: one sentence if none gets ready
-            self._never_ready.append((runner.name, cause))
-        if last and cause:
-            self._fail(EngineFault(f"no worker is left: {cause}"), cause)
+    def _lost(self, cause: Exception) -> None:
+        self._fail(EngineFault(f"no worker is left: {cause}"), cause)
 
     def _fail(self, fault: EngineFault, cause: Exception | None = None) -> None:
         with self._lock:
@@ -327,7 +289,7 @@ class Core:
             watcher(fault)
 
     def _abandon(self, fault: EngineFault) -> None:
-        for ticket in self._queue.clear():
+        for ticket in self._fleets.clear():
             self.drop(ticket)
             if ticket.future.running() or ticket.future.set_running_or_notify_cancel():
                 ticket.future.set_exception(fault)
@@ -335,7 +297,7 @@ class Core:
     def pids(self) -> list[int]:
         """The process ids of the living workers."""
         self._check_process()
-        return [pid for runner in self._runners if runner.is_alive() and (pid := runner.pid()) is not None]
+        return self._fleets.pids()
 
     def stop(self, timeout: float | None = None) -> None:
         """Take nothing more, score what was taken, end the workers.
@@ -347,31 +309,13 @@ class Core:
         end = None if timeout is None else monotonic() + timeout
         with self._lock:
             self._watchers.clear()
-        self._queue.close()
-        for runner in self._runners:
-            runner.join(None if end is None else max(0.0, end - monotonic()))
-        for runner in self._runners:
-            if runner.is_alive():
-                runner.abort()
-                runner.join()
+        self._fleets.stop(end)
         self._deadlines.stop()
         self._fail(stopped)
 
 
-def _too_many(item: Item, ahead: float, most: float) -> Rejection:
-    return Rejection(
-        item.id,
-        Reason.OVERLOADED,
-        f"images that take the workers {ahead:.1f} s wait already, and no more than {most:g} s may; try "
-        "again shortly, or give the engine more workers",
-        {"seconds": ahead, "limit": most},
-    )
-
-
-def _overloaded(item: Item, need: int) -> Rejection:
-    return Rejection(
-        item.id,
-        Reason.OVERLOADED,
-        "the memory budget is in use; try again shortly, or give the engine more workers or memory",
-        {"bytes": need},
-    )
+def _bundle(item: Item, fleet: Fleet) -> Bundle:
+    name = item.bundle or fleet.default
+    if name not in fleet.bundles:
+        raise not_served(name, fleet.bundles)
+    return fleet.bundles[name]

@@ -3,6 +3,7 @@
 from assay.engine.telemetry.metrics import (
     BUDGET_TOTAL,
     BUDGET_USED,
+    BUNDLES,
     KAFKA_HELD,
     KAFKA_LAG,
     KAFKA_UNANSWERED,
@@ -11,6 +12,7 @@ from assay.engine.telemetry.metrics import (
     QUEUED,
     RESTARTS,
     STAGES,
+    SWAPS,
     WORKERS,
     count,
     verdicts,
@@ -19,6 +21,7 @@ from assay.engine.telemetry.metrics import (
 __all__ = [
     "BUDGET_TOTAL",
     "BUDGET_USED",
+    "BUNDLES",
     "KAFKA_HELD",
     "KAFKA_LAG",
     "KAFKA_UNANSWERED",
@@ -27,6 +30,7 @@ __all__ = [
     "QUEUE_SECONDS",
     "RESTARTS",
     "STAGES",
+    "SWAPS",
     "WORKERS",
     "count",
     "verdicts",

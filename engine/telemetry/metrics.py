@@ -29,6 +29,12 @@ QUEUE_SECONDS = Gauge(
 )
 BUDGET_USED = Gauge("assay_budget_used_bytes", "Bytes of the memory budget in use")
 BUDGET_TOTAL = Gauge("assay_budget_bytes", "The memory budget")
+BUNDLES = Gauge(
+    "assay_bundle_fleets",
+    "Sets of workers that have a version of a bundle: while another takes over there are two",
+    ["bundle", "version"],
+)
+SWAPS = Counter("assay_bundle_changes_total", "Changes of the bundles that are served", ["result"])
 WORKERS = Gauge("assay_workers", "Workers that have passed their self-test")
 KAFKA_LAG = Gauge(
     "assay_kafka_lag_records",

@@ -10,7 +10,7 @@ import grpc
 
 from assay.engine import telemetry
 from assay.engine.core import Core
-from assay.engine.core.core import not_served
+from assay.engine.core.refusals import not_served
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import StreamCall
 from assay.engine.doors.grpc.stream import Stream

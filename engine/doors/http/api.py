@@ -13,7 +13,7 @@ from assay.engine import telemetry
 from assay.engine.admission import check_bytes
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
-from assay.engine.core.core import not_served
+from assay.engine.core.refusals import not_served
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.http import inference
 from assay.engine.doors.http.answer import Answer, as_json, error

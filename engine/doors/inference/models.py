@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from assay.engine.bundle import Bundle
-from assay.engine.core.core import SHOWN, not_served
+from assay.engine.core.refusals import SHOWN, not_served
 from assay.engine.errors import SetupError
 from assay.engine.wire.pieces import InvalidMessage
 
