@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 
-from pydantic import Field
+from pydantic import DirectoryPath, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.doors.door import Door, DoorKind
 from assay.engine.errors import AssayError, EngineFault
@@ -45,6 +46,9 @@ class ServeSettings(BaseSettings):
     timeout: float = Field(25.0, gt=0, le=DAY)
     """Seconds after `delay` until the process ends, whatever is left. Their sum belongs below the grace
     period of its host, which for Kubernetes is 30 s."""
+    repository: DirectoryPath | None = None
+    """Folder of bundles' folders. With it bundles may be loaded and unloaded by calls of the Open Inference
+    Protocol, by whoever may call at all; without it none may."""
 
 
 def check_addresses(opened: Iterable[tuple[DoorKind, BaseSettings]]) -> None:
@@ -53,8 +57,15 @@ def check_addresses(opened: Iterable[tuple[DoorKind, BaseSettings]]) -> None:
         kind.check(settings)
 
 
-def serve(core: Core, doors: Sequence[Door], settings: ServeSettings | None = None) -> None:
+def serve(
+    core: Core,
+    doors: Sequence[Door],
+    settings: ServeSettings | None = None,
+    control: Control | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT, then drains, stops the core and returns. Main thread only.
+
+    With `control` SIGHUP has bundles read anew whose folders have changed.
 
     The doors start in their order, and are drained and stopped in the reverse one. A second signal ends the
     process at once, without answering what was received.
@@ -70,11 +81,14 @@ def serve(core: Core, doors: Sequence[Door], settings: ServeSettings | None = No
         door.on_failure(events.put)
     with ExitStack() as stack:
         stack.callback(core.stop, 0.0)
-        with _signals(events.put):
+        with _signals(events.put, signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if control else ())):
             for door in doors:
+                if control:
+                    door.operate(control)
                 stack.callback(door.stop)
                 door.start()
-            event = events.get()
+            while (event := events.get()) is signal.SIGHUP and control:
+                control.reload()
         log.info("ending: %s", event.name if isinstance(event, signal.Signals) else event)
         stack.enter_context(_hard_limit(settings.delay + settings.timeout))
         for door in doors:
@@ -116,11 +130,11 @@ def _raise_failure(event: Event | None) -> None:
 
 
 @contextmanager
-def _signals(callback: Callable[[Event], None]) -> Iterator[None]:
-    """Calls back on SIGTERM and SIGINT, and puts the former handlers back at the end."""
+def _signals(callback: Callable[[Event], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Calls back on signals, and puts the former handlers back at the end."""
     former = {
         number: signal.signal(number, lambda received, _: callback(signal.Signals(received)))
-        for number in (signal.SIGTERM, signal.SIGINT)
+        for number in numbers
     }
     try:
         yield

@@ -11,7 +11,7 @@ import typer
 from pydantic_settings import BaseSettings
 
 from assay.engine import server
-from assay.engine.bundle import DEFAULT, find
+from assay.engine.bundle import DEFAULT
 from assay.engine.commands.log import start_log
 from assay.engine.commands.options import (
     ConfigFile,
@@ -24,6 +24,7 @@ from assay.engine.commands.options import (
     engine_settings,
 )
 from assay.engine.config import Config, load, read_config
+from assay.engine.control import Bundles, Control
 from assay.engine.core import Core
 from assay.engine.doors.door import DoorKind
 from assay.engine.errors import SetupError
@@ -43,6 +44,10 @@ def serve_command(
         Path | None,
         typer.Option(help="PEM file of an Ed25519 public key; bundles that it did not sign are not served."),
     ] = None,
+    repository: Annotated[
+        Path | None,
+        typer.Option(help="A folder of bundles that may be loaded and unloaded by calls; without: none."),
+    ] = None,
     workers: Workers = None,
     devices: Devices = None,
     executor: Executor = None,
@@ -59,17 +64,17 @@ def serve_command(
     if not any(kind.scores for kind, _ in opened):
         ways = [_shown(KINDS[name]) for name in sorted(KINDS) if KINDS[name].scores]
         raise SetupError(f"nothing to serve: give {', '.join(ways)}, or a settings file with one")
-    serve_settings = load(server.ServeSettings, file, "serve")
+    serve_settings = load(server.ServeSettings, file, "serve", repository=repository)
     settings = engine_settings(file, workers, precision, allow_unmeasured, devices, executor)
     server.check_addresses(opened)
-    bundles = [find(name) for name in bundle or [DEFAULT]]
-    if require_signature:
-        key = public_key(require_signature)
-        for each in bundles:
-            verify(each.path, key)
-    core = Core(bundles, settings)
-    with gpu_metrics(settings.devices):
-        server.serve(core, [kind.make(core, chosen) for kind, chosen in opened], serve_settings)
+    key = public_key(require_signature) if require_signature else None
+    with Bundles(lambda folder: verify(folder, key) if key else None) as bundles:
+        sources = [bundles.open(name) for name in bundle or [DEFAULT]]
+        core = Core([source.bundle for source in sources], settings)
+        control = Control(core, bundles, sources, serve_settings.repository)
+        with gpu_metrics(settings.devices):
+            doors = [kind.make(core, chosen) for kind, chosen in opened]
+            server.serve(core, doors, serve_settings, control)
 
 
 def _opened(file: Config, given: Mapping[str, str | None]) -> Iterator[tuple[DoorKind, BaseSettings]]:

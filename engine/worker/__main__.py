@@ -36,7 +36,7 @@ ROOM = 256 << 20
 def main() -> None:
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     fds = [int(argument) for argument in sys.argv[2:]]
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the front decides when to stop
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # of the group: the front decides
         signal.signal(number, signal.SIG_IGN)
     try:
         run(channel, fds)

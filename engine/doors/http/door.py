@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pydantic_settings import SettingsConfigDict
 
+from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.doors.address import address_family, cannot_listen, check_free, parse_address
 from assay.engine.doors.bridge import Bridge
@@ -56,10 +57,14 @@ class HttpDoor(Door):
         self._tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._ready = ready
         self._core = core
+        self._control: Control | None = None
         self._places = Places()
         self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+
+    def operate(self, control: Control) -> None:
+        self._control = control
 
     def start(self) -> None:
         """Raises SetupError where the address cannot be listened on."""
@@ -105,7 +110,9 @@ class HttpDoor(Door):
         """Runs in the door's thread until the loop is stopped."""
         with listener:
             listener.setblocking(False)
-            api = Api(self._core, Bridge(self._core, loop), self._welcome) if self._core else None
+            api = None
+            if self._core:
+                api = Api(self._core, Bridge(self._core, loop), self._welcome, self._control)
             intake = Intake(listener, self._welcome, self._places, api, self._certificates, self._tokens)
             accepting = loop.create_task(intake.accept())
             loop.run_forever()

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +22,9 @@ from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import RETRY_ROOM, StreamCall
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
 from assay.engine.doors.grpc.service import until
-from assay.engine.doors.inference.answer import tensors_of
+from assay.engine.doors.inference.answer import tensors_of, version_of
 from assay.engine.doors.inference.request import Request
-from assay.engine.doors.inference.statistics import Statistics
+from assay.engine.doors.inference.statistics import Counted
 from assay.engine.doors.turns import HEAVY, IMAGES, Turns
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item
@@ -56,7 +56,7 @@ class _Reply:
 
 
 class InferStream(StreamCall):
-    """`statistics` has those of each bundle by name."""
+    """`statistics` has those of each bundle."""
 
     left = "requests without a response were not scored"
 
@@ -67,7 +67,7 @@ class InferStream(StreamCall):
         turns: Turns,
         context: "grpc.aio.ServicerContext[Any, Any]",
         window: int,
-        statistics: Mapping[str, Statistics],
+        statistics: Counted,
     ) -> None:
         super().__init__(core, bridge, turns, context, window)
         self._statistics = statistics
@@ -140,8 +140,8 @@ class InferStream(StreamCall):
         if request is None:
             return pb.ModelStreamInferResponse(error_message=reply.error)
         outcomes = [future.result() for future in reply.futures]
-        self._statistics[request.bundle.name].answered(outcomes, time.monotonic() - reply.arrived)
-        response = write_response(request, tensors_of(request, outcomes))
+        self._statistics.of(request.bundle).answered(outcomes, time.monotonic() - reply.arrived)
+        response = write_response(request, tensors_of(request, outcomes), version_of(request, outcomes))
         response.parameters[FINAL].bool_param = True
         return pb.ModelStreamInferResponse(infer_response=response)
 
