@@ -46,6 +46,11 @@ class ServeSettings(BaseSettings):
     timeout: float = Field(25.0, gt=0, le=DAY)
     """Seconds after `delay` until the process ends, whatever is left. Their sum belongs below the grace
     period of its host, which for Kubernetes is 30 s."""
+    shadow: str | None = None
+    """A bundle, by name or folder, that scores a share of the images beside those that answer, to be compared
+    with them: its scores are in the metrics."""
+    shadow_share: float = Field(0.1, gt=0, le=1)
+    """Share of the images that it scores, chosen by their content."""
     repository: DirectoryPath | None = None
     """Folder of bundles' folders. With it bundles may be loaded and unloaded by calls of the Open Inference
     Protocol, by whoever may call at all; without it none may."""

@@ -27,9 +27,13 @@ from assay.engine.config import Config, load, read_config
 from assay.engine.control import Bundles, Control
 from assay.engine.core import Core
 from assay.engine.doors.door import DoorKind
+from assay.engine.doors.kafka.settings import KafkaSettings
+from assay.engine.doors.kafka.shadow import shadow_topic
 from assay.engine.errors import SetupError
 from assay.engine.registry import DOORS, named
 from assay.engine.security.signature import public_key, verify
+from assay.engine.settings import Settings
+from assay.engine.shadow import Shadow
 from assay.engine.telemetry.nvml import gpu_metrics
 
 KINDS: dict[str, DoorKind] = {name: named(DOORS, name, "door") for name in DOORS}
@@ -48,6 +52,10 @@ def serve_command(
         Path | None,
         typer.Option(help="A folder of bundles that may be loaded and unloaded by calls; without: none."),
     ] = None,
+    shadow: Annotated[
+        str | None, typer.Option(help="A bundle that scores a share of the images beside, for comparison.")
+    ] = None,
+    shadow_share: Annotated[float | None, typer.Option(help="That share, by default 0.1.")] = None,
     workers: Workers = None,
     devices: Devices = None,
     executor: Executor = None,
@@ -64,17 +72,33 @@ def serve_command(
     if not any(kind.scores for kind, _ in opened):
         ways = [_shown(KINDS[name]) for name in sorted(KINDS) if KINDS[name].scores]
         raise SetupError(f"nothing to serve: give {', '.join(ways)}, or a settings file with one")
-    serve_settings = load(server.ServeSettings, file, "serve", repository=repository)
+    given = {"repository": repository, "shadow": shadow, "shadow_share": shadow_share}
+    serve_settings = load(server.ServeSettings, file, "serve", **given)
     settings = engine_settings(file, workers, precision, allow_unmeasured, devices, executor)
     server.check_addresses(opened)
     key = public_key(require_signature) if require_signature else None
     with Bundles(lambda folder: verify(folder, key) if key else None) as bundles:
         sources = [bundles.open(name) for name in bundle or [DEFAULT]]
+        beside = _shadow(bundles, serve_settings, settings)
+        reports = shadow_topic(
+            next((each for _, each in opened if isinstance(each, KafkaSettings)), None), beside
+        )
         core = Core([source.bundle for source in sources], settings)
         control = Control(core, bundles, sources, serve_settings.repository)
         with gpu_metrics(settings.devices):
             doors = [kind.make(core, chosen) for kind, chosen in opened]
+            doors[:0] = [reports] if reports else []  # it ends when nothing is scored any more
+            core.on_verdict = beside.see if beside else None
             server.serve(core, doors, serve_settings, control)
+        if beside:
+            beside.stop()
+
+
+def _shadow(bundles: Bundles, serve_settings: server.ServeSettings, settings: Settings) -> Shadow | None:
+    if serve_settings.shadow is None:
+        return None
+    bundle = bundles.open(serve_settings.shadow).bundle
+    return Shadow(bundle, serve_settings.shadow_share, settings)
 
 
 def _opened(file: Config, given: Mapping[str, str | None]) -> Iterator[tuple[DoorKind, BaseSettings]]:

@@ -26,7 +26,7 @@ from assay.engine.core.refusals import not_served, overloaded, too_many
 from assay.engine.core.runner import too_late
 from assay.engine.errors import BundleError, EngineFault, SetupError
 from assay.engine.item import Item, Priority
-from assay.engine.outcome import Outcome, Reason, Refused, Rejection
+from assay.engine.outcome import Outcome, Reason, Refused, Rejection, Verdict
 from assay.engine.settings import MIB, Settings
 from assay.engine.ticket import Ticket
 
@@ -62,6 +62,8 @@ class Core:
         self._lock = threading.Lock()
         self._fault: EngineFault | None = None
         self._watchers: list[Callable[[EngineFault], None]] = []
+        self.on_verdict: Callable[[Ticket, Verdict], None] | None = None
+        """Told of each verdict once it is given, by the thread that gave it."""
         self._fleets = Fleets(bundles, settings, self, self._prepare, self._lost)
         telemetry.BUDGET_TOTAL.set(settings.memory)
         fleet = self._fleets.current
@@ -268,6 +270,8 @@ class Core:
         """A runner has the outcome of a ticket."""
         self.drop(ticket)
         self._answer(ticket.future, outcome, ticket.bundle)
+        if self.on_verdict and isinstance(outcome, Verdict):
+            self.on_verdict(ticket, outcome)
 
     def drop(self, ticket: Ticket) -> None:
         """A runner found a ticket cancelled, or has settled it: its bytes are free."""

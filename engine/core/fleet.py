@@ -41,7 +41,7 @@ class Owner(Protocol):
 
 class Fleet:
     """Answers what is put into `queue`. `on_lost` is told why there is no worker any more; `pace` is what is
-    known already of how long images take.
+    known already of how long images take; `nice` lowers the priority of the processes.
 
     Raises:
         BundleError: a bundle cannot be served.
@@ -55,6 +55,7 @@ class Fleet:
         owner: Owner,
         on_lost: Callable[["Fleet", Exception], None],
         pace: Pace,
+        nice: int = 0,
     ) -> None:
         self.bundles = {bundle.name: bundle for bundle in bundles}
         if not bundles or len(self.bundles) < len(bundles):
@@ -72,7 +73,7 @@ class Fleet:
         self.settle, self.drop = owner.settle, owner.drop
         self._lock = threading.Lock()
         self.runners = [
-            Runner(start, self.queue, self, name) for name, start in _workers(bundles, settings).items()
+            Runner(start, self.queue, self, name) for name, start in _workers(bundles, settings, nice).items()
         ]
         self.living = len(self.runners)
         self._shown = False
@@ -153,14 +154,12 @@ class Fleet:
             telemetry.BUNDLES.labels(bundle.name, bundle.version).inc(more)
 
 
-def _workers(bundles: Sequence[Bundle], settings: Settings) -> dict[str, Callable[[], Worker]]:
+def _workers(bundles: Sequence[Bundle], settings: Settings, nice: int) -> dict[str, Callable[[], Worker]]:
     """What starts each worker, by the worker's name."""
+    start = partial(WorkerProcess, bundles, settings, **({"nice": nice} if nice else {}))
     if settings.devices:
-        return {
-            f"GPU {device}": partial(WorkerProcess, bundles, settings, device) for device in settings.devices
-        }
+        return {f"GPU {device}": partial(start, device) for device in settings.devices}
     if settings.workers:
-        start = partial(WorkerProcess, bundles, settings)
         return {f"worker {number}": start for number in range(settings.workers)}
     from assay.engine.inline import InlineWorker  # loads what scores, which a front does not need
 

@@ -53,6 +53,7 @@ def main() -> None:
 def run(channel: Channel, fds: list[int]) -> None:
     """Serve batches until the front is gone (`EOFError`)."""
     setup = channel.receive()
+    os.nice(setup["nice"])
     logging.basicConfig(level=setup["log_level"], format="%(levelname)s worker[%(process)d] %(message)s")
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a worker owns one core; Pillow would start a thread for each
     settings = Settings.model_validate(setup["settings"])

@@ -21,6 +21,8 @@ class KafkaSettings(BaseSettings):
     """Topic for verdicts as JSON."""
     rejects: str = Field(min_length=1)
     """Topic for the records that got no verdict, with the reason in their headers."""
+    shadow_topic: str | None = Field(None, min_length=1)
+    """Topic for what a shadow bundle (`serve.shadow`) said, as JSON; None: it is in the metrics alone."""
     group: str = Field(min_length=1)
     """Consumer group; its members share the partitions of `input`."""
     delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
@@ -56,7 +58,7 @@ class KafkaSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.input in (self.output, self.rejects):
+        if self.input in (self.output, self.rejects, self.shadow_topic):
             raise ValueError(f"topic {self.input} cannot be read and written: outcomes would be scored again")
         if self.security.startswith("SASL") and (self.username is None or self.password is None):
             raise ValueError(f"security {self.security} needs username and password")
