@@ -13,7 +13,7 @@ from assay.engine.core import Core
 from assay.engine.core.refusals import not_served
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import StreamCall
-from assay.engine.doors.grpc.stream import Stream
+from assay.engine.doors.grpc.stream import Stream, unknown_bundle
 from assay.engine.doors.turns import HEAVY, Turns
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item, Priority
@@ -96,9 +96,7 @@ class ScoringService:
             try:
                 return self._item(image, arrived, deadline)
             except SetupError as error:
-                rejection = Rejection(image.id, Reason.UNKNOWN_BUNDLE, str(error))
-                telemetry.count(rejection, "")
-                return rejection
+                return unknown_bundle(image.id, error)
 
         await self.stream(
             context, lambda: Stream(self._core, self._bridge, self.turns, context, to_item, self._window)

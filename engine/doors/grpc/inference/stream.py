@@ -38,7 +38,10 @@ FINAL = "triton_final_response"
 
 @dataclass(eq=False)
 class _Reply:
-    """A request, or the sentence that answers it; `futures` has its images as the core takes them."""
+    """A request, or the sentence that answers it; `futures` has its images as the core takes them.
+
+    A request that has a sentence is answered by it once what was taken of it is done.
+    """
 
     arrived: float
     request: Request | None = None
@@ -51,7 +54,7 @@ class _Reply:
 
     @property
     def complete(self) -> bool:
-        taken = self.request is None or len(self.futures) == self.images
+        taken = bool(self.error) or len(self.futures) == self.images
         return taken and all(future.done() for future in self.futures)
 
 
@@ -108,6 +111,10 @@ class InferStream(StreamCall):
             portion = _portion(items, self._window - len(self._flying))
             try:
                 futures = self._core.offer(portion)
+            except SetupError as error:  # its bundle was unloaded since it came
+                reply.error = str(error)
+                self._changed.set()
+                return
             except AssayError as error:
                 self._error = error
                 self._changed.set()
@@ -137,7 +144,7 @@ class InferStream(StreamCall):
 
     def _response(self, reply: _Reply) -> pb.ModelStreamInferResponse:
         request = reply.request
-        if request is None:
+        if request is None or reply.error:
             return pb.ModelStreamInferResponse(error_message=reply.error)
         outcomes = [future.result() for future in reply.futures]
         self._statistics.of(request.bundle).answered(outcomes, time.monotonic() - reply.arrived)
