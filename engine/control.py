@@ -5,6 +5,7 @@ is a copy of each bundle's folder: whatever happens to the folder, a worker that
 """
 
 import logging
+import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ from assay.engine.errors import AssayError, BundleError, SetupError
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+"""Of a bundle, and so of its folder."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ class Control:
 
     def _folder(self, name: str) -> str | None:
         """The repository's folder `name`; a name that leads anywhere else is none."""
-        if self.repository is None or name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+        if self.repository is None or not NAME.fullmatch(name):
             return None
         folder = self.repository / name
         return str(folder.absolute()) if folder.is_dir() else None
