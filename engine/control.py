@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from tempfile import TemporaryDirectory
 from typing import Self
 
 from assay.engine import telemetry
@@ -21,6 +20,7 @@ from assay.engine.bundle import Bundle, find
 from assay.engine.core import Core
 from assay.engine.core.refusals import SHOWN, not_served
 from assay.engine.errors import AssayError, BundleError, SetupError
+from assay.engine.scratch import Scratch
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Bundles:
 
     def __init__(self, verify: Callable[[Path], None]) -> None:
         self._verify = verify
-        self._copies = TemporaryDirectory(prefix="assay-bundles-")
+        self._copies = Scratch("assay-bundles-")
         self._number = 0
 
     def open(self, given: str) -> Source:
@@ -59,7 +59,7 @@ class Bundles:
             self._verify(found.path)
             return Source(given, found.path, (found.path / MANIFEST).read_bytes(), found)
         self._number += 1
-        copy = Path(self._copies.name) / f"{found.name}-{self._number}"
+        copy = self._copies.path / f"{found.name}-{self._number}"
         try:
             shutil.copytree(found.path, copy)
         except OSError as error:
@@ -84,7 +84,7 @@ class Bundles:
 
     def __exit__(self, *_raised: object) -> None:
         """Remove all copies."""
-        self._copies.cleanup()
+        self._copies.close()
 
 
 class Control:

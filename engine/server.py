@@ -28,6 +28,8 @@ from assay.engine.settings import DAY
 # Parts of the drain timeout; the rest is for ending threads and processes.
 DOORS_SHARE = 0.8
 CORE_SHARE = 0.1
+# Seconds after which a signal is seen at the latest.
+LOOK = 0.5
 
 Event = signal.Signals | AssayError
 
@@ -92,7 +94,7 @@ def serve(
                     door.operate(control)
                 stack.callback(door.stop)
                 door.start()
-            while (event := events.get()) is signal.SIGHUP and control:
+            while (event := _next(events)) is signal.SIGHUP and control:
                 control.reload()
         log.info("ending: %s", event.name if isinstance(event, signal.Signals) else event)
         stack.enter_context(_hard_limit(settings.delay + settings.timeout))
@@ -120,6 +122,14 @@ def _drain(doors: Sequence[Door], timeout: float) -> None:
     with ThreadPoolExecutor(len(doors), "assay-drain") as pool:
         for drained in [pool.submit(door.drain, timeout) for door in doors]:
             drained.result()
+
+
+def _next(events: SimpleQueue[Event]) -> Event:
+    """The next event. Of two signals at once the system gives one to another thread, which does not wake this
+    one: its handler runs here when this one next looks up."""
+    while True:
+        with suppress(Empty):
+            return events.get(timeout=LOOK)
 
 
 def _wait(events: SimpleQueue[Event], seconds: float) -> Event | None:

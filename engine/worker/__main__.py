@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,17 @@ def main() -> None:
     except EOFError:
         pass
     except AssayError as error:
-        channel.send({"fault": str(error), "kind": type(error).__name__})
+        leave(channel, {"fault": str(error), "kind": type(error).__name__})
     except Exception as error:
         traceback.print_exc()
-        channel.send({"fault": f"{type(error).__name__}: {error}"})
+        leave(channel, {"fault": f"{type(error).__name__}: {error}"})
     os._exit(0)  # nothing is left to tidy up, and a runtime's own clean-up could hang
+
+
+def leave(channel: Channel, words: Message) -> None:
+    """Say the last words, if the front is there to hear them."""
+    with suppress(EOFError):
+        channel.send(words)
 
 
 def run(channel: Channel, fds: list[int]) -> None:

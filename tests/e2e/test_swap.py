@@ -147,7 +147,8 @@ def test_calls_change_what_is_served_and_lose_nothing(server: Server, repository
     assert set(calls.versions[:first]) == {"1.0.0"}
     assert set(calls.versions[first:second]) == {"2.0.0"}
     assert set(calls.versions[second:]) == {"1.0.0"}
-    assert 'assay_bundle_fleets{bundle="other",version="1.0.0"} 1.0' in server.get("/metrics")[1]
+    alone = 'assay_bundle_fleets{bundle="other",version="1.0.0"} 1.0'
+    until(lambda: alone in server.get("/metrics")[1])
 
 
 def test_sighup_reads_changed_folders_anew(repository: Path) -> None:
@@ -173,6 +174,20 @@ def test_sighup_reads_changed_folders_anew(repository: Path) -> None:
         assert server.wait() == 0
         assert "Traceback" not in server.err
     assert sorted(calls.versions) == calls.versions
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_sigterm_ends_it_whatever_changes_are_under_way(repository: Path, again: bool) -> None:
+    folder = repository / "brightness"
+    with Server(ASSAY, "serve", "--bundle", str(folder), *OPEN) as server:
+        assert server.grpc
+        replace(folder, version="2.0.0")
+        server.signal(signal.SIGHUP)
+        if again:
+            server.signal(signal.SIGHUP)
+        server.signal()
+        assert server.wait() == 0
+        assert "Traceback" not in server.err
 
 
 def test_a_bundle_that_is_not_signed_does_not_take_over(repository: Path, tmp_path: Path) -> None:

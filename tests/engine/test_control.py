@@ -50,7 +50,7 @@ class Desk:
     @property
     def copies(self) -> list[str]:
         folder = Path(self.core.bundles["a"].path).parent
-        return sorted(path.name for path in folder.iterdir())
+        return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
 @pytest.fixture
