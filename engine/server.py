@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 
-from pydantic import Field
+from pydantic import DirectoryPath, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.doors.door import Door, DoorKind
 from assay.engine.errors import AssayError, EngineFault
@@ -28,6 +29,8 @@ from assay.engine.telemetry.logs import Format
 # Parts of the drain timeout; the rest is for ending threads and processes.
 DOORS_SHARE = 0.8
 CORE_SHARE = 0.1
+# Seconds after which a signal is seen at the latest.
+LOOK = 0.5
 
 Event = signal.Signals | AssayError
 
@@ -54,6 +57,14 @@ class ServeSettings(BaseSettings):
     variables."""
     log_format: Format = "text"
     """`json`: the log is one JSON object a line, with the id of the image that a line is about."""
+    shadow: str | None = None
+    """A bundle, by name or folder, that scores a share of the images beside those that answer, to be compared
+    with them: its scores are in the metrics."""
+    shadow_share: float = Field(0.1, gt=0, le=1)
+    """Share of the images that it scores, chosen by their content."""
+    repository: DirectoryPath | None = None
+    """Folder of bundles' folders. With it bundles may be loaded and unloaded by calls of the Open Inference
+    Protocol, by whoever may call at all; without it none may."""
 
 
 def check_addresses(opened: Iterable[tuple[DoorKind, BaseSettings]]) -> None:
@@ -62,8 +73,15 @@ def check_addresses(opened: Iterable[tuple[DoorKind, BaseSettings]]) -> None:
         kind.check(settings)
 
 
-def serve(core: Core, doors: Sequence[Door], settings: ServeSettings | None = None) -> None:
+def serve(
+    core: Core,
+    doors: Sequence[Door],
+    settings: ServeSettings | None = None,
+    control: Control | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT, then drains, stops the core and returns. Main thread only.
+
+    With `control` SIGHUP has bundles read anew whose folders have changed.
 
     The doors start in their order, and are drained and stopped in the reverse one. A second signal ends the
     process at once, without answering what was received.
@@ -79,11 +97,14 @@ def serve(core: Core, doors: Sequence[Door], settings: ServeSettings | None = No
         door.on_failure(events.put)
     with ExitStack() as stack:
         stack.callback(core.stop, 0.0)
-        with _signals(events.put):
+        with _signals(events.put, signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if control else ())):
             for door in doors:
+                if control:
+                    door.operate(control)
                 stack.callback(door.stop)
                 door.start()
-            event = events.get()
+            while (event := _next(events)) is signal.SIGHUP and control:
+                control.reload()
         log.info("ending: %s", event.name if isinstance(event, signal.Signals) else event)
         stack.enter_context(_hard_limit(settings.delay + settings.timeout))
         for door in doors:
@@ -112,6 +133,14 @@ def _drain(doors: Sequence[Door], timeout: float) -> None:
             drained.result()
 
 
+def _next(events: SimpleQueue[Event]) -> Event:
+    """The next event. Of two signals at once the system gives one to another thread, which does not wake this
+    one: its handler runs here when this one next looks up."""
+    while True:
+        with suppress(Empty):
+            return events.get(timeout=LOOK)
+
+
 def _wait(events: SimpleQueue[Event], seconds: float) -> Event | None:
     try:
         return events.get(timeout=seconds)
@@ -125,11 +154,11 @@ def _raise_failure(event: Event | None) -> None:
 
 
 @contextmanager
-def _signals(callback: Callable[[Event], None]) -> Iterator[None]:
-    """Calls back on SIGTERM and SIGINT, and puts the former handlers back at the end."""
+def _signals(callback: Callable[[Event], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Calls back on signals, and puts the former handlers back at the end."""
     former = {
         number: signal.signal(number, lambda received, _: callback(signal.Signals(received)))
-        for number in (signal.SIGTERM, signal.SIGINT)
+        for number in numbers
     }
     try:
         yield

@@ -11,7 +11,7 @@ import typer
 from pydantic_settings import BaseSettings
 
 from assay.engine import server
-from assay.engine.bundle import DEFAULT, find
+from assay.engine.bundle import DEFAULT
 from assay.engine.commands.log import start_log
 from assay.engine.commands.options import (
     ConfigFile,
@@ -24,12 +24,16 @@ from assay.engine.commands.options import (
     engine_settings,
 )
 from assay.engine.config import Config, load, read_config
+from assay.engine.control import Bundles, Control
 from assay.engine.core import Core
 from assay.engine.doors.door import DoorKind
+from assay.engine.doors.kafka.settings import KafkaSettings
+from assay.engine.doors.kafka.shadow import shadow_topic
 from assay.engine.errors import SetupError
 from assay.engine.registry import DOORS, named
 from assay.engine.security.signature import public_key, verify
-from assay.engine.settings import MIB
+from assay.engine.settings import MIB, Settings
+from assay.engine.shadow import Shadow
 from assay.engine.telemetry.logs import Format
 from assay.engine.telemetry.nvml import gpu_metrics
 from assay.engine.telemetry.traces import exported
@@ -50,6 +54,14 @@ def serve_command(
         int | None,
         typer.Option(help="MiB of outcomes kept for images that come again; 0: none."),
     ] = None,
+    repository: Annotated[
+        Path | None,
+        typer.Option(help="A folder of bundles that may be loaded and unloaded by calls; without: none."),
+    ] = None,
+    shadow: Annotated[
+        str | None, typer.Option(help="A bundle that scores a share of the images beside, for comparison.")
+    ] = None,
+    shadow_share: Annotated[float | None, typer.Option(help="That share, by default 0.1.")] = None,
     workers: Workers = None,
     devices: Devices = None,
     executor: Executor = None,
@@ -76,14 +88,29 @@ def serve_command(
         raise SetupError(f"nothing to serve: give {', '.join(ways)}, or a settings file with one")
     settings = engine_settings(file, workers, precision, allow_unmeasured, devices, executor)
     server.check_addresses(opened)
-    bundles = [find(name) for name in bundle or [DEFAULT]]
-    if require_signature:
-        key = public_key(require_signature)
-        for each in bundles:
-            verify(each.path, key)
-    with exported(serve_settings.traces), gpu_metrics(settings.devices):
-        core = Core(bundles, settings, serve_settings.cache_mib * MIB)
-        server.serve(core, [kind.make(core, chosen) for kind, chosen in opened], serve_settings)
+    key = public_key(require_signature) if require_signature else None
+    with Bundles(lambda folder: verify(folder, key) if key else None) as bundles:
+        sources = [bundles.open(name) for name in bundle or [DEFAULT]]
+        beside = _shadow(bundles, serve_settings, settings)
+        reports = shadow_topic(
+            next((each for _, each in opened if isinstance(each, KafkaSettings)), None), beside
+        )
+        with exported(serve_settings.traces), gpu_metrics(settings.devices):
+            core = Core([source.bundle for source in sources], settings, serve_settings.cache_mib * MIB)
+            control = Control(core, bundles, sources, serve_settings.repository)
+            doors = [kind.make(core, chosen) for kind, chosen in opened]
+            doors[:0] = [reports] if reports else []  # it ends when nothing is scored any more
+            core.on_verdict = beside.see if beside else None
+            server.serve(core, doors, serve_settings, control)
+        if beside:
+            beside.stop()
+
+
+def _shadow(bundles: Bundles, serve_settings: server.ServeSettings, settings: Settings) -> Shadow | None:
+    if serve_settings.shadow is None:
+        return None
+    bundle = bundles.open(serve_settings.shadow).bundle
+    return Shadow(bundle, serve_settings.shadow_share, settings)
 
 
 def _opened(file: Config, given: Mapping[str, str | None]) -> Iterator[tuple[DoorKind, BaseSettings]]:

@@ -11,8 +11,9 @@ import pickle
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
@@ -20,6 +21,7 @@ from typing import Protocol
 
 from assay.engine import telemetry
 from assay.engine.bundle import Bundle
+from assay.engine.core.fleet import Fleet
 from assay.engine.outcome import Outcome, Reason, Rejection, Verdict
 from assay.engine.ticket import Ticket
 
@@ -38,6 +40,8 @@ class Work(Ticket):
     """What is computed for those who wait for it; nobody else holds its future."""
 
     key: Key = b""
+    version: str = ""
+    """Of the bundle that it was put in for."""
     first: Ticket | None = None
     """Whose image it is: its outcome has the seconds of the computation."""
     waiting: dict[Ticket, None] = field(default_factory=dict)
@@ -46,18 +50,18 @@ class Work(Ticket):
 class Owner(Protocol):
     """What the cache asks of the core."""
 
-    def put(self, tickets: Sequence[Ticket]) -> None: ...
+    def put(self, tickets: Sequence[Ticket], fleet: Fleet) -> None: ...
+    def held(self, fleet: Fleet) -> AbstractContextManager[Fleet]: ...
     def watch(self, ticket: Ticket) -> None: ...
-    def settle(self, ticket: Ticket, outcome: Outcome) -> None: ...
+    def answer(self, ticket: Ticket, outcome: Outcome) -> None: ...
     def drop(self, ticket: Ticket) -> None: ...
 
 
 class Cache:
     """Holds outcomes in `limit` bytes; those that were not asked for longest go first. Thread-safe."""
 
-    def __init__(self, limit: int, bundles: Mapping[str, Bundle], owner: Owner) -> None:
+    def __init__(self, limit: int, owner: Owner) -> None:
         self._limit = limit
-        self._bundles = bundles
         self._owner = owner
         self._lock = threading.RLock()
         self._kept: OrderedDict[Key, bytes] = OrderedDict()
@@ -67,42 +71,48 @@ class Cache:
         self._hashes: dict[str, tuple[Bundle, bytes]] = {}
         self._hashing = ThreadPoolExecutor(1, "assay-cache")  # its thread starts with the first large image
 
-    def enter(self, tickets: Sequence[Ticket]) -> None:
-        """Answer what is known; what is not is put in the owner's queue, once."""
-        small = [ticket for ticket in tickets if not self._later(ticket)]
-        self._enter(small)
+    def enter(self, tickets: Sequence[Ticket], fleet: Fleet) -> None:
+        """Answer what is known; what is not is put in the owner's queue for `fleet`, once."""
+        small = [ticket for ticket in tickets if not self._later(ticket, fleet)]
+        self._enter(small, fleet)
 
-    def _later(self, ticket: Ticket) -> bool:
+    def _later(self, ticket: Ticket, fleet: Fleet) -> bool:
         """Whether a ticket is large and will be entered by a thread of the cache."""
         if len(ticket.item.data) <= LARGE:
             return False
+        held = self._owner.held(fleet)
         try:
-            self._hashing.submit(self._enter, [ticket])
+            self._hashing.submit(self._enter_held, [ticket], held)
         except RuntimeError:  # closed
-            return False
+            with held:
+                return False
         return True
 
-    def _enter(self, tickets: Sequence[Ticket]) -> None:
+    def _enter_held(self, tickets: Sequence[Ticket], held: AbstractContextManager[Fleet]) -> None:
+        with held as fleet:
+            self._enter(tickets, fleet)
+
+    def _enter(self, tickets: Sequence[Ticket], fleet: Fleet) -> None:
         works: list[Ticket] = []
         watched: list[Ticket] = []
         for ticket in tickets:
-            found = self._find(ticket)
+            found = self._find(ticket, fleet.bundles[ticket.bundle])
             if isinstance(found, Verdict | Rejection):
                 self._answer(ticket, found)
                 continue
             watched.append(ticket)
             if found:
                 works.append(found)
-        self._owner.put(works)
+        self._owner.put(works, fleet)
         for ticket in watched:
             self._owner.watch(ticket)
 
-    def _find(self, ticket: Ticket) -> Outcome | Work | None:
+    def _find(self, ticket: Ticket, bundle: Bundle) -> Outcome | Work | None:
         """The outcome of a ticket, the work that has to be done for it, or None where that is under way.
 
         Urgent tickets do not wait for a computation that is less urgent.
         """
-        key = self._key(ticket)
+        key = self._key(ticket, bundle)
         with self._lock:
             if kept := self._kept.get(key):
                 self._kept.move_to_end(key)
@@ -117,16 +127,15 @@ class Cache:
             item = replace(ticket.item, deadline=None)
             work = Work(item, ticket.bundle, ticket.header, ticket.bytes, ticket.submitted, Future(), key=key)
             ticket.bytes = 0  # what was reserved for it is the work's
-            work.first = ticket
+            work.first, work.version = ticket, bundle.version
             work.waiting[ticket] = None
             self._of[ticket] = self._under_way[key] = work
             work.future.add_done_callback(partial(self._done, weakref.ref(work)))
             telemetry.CACHE.labels("miss").inc()
             return work
 
-    def _key(self, ticket: Ticket) -> Key:
+    def _key(self, ticket: Ticket, bundle: Bundle) -> Key:
         """SHA-256 of the image, and of all that the bundle's manifest says, hashes of its graphs included."""
-        bundle = self._bundles[ticket.bundle]
         known, manifest = self._hashes.get(bundle.name, (None, b""))
         if known is not bundle:
             manifest = hashlib.sha256(bundle.manifest.model_dump_json().encode()).digest()
@@ -169,7 +178,7 @@ class Cache:
 
     def _answer(self, ticket: Ticket, outcome: Outcome) -> None:
         if ticket.future.set_running_or_notify_cancel():
-            self._owner.settle(ticket, outcome)
+            self._owner.answer(ticket, outcome)
         else:
             self._owner.drop(ticket)
 
@@ -180,9 +189,8 @@ class Cache:
 
     def _keep(self, work: Work, outcome: Outcome) -> None:
         """Keep an outcome that follows from the image; a suspect's may be the machine's."""
-        bundle = self._bundles[work.bundle]
         passing = isinstance(outcome, Rejection) and outcome.reason in PASSING
-        other = isinstance(outcome, Verdict) and outcome.version != bundle.version
+        other = isinstance(outcome, Verdict) and outcome.version != work.version
         if passing or other or work.suspect:
             return
         kept = pickle.dumps(replace(outcome, id=""), pickle.HIGHEST_PROTOCOL)

@@ -6,13 +6,12 @@ Doors only translate. Limits, batching, rejections and metrics are made here, on
 """
 
 import logging
-import math
 import os
 import threading
 import weakref
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from functools import partial
 from time import monotonic
 from typing import Literal
@@ -23,16 +22,15 @@ from assay.engine.bundle import Bundle
 from assay.engine.core.budget import BACKLOG_SHARE, Budget
 from assay.engine.core.cache import Cache, Work
 from assay.engine.core.deadlines import Deadlines
-from assay.engine.core.queue import BatchLimits, Queue
+from assay.engine.core.fleet import Fleet
+from assay.engine.core.fleets import Fleets
 from assay.engine.core.refusals import not_served, overloaded, too_many
-from assay.engine.core.runner import Runner, Worker, too_late
-from assay.engine.detectors import detector_of, intermediate_bytes
+from assay.engine.core.runner import too_late
 from assay.engine.errors import BundleError, EngineFault, SetupError
 from assay.engine.item import Item, Priority
-from assay.engine.outcome import Outcome, Reason, Refused, Rejection
+from assay.engine.outcome import Outcome, Reason, Refused, Rejection, Verdict
 from assay.engine.settings import MIB, Settings
 from assay.engine.ticket import Ticket
-from assay.engine.worker.process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +42,6 @@ DRAWN_PIXEL_BYTES = 2 * PIXEL_BYTES
 STREAM_SHARE = 0.5
 """Of `queue_seconds` that items may fill which can wait where they are: those of a stream. Else one that is
 always ready to send would leave no room to calls that cannot."""
-AHEAD = 0.01
-"""Seconds of work that a busy worker on a CPU is given ahead; a batch of few images takes no longer for each.
-A GPU is given whole batches, which it needs."""
 LEAST_PAUSE = 0.1
 """Seconds that a refused caller is told to wait at least."""
 
@@ -66,64 +61,58 @@ class Core:
     def __init__(self, bundles: Sequence[Bundle], settings: Settings | None = None, cache: int = 0) -> None:
         self._pid = os.getpid()
         self.settings = settings = settings or Settings()
-        self.bundles = {bundle.name: bundle for bundle in bundles}
-        if not bundles or len(self.bundles) < len(bundles):
-            raise SetupError("serve at least one bundle, and each name once")
-        for bundle in bundles:
-            detector_of(bundle)
-        self._intermediate = {bundle.name: intermediate_bytes(bundle) for bundle in bundles}
-        self._default = bundles[0].name
-        self._check_budget()
+        self._intermediate: dict[str, int] = {}
         self._budget = Budget(settings.memory)
-        telemetry.BUDGET_TOTAL.set(settings.memory)
-        ahead = math.inf if settings.devices else AHEAD
-        self._queue = Queue(BatchLimits(settings.batch, settings.slot_bytes, settings.batch_bytes, ahead))
         self._deadlines = Deadlines(self._late)
-        self._cache = Cache(cache, self.bundles, self) if cache else None
+        self._cache = Cache(cache, self) if cache else None
         self._lock = threading.Lock()
         self._fault: EngineFault | None = None
         self._watchers: list[Callable[[EngineFault], None]] = []
-        self._runners: list[Runner] = []
-        self._never_ready: list[tuple[str, Exception]] = []
-        self._start(bundles)
+        self.on_verdict: Callable[[Ticket, Verdict], None] | None = None
+        """Told of each verdict once it is given, by the thread that gave it."""
+        self._fleets = Fleets(bundles, settings, self, self._prepare, self._lost)
+        telemetry.BUDGET_TOTAL.set(settings.memory)
+        fleet = self._fleets.current
+        fleet.start()
+        if self._fault:
+            cause = self._fault.__cause__
+            raise cause if isinstance(cause, BundleError | SetupError) else self._fault
+        for name, error in fleet.never_ready:
+            log.error("%s was given up: %s", name, error)
 
-    def _check_budget(self) -> None:
+    def _prepare(self, fleet: Fleet) -> None:
+        """Raises SetupError where the budget is too small for it."""
         limits = self.settings.limits
         most = limits.max_bytes + PIXEL_BYTES * limits.max_pixels
-        most += max(self._intermediate.values())
+        most += max(fleet.intermediate.values())
         if most > self.settings.memory * BACKLOG_SHARE:
             raise SetupError(
                 f"a memory budget of {self.settings.memory // MIB} MiB is too small: the largest image that "
                 f"the limits admit needs {most // MIB} MiB of its {BACKLOG_SHARE:.0%}; raise `memory`, "
                 "or lower `limits.max_pixels` or `limits.max_bytes`"
             )
+        self._intermediate |= fleet.intermediate
 
-    def _start(self, bundles: Sequence[Bundle]) -> None:
-        settings = self.settings
-        starts: list[Callable[[], Worker]] = [lambda: WorkerProcess(bundles, settings)] * settings.workers
-        names = [f"worker {number}" for number in range(settings.workers)]
-        if not settings.workers:
-            from assay.engine.inline import InlineWorker  # loads what scores, which a front does not need
+    @property
+    def bundles(self) -> Mapping[str, Bundle]:
+        """Those that score what comes now, by name; the first one is the default."""
+        return self._fleets.current.bundles
 
-            starts, names = [lambda: InlineWorker(bundles, settings)], ["the inline worker"]
-        elif settings.devices:
-            starts = [partial(WorkerProcess, bundles, settings, device) for device in settings.devices]
-            names = [f"GPU {device}" for device in settings.devices]
-        self._living = len(starts)
-        for name, start in zip(names, starts, strict=True):
-            runner = Runner(start, self._queue, self, name)
-            self._runners.append(runner)
-            runner.start()
-        for runner in self._runners:
-            runner.ready.wait()
+    def swap(self, bundles: Sequence[Bundle]) -> None:
+        """Have `bundles` take over from those that are served; returns when all that comes goes to them.
+
+        What was taken before is answered by those that it was taken for, whose workers end then. Until the
+        new ones are ready, and where they do not get ready, nothing changes.
+
+        Raises:
+            BundleError: a bundle cannot be served.
+            SetupError: there is no memory for two sets of workers, or a new one does not start.
+            EngineFault: the core was stopped, or no worker is left.
+        """
+        self._check_process()
         if self._fault:
-            cause = self._fault.__cause__
-            raise cause if isinstance(cause, BundleError | SetupError) else self._fault
-        for name, error in self._never_ready:
-            log.error("%s was given up: %s", name, error)
-        serving = Counter(runner.description for runner in self._runners if runner.description)
-        for description, count in serving.items():
-            log.info("%d workers serve %s", count, description)
+            raise self._fault
+        self._fleets.swap(bundles)
 
     @property
     def serving(self) -> bool:
@@ -175,18 +164,10 @@ class Core:
 
         Asked before an image is read, so that refusing costs less than reading.
         """
-        ahead = self._ahead() + coming * self._cost(self._default)
+        ahead = self._fleets.seconds() + coming * self._fleets.cost(self._fleets.current.default)
         if ahead > self.settings.queue_seconds or self._budget.full:
             return max(LEAST_PAUSE, ahead)
         return None
-
-    def _ahead(self) -> float:
-        """Seconds that an interactive item which comes now waits until a worker takes it."""
-        return self._queue.seconds(Priority.INTERACTIVE) / max(1, self._living)
-
-    def _cost(self, bundle: str) -> float:
-        """Seconds by which an item makes the next one wait."""
-        return self._queue.pace.of(bundle) / max(1, self._living)
 
     def _enter(
         self, items: Sequence[Item], when_full: Literal["wait", "refuse", "leave"]
@@ -194,10 +175,16 @@ class Core:
         self._check_process()
         if self._fault:
             raise self._fault
-        owners = [self._bundle(item) for item in items]  # an unknown name must not leave half of them taken
+        with self._fleets.entering() as fleet:
+            return self._enter_into(fleet, items, when_full)
+
+    def _enter_into(
+        self, fleet: Fleet, items: Sequence[Item], when_full: Literal["wait", "refuse", "leave"]
+    ) -> list[Future[Outcome]]:
+        owners = [_bundle(item, fleet) for item in items]  # an unknown name must not leave half of them taken
         futures: list[Future[Outcome]] = []
         entered: list[Ticket] = []
-        ahead = self._ahead()
+        ahead = self._fleets.seconds()
         most = self.settings.queue_seconds * (STREAM_SHARE if when_full == "leave" else 1)
         for item, bundle in zip(items, owners, strict=True):
             future: Future[Outcome] = Future()
@@ -211,7 +198,7 @@ class Core:
                 if when_full == "refuse":
                     found = overloaded(item, found.bytes)
                 else:
-                    self._take(entered)
+                    self._take(entered, fleet)
                     entered = []
                     self._budget.reserve(found.bytes, item.priority, wait=True)
             futures.append(future)
@@ -222,8 +209,8 @@ class Core:
                 continue
             entered.append(found)
             if item.priority is Priority.INTERACTIVE:
-                ahead += self._cost(bundle.name)
-        self._take(entered)
+                ahead += self._fleets.cost(bundle.name)
+        self._take(entered, fleet)
         return futures
 
     def _look(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket | Rejection:
@@ -237,12 +224,6 @@ class Core:
             detail = f"Reading the headers of this image failed: {type(error).__name__}: {error}"
             return Rejection(item.id, Reason.INTERNAL, detail)
         return too_late(item) if item.deadline is not None and monotonic() > item.deadline else ticket
-
-    def _bundle(self, item: Item) -> Bundle:
-        name = item.bundle or self._default
-        if name not in self.bundles:
-            raise not_served(name, self.bundles)
-        return self.bundles[name]
 
     def _admit(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket:
         header = admit(item.data, self.settings.limits, bundle.manifest.min_side)
@@ -260,22 +241,26 @@ class Core:
             )
         return Ticket(item, bundle.name, header, need, monotonic(), future)
 
-    def _take(self, tickets: Sequence[Ticket]) -> None:
+    def _take(self, tickets: Sequence[Ticket], fleet: Fleet) -> None:
         if self._cache:
-            self._cache.enter([ticket for ticket in tickets if not ticket.item.drawn])
+            self._cache.enter([ticket for ticket in tickets if not ticket.item.drawn], fleet)
             tickets = [ticket for ticket in tickets if ticket.item.drawn]
-        self.put(tickets)
+        self.put(tickets, fleet)
 
-    def put(self, tickets: Sequence[Ticket]) -> None:
-        """Have tickets computed."""
+    def put(self, tickets: Sequence[Ticket], fleet: Fleet) -> None:
+        """Have tickets computed by a fleet that is `held`."""
         if not tickets:
             return
-        self._queue.put(tickets)
+        self._fleets.put(tickets, fleet)
         for ticket in tickets:
             self.watch(ticket)
         self._observe()
         if self._fault:  # the last worker was lost, or the core stopped, between the first look and here
             self._abandon(self._fault)
+
+    def held(self, fleet: Fleet) -> AbstractContextManager[Fleet]:
+        """Keep a fleet that is being entered, from this call until the result is left."""
+        return self._fleets.held(fleet)
 
     def watch(self, ticket: Ticket) -> None:
         """See to it that a ticket waits no longer than its caller does."""
@@ -284,7 +269,7 @@ class Core:
 
     def _withdraw(self, ticket: Ticket) -> bool:
         """Whether a ticket still waited; it does no more."""
-        return self._queue.remove(ticket) or bool(self._cache and self._cache.leave(ticket))
+        return self._fleets.remove(ticket) or bool(self._cache and self._cache.leave(ticket))
 
     def _left(self, waiting: "weakref.ref[Ticket]", future: Future[Outcome]) -> None:
         """Nobody waits for a cancelled ticket: it gives its place and its bytes back at once."""
@@ -306,16 +291,23 @@ class Core:
             future.set_result(outcome)
 
     def _observe(self) -> None:
-        telemetry.QUEUED.set(len(self._queue))
-        telemetry.QUEUE_SECONDS.set(self._ahead())
+        telemetry.QUEUED.set(len(self._fleets))
+        telemetry.QUEUE_SECONDS.set(self._fleets.seconds())
         telemetry.BUDGET_USED.set(self._budget.used)
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
-        """There is an outcome of a ticket; that of a work counts where those are answered who wait for it."""
-        self.drop(ticket)
+        """A runner has the outcome of a ticket; for a work its waiting tickets are answered."""
         if isinstance(ticket, Work):
+            self.drop(ticket)
             ticket.future.set_result(outcome)
-            return
+        else:
+            self.answer(ticket, outcome)
+        if self.on_verdict and isinstance(outcome, Verdict):
+            self.on_verdict(ticket, outcome)
+
+    def answer(self, ticket: Ticket, outcome: Outcome) -> None:
+        """There is an outcome of a caller's ticket."""
+        self.drop(ticket)
         telemetry.IMAGES.labels(ticket.item.priority.name.lower()).observe(monotonic() - ticket.submitted)
         self._answer(ticket.future, outcome, ticket.bundle)
 
@@ -324,17 +316,8 @@ class Core:
         self._budget.release(ticket.bytes)
         self._observe()
 
-    def ended(self, runner: Runner, cause: Exception | None) -> None:
-        """A runner has given its device up (`cause`), or has drained the queue after `stop`."""
-        with self._lock:
-            self._living -= 1
-            last = self._living == 0
-        if cause and runner.ready.is_set():
-            log.error("%s was given up: %s", runner.name, cause)
-        elif cause:  # `_start` reports it: one sentence if none gets ready
-            self._never_ready.append((runner.name, cause))
-        if last and cause:
-            self._fail(EngineFault(f"no worker is left: {cause}"), cause)
+    def _lost(self, cause: Exception) -> None:
+        self._fail(EngineFault(f"no worker is left: {cause}"), cause)
 
     def _fail(self, fault: EngineFault, cause: Exception | None = None) -> None:
         with self._lock:
@@ -348,7 +331,7 @@ class Core:
             watcher(fault)
 
     def _abandon(self, fault: EngineFault) -> None:
-        for ticket in self._queue.clear():
+        for ticket in self._fleets.clear():
             self.drop(ticket)
             if ticket.future.running() or ticket.future.set_running_or_notify_cancel():
                 ticket.future.set_exception(fault)
@@ -356,7 +339,7 @@ class Core:
     def pids(self) -> list[int]:
         """The process ids of the living workers."""
         self._check_process()
-        return [pid for runner in self._runners if runner.is_alive() and (pid := runner.pid()) is not None]
+        return self._fleets.pids()
 
     def stop(self, timeout: float | None = None) -> None:
         """Take nothing more, score what was taken, end the workers.
@@ -370,12 +353,13 @@ class Core:
             self._watchers.clear()
         if self._cache:
             self._cache.close()
-        self._queue.close()
-        for runner in self._runners:
-            runner.join(None if end is None else max(0.0, end - monotonic()))
-        for runner in self._runners:
-            if runner.is_alive():
-                runner.abort()
-                runner.join()
+        self._fleets.stop(end)
         self._deadlines.stop()
         self._fail(stopped)
+
+
+def _bundle(item: Item, fleet: Fleet) -> Bundle:
+    name = item.bundle or fleet.default
+    if name not in fleet.bundles:
+        raise not_served(name, fleet.bundles)
+    return fleet.bundles[name]

@@ -33,11 +33,14 @@ class BatchLimits:
 
 
 class Queue:
-    """Tickets in order of arrival, by lane. Thread-safe; `take` is called by one thread per worker."""
+    """Tickets in order of arrival, by lane. Thread-safe; `take` is called by one thread per worker.
 
-    def __init__(self, limits: BatchLimits) -> None:
+    `pace`: what is known already of how long images take.
+    """
+
+    def __init__(self, limits: BatchLimits, pace: Pace | None = None) -> None:
         self._limits = limits
-        self.pace = Pace()
+        self.pace = pace or Pace()
         self._suspects: Lane = OrderedDict()
         self._lanes: dict[Priority, dict[str, Lane]] = {priority: {} for priority in Priority}
         self._count = 0

@@ -14,6 +14,7 @@ from functools import partial
 
 from assay.engine.core import Core
 from assay.engine.doors.turns import HEAVY, IMAGES
+from assay.engine.errors import SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome
 
@@ -66,8 +67,18 @@ class Bridge:
                 calls.append(call)
         if self._calls:
             self._loop.call_soon(self._submit)
+        self._submit_all(calls)
+
+    def _submit_all(self, calls: "list[_Call]") -> None:
         try:
             futures = self._core.submit([call.item for call in calls])
+        except SetupError as error:  # a bundle was unloaded since one of them came: not the others' fault
+            if len(calls) > 1:
+                for call in calls:
+                    self._submit_all([call])
+            else:
+                calls[0].waiter.set_exception(error)
+            return
         except Exception as error:
             for call in calls:
                 call.waiter.set_exception(error)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
+from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.errors import AssayError
 
@@ -16,6 +17,9 @@ class Door:
     def on_failure(self, callback: Callable[[AssayError], None]) -> None:
         """Has `callback` called, once and from any thread, with what ended the door while it served, such as
         a broker that is lost for good."""
+
+    def operate(self, control: Control) -> None:
+        """Has the calls of operators answered by `control`, where the door knows such calls."""
 
     def start(self) -> None:
         """Lets images in; returns when they can come. Raises SetupError where it cannot."""

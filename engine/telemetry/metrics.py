@@ -55,6 +55,26 @@ CACHE = Counter(
 )
 CACHE_ENTRIES = Gauge("assay_cache_entries", "Outcomes that the cache holds")
 CACHE_BYTES = Gauge("assay_cache_bytes", "Bytes that the cache holds")
+BUNDLES = Gauge(
+    "assay_bundle_fleets",
+    "Sets of workers that have a version of a bundle: while another takes over there are two",
+    ["bundle", "version"],
+)
+SWAPS = Counter("assay_bundle_changes_total", "Changes of the bundles that are served", ["result"])
+SHADOW_PROBABILITIES = Histogram(
+    "assay_shadow_probability",
+    "Calibrated probability of synthetic that the shadow bundle gave",
+    ["bundle"],
+    buckets=(0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0),
+)
+SHADOW_PAIRS = Counter(
+    "assay_shadow_pairs_total",
+    "Images that the shadow bundle scored, by the label that was answered and what the shadow would have",
+    ["bundle", "answered", "shadow", "outcome"],
+)
+SHADOW_LEFT_OUT = Counter(
+    "assay_shadow_left_out_total", "Images of the shadow's share that it did not score or report", ["why"]
+)
 WORKERS = Gauge("assay_workers", "Workers that have passed their self-test")
 KAFKA_LAG = Gauge(
     "assay_kafka_lag_records",

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +37,30 @@ ROOM = 256 << 20
 def main() -> None:
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     fds = [int(argument) for argument in sys.argv[2:]]
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the front decides when to stop
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # of the group: the front decides
         signal.signal(number, signal.SIG_IGN)
     try:
         run(channel, fds)
     except EOFError:
         pass
     except AssayError as error:
-        channel.send({"fault": str(error), "kind": type(error).__name__})
+        leave(channel, {"fault": str(error), "kind": type(error).__name__})
     except Exception as error:
         logging.exception("the worker failed")
-        channel.send({"fault": f"{type(error).__name__}: {error}"})
+        leave(channel, {"fault": f"{type(error).__name__}: {error}"})
     os._exit(0)  # nothing is left to tidy up, and a runtime's own clean-up could hang
+
+
+def leave(channel: Channel, words: Message) -> None:
+    """Say the last words, if the front is there to hear them."""
+    with suppress(EOFError):
+        channel.send(words)
 
 
 def run(channel: Channel, fds: list[int]) -> None:
     """Serve batches until the front is gone (`EOFError`)."""
     setup = channel.receive()
+    os.nice(setup["nice"])
     log_to_stderr(setup["log_level"], setup["log_format"], "%(levelname)s worker[%(process)d] %(message)s")
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a worker owns one core; Pillow would start a thread for each
     settings = Settings.model_validate(setup["settings"])

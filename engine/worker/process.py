@@ -79,7 +79,7 @@ os.register_at_fork(after_in_child=_let_go)
 class WorkerProcess:
     """A running worker that has passed its self-test.
 
-    With `device` it sees that GPU alone.
+    With `device` it sees that GPU alone; `nice` is added to its niceness.
 
     Raises:
         BundleError: it cannot run one of the bundles.
@@ -87,7 +87,9 @@ class WorkerProcess:
         WorkerLost: it ended or failed its self-test.
     """
 
-    def __init__(self, bundles: Sequence[Bundle], settings: Settings, device: int | None = None) -> None:
+    def __init__(
+        self, bundles: Sequence[Bundle], settings: Settings, device: int | None = None, nice: int = 0
+    ) -> None:
         own = {name: "1" for name in THREADS if name not in os.environ}
         if device is not None:
             own = environment(device, os.environ)
@@ -114,6 +116,7 @@ class WorkerProcess:
                     "settings": json.loads(settings.model_dump_json()),
                     "bundles": [str(Path(bundle.path).resolve()) for bundle in bundles],
                     "slot_bytes": settings.slot_bytes,
+                    "nice": nice,
                     "log_level": log.getEffectiveLevel(),
                     "log_format": chosen(),
                 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import images
-from support.bundles import plain_bundle
+from support.bundles import brightness_graph, plain_bundle
 from support.kafka import Topics, producer, wait_until
 from support.serve import ASSAY, kafka_options, served
 
@@ -89,3 +89,39 @@ def test_a_broker_or_topic_that_is_not_there_is_one_sentence_and_exit_code_2(
     sentences = [line for line in done.stderr.splitlines() if "Kafka at" in line]
     assert len(sentences) == 1
     assert ("ECONNREFUSED" if broken == "broker" else "has no topic") in sentences[0]
+
+
+def test_a_shadow_says_what_it_would_have_on_a_topic_of_its_own(
+    broker: Broker, bundle: Path, tmp_path: Path
+) -> None:
+    topics = Topics(broker).create()
+    shadow_topic = f"{topics.name}-shadow"
+    broker.create_topics({shadow_topic: 1})
+    other = plain_bundle(tmp_path / "other", name="opposite", graph=brightness_graph(-8.0), min_side=2)
+    topics.send([images.encode(images.photograph(48, 64, seed=seed)) for seed in range(30)])
+    options = ("--shadow", str(other), "--shadow-share", "1", "--shadow-topic", shadow_topic)
+    with served(topics, bundle, *options) as process:
+        wait_until(lambda: topics.lag() == 0 and len(topics.read(shadow_topic)) == 30, 60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    answered = {verdict["id"]: verdict for verdict in (json.loads(one.value) for one in topics.answers())}
+    seen = {record.key.decode(): json.loads(record.value) for record in topics.read(shadow_topic)}
+    assert seen.keys() == answered.keys()
+    for name, said in seen.items():
+        assert said["bundle"] == "opposite"
+        assert said["scores"]["plain"] == pytest.approx(-answered[name]["scores"]["plain"], abs=1e-3)
+        assert said["answered"] == {
+            field: answered[name][field] for field in ("label", "probability", "bundle", "version")
+        }
+
+
+def test_a_shadow_topic_needs_a_shadow_and_has_to_exist(broker: Broker, bundle: Path) -> None:
+    topics = Topics(broker).create()
+    command = [ASSAY, "serve", "--bundle", str(bundle), "--workers", "1", *kafka_options(topics.settings())]
+    for options, says in (
+        (["--shadow-topic", "there-is-none"], "--shadow-topic belongs to --shadow"),
+        (["--shadow-topic", "there-is-none", "--shadow", str(bundle)], "has no topic there-is-none"),
+    ):
+        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert says in " ".join(done.stderr.split())

@@ -66,11 +66,12 @@ class StubCore:
     def offer(self, items: Sequence[Item]) -> list[Future[Outcome]]:
         if not self.serving:
             raise EngineFault("no worker is left")
+        for item in items:
+            if item.bundle is not None and item.bundle not in self.bundles:
+                raise SetupError(f"no bundle {item.bundle}")
         futures: list[Future[Outcome]] = []
         with self._changed:
             for item in items:
-                if item.bundle is not None and item.bundle not in self.bundles:
-                    raise SetupError(f"no bundle {item.bundle}")
                 if self.used + len(item.data) > self.room:
                     break
                 self.used += len(item.data)

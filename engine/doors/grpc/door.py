@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.doors.address import check_free, parse_address
 from assay.engine.doors.bridge import Bridge
@@ -65,6 +66,7 @@ class GrpcDoor(Door):
 
     def __init__(self, core: Core, settings: GrpcSettings) -> None:
         self._core = core
+        self._control: Control | None = None
         self._settings = settings
         self._host, self.port = parse_address(settings.address, "gRPC")
         self._certificates = Certificates(settings) if settings.certificate_file else None
@@ -75,6 +77,9 @@ class GrpcDoor(Door):
         self._server: grpc.aio.Server | None = None
         self._service: ScoringService | None = None
         self._inference: inference.InferenceService | None = None
+
+    def operate(self, control: Control) -> None:
+        self._control = control
 
     def start(self) -> None:
         """Raises SetupError where the address cannot be listened on."""
@@ -137,6 +142,7 @@ class GrpcDoor(Door):
         self._inference = inference.InferenceService(
             self._core, bridge, self._service, settings.stream_window
         )
+        self._inference.control = self._control
         server.add_generic_rpc_handlers((self._service.handler(), self._inference.handler()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (SERVICE, inference.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -13,7 +13,7 @@ from assay.engine.core import Core
 from assay.engine.core.refusals import not_served
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import StreamCall
-from assay.engine.doors.grpc.stream import Stream
+from assay.engine.doors.grpc.stream import Stream, unknown_bundle
 from assay.engine.doors.turns import HEAVY, Turns
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item, Priority
@@ -101,9 +101,7 @@ class ScoringService:
             try:
                 return self._item(image, arrived, deadline, caller)
             except SetupError as error:
-                rejection = Rejection(image.id, Reason.UNKNOWN_BUNDLE, str(error))
-                telemetry.count(rejection, "")
-                return rejection
+                return unknown_bundle(image.id, error)
 
         await self.stream(
             context, lambda: Stream(self._core, self._bridge, self.turns, context, to_item, self._window)
@@ -240,7 +238,7 @@ class ScoringService:
             own = arrived + image.timeout.seconds + image.timeout.nanos * 1e-9
             deadline = own if until is None else min(own, until)
         trace = None if caller is None else caller.image(id)
-        return Item(id, image.data, bundle, deadline, Priority.INTERACTIVE, trace)
+        return Item(id, image.data, bundle, deadline, Priority.INTERACTIVE, trace=trace)
 
 
 def called(context: "Context[Any, Any]", service: str, method: str) -> "Caller | None":

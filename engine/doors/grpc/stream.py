@@ -16,13 +16,15 @@ from typing import Any
 
 import grpc
 
+from assay.engine import telemetry
 from assay.engine.core import Core
+from assay.engine.core.refusals import not_served
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import RETRY_ROOM, StreamCall
 from assay.engine.doors.turns import HEAVY, IMAGES, Turns
-from assay.engine.errors import AssayError
+from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item
-from assay.engine.outcome import Outcome, Rejection
+from assay.engine.outcome import Outcome, Reason, Rejection
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.convert import to_message
 from assay.engine.wire.pieces import Pieces, parse
@@ -88,7 +90,11 @@ class Stream(StreamCall):
                 self._finish(first)
                 continue
             items = self._portion(images)
-            futures = self._core.offer(items)
+            try:
+                futures = self._core.offer(items)
+            except SetupError:
+                self._refuse_unserved(images)
+                continue
             self._flying.update(futures)
             for future in futures:
                 self._ids += len(images.popleft().id)
@@ -97,6 +103,13 @@ class Stream(StreamCall):
                 await asyncio.sleep(RETRY_ROOM)
             elif images:
                 await self._turns.next()
+
+    def _refuse_unserved(self, images: deque[Item | Rejection]) -> None:
+        """Bundles were unloaded since images came that name them."""
+        served = self._core.bundles
+        for place, image in enumerate(images):
+            if isinstance(image, Item) and image.bundle is not None and image.bundle not in served:
+                images[place] = unknown_bundle(image.id, not_served(image.bundle, served))
 
     def _fits(self, image: Item | Rejection) -> bool:
         unanswered = len(self._flying) + len(self._ready)
@@ -143,3 +156,10 @@ class Stream(StreamCall):
                 break
             outcomes.append(outcome)
         return outcomes
+
+
+def unknown_bundle(id: str, error: SetupError) -> Rejection:
+    """What an image of a stream is answered that names a bundle which is not served."""
+    rejection = Rejection(id, Reason.UNKNOWN_BUNDLE, str(error))
+    telemetry.count(rejection, "")
+    return rejection

@@ -12,15 +12,16 @@ from urllib.parse import parse_qsl, unquote
 from assay.engine import telemetry
 from assay.engine.admission import check_bytes
 from assay.engine.bundle import Bundle
+from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.core.refusals import not_served
 from assay.engine.doors.bridge import Bridge
-from assay.engine.doors.http import inference
+from assay.engine.doors.http import inference, repository
 from assay.engine.doors.http.answer import Answer, as_json, error
 from assay.engine.doors.http.dashboard import Dashboard
 from assay.engine.doors.inference import about, models
-from assay.engine.doors.inference.answer import common_refusal, tensors_of
-from assay.engine.doors.inference.statistics import Statistics
+from assay.engine.doors.inference.answer import common_refusal, tensors_of, version_of
+from assay.engine.doors.inference.statistics import Counted
 from assay.engine.doors.turns import HEAVY, Turns
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item, Priority
@@ -70,6 +71,7 @@ class Api:
         bridge: Bridge,
         ready: Callable[[], bool],
         dashboard: Dashboard | None = None,
+        control: Control | None = None,
     ) -> None:
         self._dashboard = dashboard
         self._drawing = False
@@ -77,7 +79,8 @@ class Api:
         self._bridge = bridge
         self._ready = ready
         self._turns = Turns()
-        self._statistics = {name: Statistics() for name in core.bundles}
+        self._statistics = Counted()
+        self.control = control
 
     def is_open(self, path: str) -> bool:
         """Whether `path` is had without a token."""
@@ -104,7 +107,8 @@ class Api:
 
     def post(self, path: str, query: str, headers: "Message[str, str]") -> Post | Answer | None:
         """What is to be read of a POST, or why nothing is; None where images are not posted there."""
-        if path != SCORE and not (path.startswith("/v2/models/") and path.endswith("/infer")):
+        changes = path.startswith(repository.PREFIX)
+        if path != SCORE and not changes and not (path.startswith("/v2/models/") and path.endswith("/infer")):
             return None
         if "Transfer-Encoding" in headers:
             return error(
@@ -127,14 +131,14 @@ class Api:
                 rejection = refused.rejection("")
                 telemetry.count(rejection, next(iter(self._core.bundles)))
                 return as_json(STATUSES[rejection.reason], rejection.to_dict(), last=True)
-        elif length > MAX_MESSAGE:
+        elif length > (most := repository.MOST_BYTES if changes else MAX_MESSAGE):
             return error(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"a request may have {MAX_MESSAGE} bytes, and {length} were announced",
+                f"a request may have {most} bytes, and {length} were announced",
                 last=True,
             )
         post = Post(path, query, headers, length)
-        if self._core.pause(self._bridge.waiting) is not None:
+        if not changes and self._core.pause(self._bridge.waiting) is not None:
             return self.refuse(post, "more images wait than the workers can score in time", last=True)
         return post
 
@@ -143,6 +147,8 @@ class Api:
         try:
             if len(body) > HEAVY:
                 await self._turns.next()
+            if post.path.startswith(repository.PREFIX):
+                return await repository.answer(post.path, body, self._core, self.control)
             return self._one(post, body) if post.path == SCORE else self._several(post, body)
         except SetupError as unknown:
             return error(HTTPStatus.NOT_FOUND, str(unknown))
@@ -176,7 +182,7 @@ class Api:
         bundle = asked.get("bundle") or None
         caller, id = telemetry.called(f"POST {SCORE}", post.headers.items), asked.get("id", "")
         trace = None if caller is None else caller.image(id)
-        item = Item(id, body, bundle, None, Priority.INTERACTIVE, drawn, trace)
+        item = Item(id, body, bundle, None, Priority.INTERACTIVE, drawn=drawn, trace=trace)
         if bundle is not None and bundle not in self._core.bundles:
             unserved = str(not_served(bundle, self._core.bundles))
             rejection = Rejection(item.id, Reason.UNKNOWN_BUNDLE, unserved)
@@ -215,7 +221,7 @@ class Api:
         arrived = time.monotonic()
         request, binary = inference.read(body, post.headers, bundle, arrived)
         items = request.items(telemetry.called("POST /v2/models/{name}/infer", post.headers.items))
-        counted = self._statistics[bundle.name]
+        counted = self._statistics.of(bundle)
 
         async def work() -> Answer:
             try:
@@ -227,7 +233,8 @@ class Api:
                 counted.failed(time.monotonic() - arrived)
                 return error(STATUSES[refusal.reason], refusal.detail)
             counted.answered(outcomes, time.monotonic() - arrived)
-            return inference.write(request, tensors_of(request, outcomes), binary)
+            version = version_of(request, outcomes)
+            return inference.write(request, tensors_of(request, outcomes), binary, version)
 
         return work
 
@@ -251,7 +258,7 @@ class Api:
             case "config":
                 return as_json(HTTPStatus.OK, about.config(bundle))
             case "stats":
-                stats = about.statistics(bundle, self._statistics[bundle.name])
+                stats = about.statistics(bundle, self._statistics.of(bundle))
                 return as_json(HTTPStatus.OK, {"model_stats": [stats]})
         return error(HTTPStatus.NOT_FOUND, "of a model there are ready, config, stats and infer")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pydantic_settings import SettingsConfigDict
 
+from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.doors.address import (
     address_family,
@@ -66,15 +67,19 @@ class HttpDoor(Door):
         self._tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._ready = ready
         self._core = core
+        self._control: Control | None = None
         self._places = Places()
         wanted = settings.dashboard if settings.dashboard is not None else is_loopback(self._host)
         guarded = bool(settings.tokens_file or settings.client_ca_file)
         self._dashboard = None
         if wanted and core:
-            self._dashboard = Dashboard(core.bundles, is_loopback(self._host), guarded)
+            self._dashboard = Dashboard(lambda: core.bundles, is_loopback(self._host), guarded)
         self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+
+    def operate(self, control: Control) -> None:
+        self._control = control
 
     def start(self) -> None:
         """Raises SetupError where the address cannot be listened on."""
@@ -124,7 +129,8 @@ class HttpDoor(Door):
             listener.setblocking(False)
             api = None
             if self._core:
-                api = Api(self._core, Bridge(self._core, loop), self._welcome, self._dashboard)
+                bridge = Bridge(self._core, loop)
+                api = Api(self._core, bridge, self._welcome, self._dashboard, self._control)
             intake = Intake(listener, self._welcome, self._places, api, self._certificates, self._tokens)
             own = [loop.create_task(intake.accept())]
             if self._dashboard:

@@ -65,8 +65,8 @@ def read(
     return request, frozenset(wanted)
 
 
-def write(request: Request, tensors: Sequence[Tensor], binary: frozenset[str]) -> Answer:
-    """The response to `request`; outputs named in `binary` follow the JSON."""
+def write(request: Request, tensors: Sequence[Tensor], binary: frozenset[str], version: str) -> Answer:
+    """The response to `request`, whose images `version` judged; outputs named in `binary` follow the JSON."""
     outputs: list[dict[str, Any]] = []
     behind: list[bytes] = []
     for tensor in tensors:
@@ -81,7 +81,7 @@ def write(request: Request, tensors: Sequence[Tensor], binary: frozenset[str]) -
         else:
             output["data"] = [_json(value) for value in tensor.values]
         outputs.append(output)
-    record = {"model_name": request.bundle.name, "model_version": request.bundle.version}
+    record = {"model_name": request.bundle.name, "model_version": version}
     if request.id:
         record["id"] = request.id
     text = json.dumps({**record, "outputs": outputs}, allow_nan=False).encode()

@@ -1,13 +1,20 @@
 """What the protocol tells of a model, as JSON; on gRPC the same records are messages."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from assay.engine.bundle import Bundle
+from assay.engine.control import Control
 from assay.engine.doors.inference import models
 from assay.engine.doors.inference.statistics import Duration, Statistics
 
 TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
 """What a configuration calls a datatype."""
+NO_CONTROL = (
+    "bundles are neither loaded nor unloaded by calls here: they are named with --bundle when the server "
+    "starts, and --repository allows such calls"
+)
+NO_PARAMETERS = "loading takes no parameters: what decides a score stands in the bundle's own manifest"
 
 
 def metadata(bundle: Bundle) -> dict[str, Any]:
@@ -56,6 +63,15 @@ def statistics(bundle: Bundle, counted: Statistics) -> dict[str, Any]:
             "compute_output": {"count": counted.success.count, "ns": 0},
         },
     }
+
+
+def index(bundles: Mapping[str, Bundle], control: Control | None, ready: bool) -> list[dict[str, Any]]:
+    """The repository's models: those that are served, and without `ready` those that may be loaded."""
+    served = [{"name": one.name, "version": one.version, "state": "READY"} for one in bundles.values()]
+    if ready or control is None:
+        return served
+    others = control.index().items()
+    return served + [{"name": name, "state": "UNAVAILABLE", "reason": why} for name, why in others]
 
 
 def server(*extensions: str) -> dict[str, Any]:

@@ -56,6 +56,13 @@ def _value(name: str, outcome: Outcome) -> float | bytes:
     return math.nan
 
 
+def version_of(request: Request, outcomes: Sequence[Outcome]) -> str:
+    """The version that judged, which another may have taken over from since it was asked for; where it did so
+    between two images of a request, that of the first."""
+    judged = (outcome.version for outcome in outcomes if isinstance(outcome, Verdict))
+    return next(judged, request.bundle.version)
+
+
 def common_refusal(outcomes: Sequence[Outcome]) -> Rejection | None:
     """The first outcome, where for want of room or of time no image was looked at."""
     first = outcomes[0]

@@ -13,7 +13,7 @@ from assay.engine.wire.pieces import InvalidMessage
 
 SERVER = "assay"
 PLATFORM = "assay"
-EXTENSIONS = ("model_configuration", "statistics", "parameters", "schedule_policy")
+EXTENSIONS = ("model_configuration", "model_repository", "statistics", "parameters", "schedule_policy")
 """Those that both transports have."""
 
 Datatype = Literal["BYTES", "FP32"]

@@ -42,7 +42,7 @@ class Request:
                 self.bundle.name,
                 self.deadline,
                 self.priority,
-                None if caller is None else caller.image(id),
+                trace=None if caller is None else caller.image(id),
             )
             for place, image in enumerate(self.images)
         ]

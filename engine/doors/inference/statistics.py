@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from assay.engine.bundle import Bundle
 from assay.engine.outcome import Outcome, Verdict
 
 INPUT_STAGES = ("decode", "view")
@@ -56,3 +57,13 @@ class Statistics:
     def failed(self, seconds: float) -> None:
         """A request for the model ended without a response."""
         self.fail.add(seconds)
+
+
+class Counted:
+    """The statistics of each version of each bundle; one that takes over begins at nought."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, str], Statistics] = {}
+
+    def of(self, bundle: Bundle) -> Statistics:
+        return self._of.setdefault((bundle.name, bundle.version), Statistics())

@@ -395,6 +395,7 @@ KIND = DoorKind(
         "output": ("--out", "Topic of verdicts."),
         "rejects": ("--rejects", "Topic of rejected images."),
         "group": ("--group", "Consumer group."),
+        "shadow_topic": ("--shadow-topic", "Topic of what the shadow bundle says."),
         "delivery": ("--delivery", "at-least-once (the default) or exactly-once."),
     },
 )

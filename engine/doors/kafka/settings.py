@@ -49,6 +49,8 @@ class KafkaSettings(BrokerSettings):
     """Topic for verdicts as JSON."""
     rejects: str = Field(min_length=1)
     """Topic for the records that got no verdict, with the reason in their headers."""
+    shadow_topic: str | None = Field(None, min_length=1)
+    """Topic for what a shadow bundle (`serve.shadow`) said, as JSON; None: it is in the metrics alone."""
     group: str = Field(min_length=1)
     """Consumer group; its members share the partitions of `input`."""
     delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
@@ -88,7 +90,7 @@ class KafkaSettings(BrokerSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.input in (self.output, self.rejects):
+        if self.input in (self.output, self.rejects, self.shadow_topic):
             raise ValueError(f"topic {self.input} cannot be read and written: outcomes would be scored again")
         return self
 

@@ -165,7 +165,7 @@ class GRPCInferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RepositoryModelLoad(self, request, context):
-        """The bundles that are served are named when the server starts: both end with UNIMPLEMENTED.
+        """An operator's calls, answered where the server was started with --repository; elsewhere UNIMPLEMENTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

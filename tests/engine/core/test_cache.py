@@ -9,9 +9,11 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import replace
 from time import monotonic
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -179,7 +181,7 @@ def test_what_nobody_waits_for_any_more_is_not_computed(core: Core) -> None:
     futures = [ask(core, "a", 1, deadline=HOUR), ask(core, "b", 1), ask(core, "c", 1, deadline=HOUR)]
     assert futures[1].cancel()
     core._deadlines.expire(HOUR + 1)
-    assert len(core._queue) == 0
+    assert len(core._fleets) == 0
     again = ask(core, "d", 1)
     Scripted.free.set()
     assert again.result(60).id == "d"
@@ -298,22 +300,26 @@ def test_whatever_callers_do_each_has_one_outcome_and_nothing_is_left(core: Core
 class Answering:
     """Computes whatever it is asked at once; an outcome is as large as its image says."""
 
-    def __init__(self, bundle: Bundle, limit: int) -> None:
-        self.cache = Cache(limit, {bundle.name: bundle}, self)
+    def __init__(self, limit: int) -> None:
+        self.cache = Cache(limit, self)
         self.computed: list[bytes] = []
 
     @staticmethod
     def outcome(data: bytes) -> Rejection:
         return Rejection("", Reason.TRUNCATED, "x" * data[1] * 10)
 
-    def put(self, tickets: Sequence[Ticket]) -> None:
+    def put(self, tickets: Sequence[Ticket], fleet: Any) -> None:
         for ticket in tickets:
             self.computed.append(ticket.item.data)
             ticket.future.set_result(self.outcome(ticket.item.data))
 
     def watch(self, ticket: Ticket) -> None: ...
 
-    def settle(self, ticket: Ticket, outcome: Outcome) -> None:
+    @staticmethod
+    def held(fleet: Any) -> Any:
+        return nullcontext(fleet)
+
+    def answer(self, ticket: Ticket, outcome: Outcome) -> None:
         ticket.future.set_result(outcome)
 
     def drop(self, ticket: Ticket) -> None: ...
@@ -323,12 +329,13 @@ class Answering:
 def test_it_holds_what_was_asked_for_last_and_no_more_than_its_bytes(
     bundle: Bundle, limit: int, asked: list[tuple[int, int]]
 ) -> None:
-    owner = Answering(bundle, limit)
+    owner = Answering(limit)
+    fleet: Any = SimpleNamespace(bundles={bundle.name: bundle})
     held: OrderedDict[bytes, int] = OrderedDict()
     computed: list[bytes] = []
     for data in map(bytes, asked):
         ticket = Ticket(Item("i", data), bundle.name, Header("jpeg", 8, 8), 1, 0.0, Future())
-        owner.cache.enter([ticket])
+        owner.cache.enter([ticket], fleet)
         assert ticket.future.result(0) == replace(owner.outcome(data), id="i")
         size = ENTRY + len(pickle.dumps(owner.outcome(data), pickle.HIGHEST_PROTOCOL))
         if data not in held:

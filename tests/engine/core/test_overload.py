@@ -151,7 +151,7 @@ def test_cancelled_calls_leave_at_once_and_never_reach_a_worker(core: Core) -> N
     assert core.pause() is not None
     assert [future.cancel() for future in futures] == [True] * MOST
     assert core._budget.used == before
-    assert len(core._queue) == 0
+    assert len(core._fleets) == 0
     assert core.pause() is None
     last = core.submit([Item("last", DATA, priority=Priority.INTERACTIVE)])
     NullWorker.free.set()
@@ -163,7 +163,7 @@ def test_cancelled_records_of_a_backlog_leave_at_once(core: Core) -> None:
     futures = core.offer(items(2000, Priority.BACKLOG))
     for future in futures[::2]:
         assert future.cancel()
-    assert len(core._queue) == 1000
+    assert len(core._fleets) == 1000
     NullWorker.free.set()
     assert reasons(futures[1::2]) == ["scored"] * 1000
     until(lambda: core._budget.used == 0)
@@ -177,7 +177,7 @@ def test_a_call_past_its_deadline_is_answered_while_every_worker_is_busy(
     late = core.submit(items(3, deadline=time.monotonic() + 0.2))
     assert reasons(late) == [Reason.DEADLINE.value] * 3
     until(lambda: core._budget.used == before)
-    assert len(core._queue) == 0
+    assert len(core._fleets) == 0
     NullWorker.free.set()
     assert reasons(core.submit(items(1))) == ["scored"]
     assert sum(map(len, NullWorker.sent)) == 3

@@ -11,9 +11,9 @@ from support.stub_core import StubCore, judge
 
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.turns import HEAVY, IMAGES
-from assay.engine.errors import EngineFault
+from assay.engine.errors import EngineFault, SetupError
 from assay.engine.item import Item
-from assay.engine.outcome import Outcome
+from assay.engine.outcome import Outcome, Verdict
 
 THREADS = 4
 EACH = 2000
@@ -131,6 +131,23 @@ def test_a_lost_engine_reaches_the_caller() -> None:
             await bridge.score(Item("b", b"x"))
 
     asyncio.run(scenario())
+
+
+def test_a_bundle_that_is_unloaded_meanwhile_fails_its_own_calls_alone() -> None:
+    core = StubCore()
+
+    async def scenario() -> list[Outcome | BaseException]:
+        bridge = Bridge(core, asyncio.get_running_loop())  # type: ignore[arg-type]
+        calls = [bridge.score(Item(str(n), b"x", "second" if n % 3 == 1 else None)) for n in range(9)]
+        del core.bundles["second"]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    for number, outcome in enumerate(asyncio.run(scenario())):
+        if number % 3 == 1:
+            assert isinstance(outcome, SetupError)
+        else:
+            assert isinstance(outcome, Verdict)
+            assert outcome.id == str(number)
 
 
 def test_futures_that_finish_after_the_loop_are_dropped() -> None:

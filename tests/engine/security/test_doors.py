@@ -97,7 +97,7 @@ def test_a_broken_certificate_leaves_the_last_one_in_use(
 @pytest.mark.parametrize("token", [None, "", "wrong-token-of-length", TOKEN[:-1], TOKEN + "x", "\u00e9" * 20])
 def test_without_a_known_token_nothing_but_probes_is_answered(files: Files, token: str | None) -> None:
     with http_door(tokens_file=files.tokens) as web:
-        for path in ("/metrics", "/nonsense", "/v1/score"):
+        for path in ("/metrics", "/nonsense", "/v1/score", "/v2/repository/models/first/load"):
             for method in ("GET", "POST"):
                 status, headers, body = fetch(web, path, token=token, method=method)
                 assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")

@@ -8,7 +8,7 @@ from support.images import encode, photograph
 
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
-from assay.engine.core import core as core_module
+from assay.engine.core import fleet as fleet_module
 from assay.engine.errors import EngineFault, SetupError
 from assay.engine.inline import InlineWorker
 from assay.engine.item import Item
@@ -84,7 +84,7 @@ class FleetWorker(InlineWorker):
 @pytest.fixture
 def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
     fleet = Fleet()
-    monkeypatch.setattr(core_module, "WorkerProcess", fleet.start)
+    monkeypatch.setattr(fleet_module, "WorkerProcess", fleet.start)
     return fleet
 
 

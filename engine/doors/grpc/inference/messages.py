@@ -71,11 +71,11 @@ def read_request(
     )
 
 
-def write_response(request: Request, tensors: Sequence[Tensor]) -> pb.ModelInferResponse:
-    """The response to `request`, with raw contents."""
+def write_response(request: Request, tensors: Sequence[Tensor], version: str) -> pb.ModelInferResponse:
+    """The response to `request`, whose images `version` judged, with raw contents."""
     return pb.ModelInferResponse(
         model_name=request.bundle.name,
-        model_version=request.bundle.version,
+        model_version=version,
         id=request.id,
         outputs=[
             pb.ModelInferResponse.InferOutputTensor(

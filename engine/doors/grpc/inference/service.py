@@ -3,22 +3,25 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from concurrent.futures import Future
+from typing import Any
 
 import grpc
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from assay.engine.bundle import Bundle
+from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
 from assay.engine.doors.grpc.inference.stream import InferStream
 from assay.engine.doors.grpc.service import ScoringService, called, until
 from assay.engine.doors.inference import about, models
-from assay.engine.doors.inference.answer import common_refusal, tensors_of
-from assay.engine.doors.inference.statistics import Statistics
-from assay.engine.errors import SetupError
+from assay.engine.doors.inference.answer import common_refusal, tensors_of, version_of
+from assay.engine.doors.inference.statistics import Counted
+from assay.engine.errors import AssayError, EngineFault, SetupError
 from assay.engine.wire.inference import service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -33,8 +36,9 @@ class InferenceService:
         self._bridge = bridge
         self._scoring = scoring
         self._window = window
-        self._statistics = {name: Statistics() for name in core.bundles}
+        self._statistics = Counted()
         self.ready = True
+        self.control: Control | None = None
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
         """What a server dispatches the calls of the service to."""
@@ -43,7 +47,7 @@ class InferenceService:
             "ServerReady": lambda _: pb.ServerReadyResponse(ready=self._is_ready()),
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda _: ParseDict(
-                about.server(*models.EXTENSIONS, "model_repository"), pb.ServerMetadataResponse()
+                about.server(*models.EXTENSIONS), pb.ServerMetadataResponse()
             ),
             "ModelMetadata": self._model_metadata,
             "ModelConfig": self._model_config,
@@ -51,8 +55,8 @@ class InferenceService:
             "RepositoryIndex": self._repository_index,
         }
         methods = {name: self._answering(name, answer) for name, answer in answers.items()}
-        for name in ("RepositoryModelLoad", "RepositoryModelUnload"):
-            methods[name] = grpc.unary_unary_rpc_method_handler(self._not_offered)
+        methods["RepositoryModelLoad"] = self._changing("RepositoryModelLoad", Control.load)
+        methods["RepositoryModelUnload"] = self._changing("RepositoryModelUnload", Control.unload)
         methods["ModelInfer"] = grpc.stream_unary_rpc_method_handler(
             self.model_infer, None, pb.ModelInferResponse.SerializeToString
         )
@@ -67,8 +71,8 @@ class InferenceService:
             async with self._scoring.message(context) as message:
                 request = read_request(message, self._core.bundles, arrived, until(context))
                 del message  # its images are held by the items alone
-            count = self._statistics[request.bundle.name]
             items = request.items(called(context, SERVICE, "ModelInfer"))
+            count = self._statistics.of(request.bundle)
             try:
                 outcomes = await asyncio.gather(*(self._bridge.score(item) for item in items))
             except BaseException:
@@ -78,7 +82,7 @@ class InferenceService:
             count.failed(time.monotonic() - arrived)
             await self._scoring.refuse(context, refusal)
         count.answered(outcomes, time.monotonic() - arrived)
-        return write_response(request, tensors_of(request, outcomes))
+        return write_response(request, tensors_of(request, outcomes), version_of(request, outcomes))
 
     async def model_stream_infer(self, _requests: object, context: "Context[Any, Any]") -> None:
         await self._scoring.stream(
@@ -102,12 +106,28 @@ class InferenceService:
         told: type[Message] = getattr(pb, f"{name}Response")
         return grpc.unary_unary_rpc_method_handler(call, asked.FromString, told.SerializeToString)
 
-    async def _not_offered(self, _message: bytes, context: "Context[Any, Any]") -> NoReturn:
-        await context.abort(
-            grpc.StatusCode.UNIMPLEMENTED,
-            "a server's bundles are named when it starts, with --bundle; none is loaded or unloaded later",
-        )
-        raise AssertionError("abort always raises")
+    def _changing(
+        self, name: str, change: Callable[[Control, str], Future[None]]
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        """An operator's call, which changes what is served."""
+        asked: type[Message] = getattr(pb, f"{name}Request")
+        told: type[Message] = getattr(pb, f"{name}Response")
+
+        async def call(request: Any, context: "Context[Any, Any]") -> Message:
+            if self.control is None or self.control.repository is None:
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, about.NO_CONTROL)
+                raise AssertionError("abort always raises")
+            if change is Control.load and len(UnknownFieldSet(request)):
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, about.NO_PARAMETERS)
+            try:
+                await asyncio.wrap_future(change(self.control, request.model_name))
+            except EngineFault as error:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            except AssayError as error:
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            return told()
+
+        return grpc.unary_unary_rpc_method_handler(call, asked.FromString, told.SerializeToString)
 
     def _is_ready(self) -> bool:
         return self.ready and self._core.serving
@@ -132,13 +152,9 @@ class InferenceService:
             bundles: Iterable[Bundle] = [self._find(request.name, request.version)]
         else:
             bundles = self._core.bundles.values()
-        stats = [about.statistics(bundle, self._statistics[bundle.name]) for bundle in bundles]
+        stats = [about.statistics(bundle, self._statistics.of(bundle)) for bundle in bundles]
         return ParseDict({"model_stats": stats}, pb.ModelStatisticsResponse())
 
     def _repository_index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
-        return pb.RepositoryIndexResponse(
-            models=[
-                pb.RepositoryIndexResponse.ModelIndex(name=one.name, version=one.version, state="READY")
-                for one in self._core.bundles.values()
-            ]
-        )
+        models = about.index(self._core.bundles, self.control, request.ready)
+        return ParseDict({"models": models}, pb.RepositoryIndexResponse())

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +22,9 @@ from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import RETRY_ROOM, StreamCall
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
 from assay.engine.doors.grpc.service import called, until
-from assay.engine.doors.inference.answer import tensors_of
+from assay.engine.doors.inference.answer import tensors_of, version_of
 from assay.engine.doors.inference.request import Request
-from assay.engine.doors.inference.statistics import Statistics
+from assay.engine.doors.inference.statistics import Counted
 from assay.engine.doors.turns import HEAVY, IMAGES, Turns
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item
@@ -39,7 +39,10 @@ _SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 @dataclass(eq=False)
 class _Reply:
-    """A request, or the sentence that answers it; `futures` has its images as the core takes them."""
+    """A request, or the sentence that answers it; `futures` has its images as the core takes them.
+
+    A request that has a sentence is answered by it once what was taken of it is done.
+    """
 
     arrived: float
     request: Request | None = None
@@ -52,12 +55,12 @@ class _Reply:
 
     @property
     def complete(self) -> bool:
-        taken = self.request is None or len(self.futures) == self.images
+        taken = bool(self.error) or len(self.futures) == self.images
         return taken and all(future.done() for future in self.futures)
 
 
 class InferStream(StreamCall):
-    """`statistics` has those of each bundle by name."""
+    """`statistics` has those of each bundle."""
 
     left = "requests without a response were not scored"
 
@@ -68,7 +71,7 @@ class InferStream(StreamCall):
         turns: Turns,
         context: "grpc.aio.ServicerContext[Any, Any]",
         window: int,
-        statistics: Mapping[str, Statistics],
+        statistics: Counted,
     ) -> None:
         super().__init__(core, bridge, turns, context, window)
         self._statistics = statistics
@@ -110,6 +113,10 @@ class InferStream(StreamCall):
             portion = _portion(items, self._window - len(self._flying))
             try:
                 futures = self._core.offer(portion)
+            except SetupError as error:  # its bundle was unloaded since it came
+                reply.error = str(error)
+                self._changed.set()
+                return
             except AssayError as error:
                 self._error = error
                 self._changed.set()
@@ -139,11 +146,11 @@ class InferStream(StreamCall):
 
     def _response(self, reply: _Reply) -> pb.ModelStreamInferResponse:
         request = reply.request
-        if request is None:
+        if request is None or reply.error:
             return pb.ModelStreamInferResponse(error_message=reply.error)
         outcomes = [future.result() for future in reply.futures]
-        self._statistics[request.bundle.name].answered(outcomes, time.monotonic() - reply.arrived)
-        response = write_response(request, tensors_of(request, outcomes))
+        self._statistics.of(request.bundle).answered(outcomes, time.monotonic() - reply.arrived)
+        response = write_response(request, tensors_of(request, outcomes), version_of(request, outcomes))
         response.parameters[FINAL].bool_param = True
         return pb.ModelStreamInferResponse(infer_response=response)
 

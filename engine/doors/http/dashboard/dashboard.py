@@ -1,6 +1,6 @@
 """What the HTTP door answers for the dashboard: the files of its page, and `/v1/telemetry`."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from email.message import Message
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
@@ -22,7 +22,7 @@ class Dashboard:
     `local` says that only loopback names do.
     """
 
-    def __init__(self, bundles: Collection[str], local: bool, guarded: bool) -> None:
+    def __init__(self, bundles: Callable[[], Collection[str]], local: bool, guarded: bool) -> None:
         self.history = History()
         self._bundles = bundles
         self._by_name = local and not guarded
@@ -63,7 +63,7 @@ class Dashboard:
         except ValueError:
             return error(HTTPStatus.BAD_REQUEST, "'after' is the number of a sample")
         return Answer(
-            HTTPStatus.OK, self.history.as_json(after, self._bundles), headers={"Cache-Control": "no-store"}
+            HTTPStatus.OK, self.history.as_json(after, self._bundles()), headers={"Cache-Control": "no-store"}
         )
 
 

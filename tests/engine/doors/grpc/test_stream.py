@@ -178,6 +178,26 @@ def test_an_unknown_bundle_hurts_only_the_images_that_name_it(stub, core: StubCo
     assert [item.id for item in core.taken] == ["a", "b", "d", "f"]
 
 
+def test_a_bundle_that_is_unloaded_while_images_wait_hurts_only_those_that_name_it(
+    stub, core: StubCore
+) -> None:
+    core.room = 0
+    named = pb.ScoreStreamRequest(
+        images=[
+            pb.Image(id="a", data=b"x"),
+            pb.Image(id="b", data=b"x", bundle="second"),
+            pb.Image(id="c", data=b"x", bundle="first"),
+        ]
+    )
+    answers = stub.ScoreStream(iter([named, message(("d", b"x"), bundle="second"), message(("e", b"x"))]))
+    time.sleep(0.05)
+    del core.bundles["second"]
+    core.room = 1 << 20
+    outcomes = {outcome.id: outcome for response in answers for outcome in response.outcomes}
+    assert {id for id, outcome in outcomes.items() if outcome.HasField("verdict")} == {"a", "c", "e"}
+    assert outcomes["b"].rejection.reason == outcomes["d"].rejection.reason == pb.REASON_UNKNOWN_BUNDLE
+
+
 def test_a_client_that_reads_nothing_is_not_read_from_for_unknown_bundles_either(
     stub, core: StubCore
 ) -> None:

@@ -227,6 +227,27 @@ def test_a_stream_waits_for_room(client: Any, core: StubCore) -> None:
     client.stop_stream()
 
 
+def test_a_request_whose_bundle_is_unloaded_while_it_waits_is_told_so_and_the_stream_goes_on(
+    client: Any, core: StubCore
+) -> None:
+    answers: queue.Queue[Any] = queue.Queue()
+    core.room = 1
+    core.gate.clear()
+    client.start_stream(lambda result, error: answers.put((result, error)))
+    client.async_stream_infer("second", [image([b"1", b"2"])], request_id="cut")  # one is taken, one waits
+    client.async_stream_infer("first", [image([b"3"])], request_id="whole")
+    while not core.taken:
+        time.sleep(0.01)
+    del core.bundles["second"]
+    core.gate.set()
+    _, error = answers.get(timeout=10)
+    assert "second" in str(error)
+    result, error = answers.get(timeout=10)
+    assert error is None
+    assert result.get_response().id == "whole"
+    client.stop_stream()
+
+
 def test_a_stream_over_asyncio(door: GrpcDoor) -> None:
     async def ask() -> list[Any]:
         async def requests() -> Any:

@@ -1,0 +1,159 @@
+"""The fleet that serves, and the one before it while that still answers what it took.
+
+The change from one to the other is one assignment: who puts something in says so first (`entering`), and a
+fleet's queue is closed when nobody puts anything into it any more.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from time import monotonic
+
+from assay.engine.bundle import Bundle
+from assay.engine.core.fleet import Fleet, Owner
+from assay.engine.core.pace import Pace
+from assay.engine.core.room import check_room
+from assay.engine.errors import EngineFault
+from assay.engine.item import Priority
+from assay.engine.outcome import Reason, Rejection
+from assay.engine.settings import Settings
+from assay.engine.ticket import Ticket
+
+
+class Fleets:
+    """At most two of them.
+
+    `prepare` is called with a new one, and raises where the owner cannot serve it; `on_lost` is told why the
+    one that serves has no worker any more.
+    """
+
+    def __init__(
+        self,
+        bundles: Sequence[Bundle],
+        settings: Settings,
+        owner: Owner,
+        prepare: Callable[[Fleet], None],
+        on_lost: Callable[[Exception], None],
+    ) -> None:
+        self._settings = settings
+        self._owner = owner
+        self._prepare = prepare
+        self._on_lost = on_lost
+        self._changed = threading.Condition()
+        self._swapping = threading.Lock()
+        self._stopped = False
+        self._leaving: tuple[Fleet, ...] = ()
+        self.current = self._make(bundles, Pace())
+        """Where what comes now goes."""
+
+    def _make(self, bundles: Sequence[Bundle], pace: Pace) -> Fleet:
+        fleet = Fleet(bundles, self._settings, self._owner, self._lost, pace)
+        self._prepare(fleet)
+        return fleet
+
+    def swap(self, bundles: Sequence[Bundle]) -> None:
+        """Have `bundles` take over; see `Core.swap`."""
+        with self._swapping:
+            for former in self._leaving:
+                former.join()
+            check_room(self.pids(), len(self.current.runners))
+            fleet = self._make(bundles, self.current.queue.pace)
+            fleet.start_whole()
+            with self._changed:
+                if not self._stopped:
+                    former, self.current = self.current, fleet
+                    self._leaving = (former,)
+                    self._changed.wait_for(lambda: not former.entering)
+            if self._stopped:
+                fleet.abort()
+                raise EngineFault("the engine was stopped before the new bundles took over")
+            former.queue.close()
+
+    @contextmanager
+    def entering(self) -> Iterator[Fleet]:
+        """The fleet that serves now: it answers what the body puts into its queue."""
+        with self._changed:
+            fleet = self.current
+            fleet.entering += 1
+        with self._entered(fleet):
+            yield fleet
+
+    def held(self, fleet: Fleet) -> AbstractContextManager[Fleet]:
+        """Keep a fleet that one is `entering` until this is left, by whatever thread."""
+        with self._changed:
+            fleet.entering += 1
+        return self._entered(fleet)
+
+    @contextmanager
+    def _entered(self, fleet: Fleet) -> Iterator[Fleet]:
+        try:
+            yield fleet
+        finally:
+            with self._changed:
+                fleet.entering -= 1
+                self._changed.notify_all()
+
+    def seconds(self) -> float:
+        """How long an interactive ticket that comes now waits for a worker, at the present pace."""
+        waiting = sum(fleet.queue.seconds(Priority.INTERACTIVE) for fleet in self._all)
+        return waiting / max(1, self.current.living)
+
+    def cost(self, bundle: str) -> float:
+        """Seconds by which a ticket makes the next one wait."""
+        return self.current.queue.pace.of(bundle) / max(1, self.current.living)
+
+    def __len__(self) -> int:
+        """Tickets that wait."""
+        return sum(len(fleet.queue) for fleet in self._all)
+
+    def remove(self, ticket: Ticket) -> bool:
+        """Whether `ticket` still waited; it does no more."""
+        return any(fleet.queue.remove(ticket) for fleet in self._all)
+
+    def clear(self) -> list[Ticket]:
+        """Take everything that waits."""
+        return [ticket for fleet in self._all for ticket in fleet.queue.clear()]
+
+    def pids(self) -> list[int]:
+        """The process ids of the living workers."""
+        return [pid for fleet in self._all for pid in fleet.pids()]
+
+    def put(self, tickets: Sequence[Ticket], fleet: Fleet) -> None:
+        """Have `tickets` answered by the fleet that they were admitted for."""
+        fleet.queue.put(tickets)
+        if not fleet.living:  # it may have looked at its queue before they were there
+            self._pass_on(fleet)
+
+    def stop(self, end: float | None) -> None:
+        """Take nothing more and end the workers when all is scored, or at `end` of `time.monotonic()`."""
+        with self._changed:
+            self._stopped = True
+            fleets = self._all
+        for fleet in fleets:
+            fleet.queue.close()
+        for fleet in fleets:
+            fleet.join(None if end is None else max(0.0, end - monotonic()))
+        for fleet in fleets:
+            fleet.abort()
+
+    @property
+    def _all(self) -> tuple[Fleet, ...]:
+        return self.current, *self._leaving
+
+    def _lost(self, fleet: Fleet, cause: Exception) -> None:
+        if fleet is self.current:
+            self._on_lost(cause)
+        self._pass_on(fleet)
+
+    def _pass_on(self, lost: Fleet) -> None:
+        """What waits for a fleet that was leaving, and is lost, goes to the one that took over."""
+        if lost not in self._leaving:
+            return
+        for ticket in lost.queue.clear():
+            if ticket.bundle in self.current.bundles:
+                self.current.queue.put([ticket])
+            elif ticket.future.running() or ticket.future.set_running_or_notify_cancel():
+                why = f"bundle {ticket.bundle!r} is served no more, and the last worker that had it was lost"
+                self._owner.settle(ticket, Rejection(ticket.item.id, Reason.INTERNAL, why))
+            else:
+                self._owner.drop(ticket)
