@@ -262,7 +262,7 @@ def test_the_emitter_sends_the_context_of_the_image(exporter: InMemorySpanExport
     future: Future[Outcome] = Future()
     future.set_result(VERDICT)
     emitter: Any = SimpleNamespace(
-        _settings=SimpleNamespace(output="out", rejects="rej"),
+        _settings=SimpleNamespace(output="out", rejects="rej", cloudevents_source=None),
         _topics=SimpleNamespace(partitions={"out": 1}),
         _limits={"out": 1 << 20},
     )
