@@ -80,7 +80,9 @@ def serve_command(
 ) -> None:
     """Serve gRPC and Kafka over one engine, until SIGTERM."""
     file = read_config(config)
-    serve_settings = load(server.ServeSettings, file, "serve", traces=traces, log_format=log_format)
+    given = {"repository": repository, "shadow": shadow, "shadow_share": shadow_share}
+    told = {"cache_mib": cache_mib, "traces": traces, "log_format": log_format}
+    serve_settings = load(server.ServeSettings, file, "serve", **given, **told)
     start_log(logging.DEBUG if verbose else logging.INFO, serve_settings.log_format)
     opened = list(_opened(file, of_doors))
     if not any(kind.scores for kind, _ in opened):

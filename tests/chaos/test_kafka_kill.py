@@ -25,7 +25,7 @@ def test_kill_9_of_the_server_loses_nothing_and_repeats_nothing_that_was_committ
     committed: list[dict[int, int]] = []
     outcomes: list[int] = []
     for _ in range(3):
-        with served(topics, bundle) as process:
+        with served(topics, bundle, "--cache-mib", "0") as process:
             before = sum(topics.committed().values())
             wait_until(lambda before=before: sum(topics.committed().values()) > before + 60, 60)  # type: ignore[misc]
             committed.append(topics.committed())

@@ -53,7 +53,7 @@ def test_sigterm_under_load_loses_and_repeats_nothing(broker: Broker, bundle: Pa
     topics = Topics(broker).create()
     value = images.encode(np.zeros((1800, 2400, 3), np.uint8))  # quick to send, slow to score
     sent = topics.send([value] * 1000)
-    with served(topics, bundle) as process:
+    with served(topics, bundle, "--cache-mib", "0") as process:
         wait_until(lambda: sum(topics.committed().values()) > 20, 60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

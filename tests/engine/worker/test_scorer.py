@@ -76,7 +76,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> StubGpu:
     monkeypatch.setattr(SmallDevice, "gpu", stub, raising=False)
     monkeypatch.setattr(scorer_module, "Gpu", lambda: stub)
     monkeypatch.setattr(scorer_module, "make_decoder", lambda name, gpu, threads: make_decoder())
-    monkeypatch.setattr(scorer_module, "choose", lambda bundle, settings: Runtime("a stub", SmallDevice))
+    monkeypatch.setattr(scorer_module, "choose", lambda settings: Runtime("a stub", SmallDevice))
     return stub
 
 

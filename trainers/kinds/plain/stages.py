@@ -44,7 +44,7 @@ class Mix:
     @classmethod
     def draw(cls, alpha: float, images: int, device: torch.device) -> Self:
         """The share by Beta(`alpha`, `alpha`), the order at random, both by torch's own generator."""
-        share = float(torch.distributions.Beta(alpha, alpha).sample())  # type: ignore[no-untyped-call]
+        share = float(torch.distributions.Beta(alpha, alpha).sample())
         return cls(share, torch.randperm(images).to(device))
 
     def __call__(self, values: Tensor) -> Tensor:
