@@ -13,12 +13,12 @@ from support.bundles import plain_bundle
 from support.images import good
 
 from assay.engine.bundle import Bundle
-from assay.engine.core import Core
+from assay.engine.core import Core, cache
 from assay.engine.core.room import check_room
 from assay.engine.errors import BundleError, EngineFault, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Label, Outcome, Reason, Verdict
-from assay.engine.settings import Settings
+from assay.engine.settings import MIB, Settings
 from assay.engine.ticket import Ticket
 from assay.engine.worker.process import WorkerLost
 
@@ -79,12 +79,15 @@ def versions(tmp_path: Path) -> list[Bundle]:
     ]
 
 
-@pytest.fixture
-def core(versions: list[Bundle], monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
+@pytest.fixture(params=["computed", "cached", "cached, hashed in a thread"])
+def core(
+    versions: list[Bundle], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Core]:
+    monkeypatch.setattr(cache, "LARGE", 0 if "thread" in request.param else MIB)
     Held.gates = {bundle.version: threading.Event() for bundle in versions}
     Held.started, Held.ended, Held.lost, Held.broken = [], [], set(), {}
     monkeypatch.setattr("assay.engine.inline.InlineWorker", Held)
-    core = Core(versions[:1], Settings(workers=0))
+    core = Core(versions[:1], Settings(workers=0), cache=0 if request.param == "computed" else MIB)
     yield core
     for gate in Held.gates.values():
         gate.set()
@@ -114,6 +117,48 @@ def test_each_image_is_answered_by_the_version_that_it_came_for(
         assert judged_by({"1.0": before, "2.0": after}.get(version, [])) <= {version}
     until(lambda: Held.ended == ["1.0"])
     assert core._budget.used == 0
+
+
+def test_what_a_former_version_said_is_not_given_again(core: Core, versions: list[Bundle]) -> None:
+    for gate in Held.gates.values():
+        gate.set()
+    assert judged_by(send(core, 3)) == {"1.0"}
+    core.swap(versions[1:2])
+    assert judged_by(send(core, 3)) == {"2.0"}
+    core.swap(versions[:1])
+    assert judged_by(send(core, 3)) == {"1.0"}
+
+
+def test_who_looks_at_verdicts_sees_each_that_was_computed_once(core: Core) -> None:
+    seen: list[str] = []
+    core.on_verdict = lambda ticket, verdict: seen.append(ticket.item.id)
+    futures = send(core, 3)
+    if core._cache:
+        core._cache._hashing.submit(lambda: None).result(10)  # what is hashed by a thread was entered
+    Held.gates["1.0"].set()
+    judged_by(futures)
+    judged_by(send(core, 3))
+    core.stop()  # who looks is told after the caller
+    assert len(seen) == (1 if core._cache else 6)
+
+
+def test_an_image_that_is_still_hashed_is_answered_by_the_version_that_it_came_for(
+    core: Core, versions: list[Bundle]
+) -> None:
+    """The former bundles' queue is closed only when nobody puts anything in any more."""
+    hashing = threading.Event()
+    if core._cache:
+        core._cache._hashing.submit(hashing.wait)
+    future = send(core, 1)
+    swap = threading.Thread(target=core.swap, args=[versions[1:2]])
+    swap.start()
+    until(lambda: core.bundles["brightness"].version == "2.0")
+    hashing.set()
+    swap.join(10)
+    assert not swap.is_alive()
+    for gate in Held.gates.values():
+        gate.set()
+    assert judged_by(future) == {"1.0"}
 
 
 @pytest.mark.parametrize("cause", [BundleError("no"), SetupError("no"), WorkerLost("no"), RuntimeError("no")])
