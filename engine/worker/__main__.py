@@ -24,6 +24,7 @@ from assay.engine.errors import AssayError
 from assay.engine.settings import Settings
 from assay.engine.telemetry.logs import log_to_stderr
 from assay.engine.worker.channel import Channel
+from assay.engine.worker.confine import confine
 from assay.engine.worker.pipeline import pipelined
 from assay.engine.worker.scorer import Batch, Job, Scorer
 from assay.engine.worker.slots import Slot
@@ -69,6 +70,8 @@ def run(channel: Channel, fds: list[int]) -> None:
     pace = scorer.self_test()
     if on_cpu:
         set_ceiling(settings.memory + ROOM)
+    if why := confine():
+        logging.debug("the network is not closed to this worker: %s", why)
     slots = [Slot(fd, setup["slot_bytes"]) for fd in fds]
     channel.send({"ready": scorer.description, "pace": pace, "graphs": scorer.graphs})
 
