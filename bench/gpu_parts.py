@@ -43,13 +43,14 @@ PARTS: Mapping[str, Part] = {
             "tests/gpu/test_spectra.py",
             "tests/gpu/test_measure.py",
         ),
-        0.12,
+        0.11,
     ),
-    "decoders": Part((*_BENCH, "--part", "decoders"), 0.1),
-    "test-decoders": Part((*_TESTS, "tests/gpu/test_decoders.py"), 0.1),
-    "path": Part((*_BENCH, "--part", "path", "--bundle", "plain-mobilenet"), 0.25),
-    "test-executors": Part((*_TESTS, "tests/gpu/test_executors.py"), 0.15),
-    "test-device-path": Part((*_TESTS, "tests/gpu/test_device_path.py"), 0.1),
+    "decoders": Part((*_BENCH, "--part", "decoders"), 0.09),
+    "test-decoders": Part((*_TESTS, "tests/gpu/test_decoders.py"), 0.09),
+    "path": Part((*_BENCH, "--part", "path", "--bundle", "plain-mobilenet"), 0.22),
+    "train": Part(("-P", "-m", "assay.bench.gpu_train"), 0.1),
+    "test-executors": Part((*_TESTS, "tests/gpu/test_executors.py"), 0.13),
+    "test-device-path": Part((*_TESTS, "tests/gpu/test_device_path.py"), 0.08),
 }
 """The most telling first, within what measures and what tests."""
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from assay.engine.bundle import SCHEMA
+from assay.engine.version import own_version
 
 PACKAGES = {
-    "assay": ("assay",),
     "openvino": ("openvino",),
     "numpy": ("numpy",),
     "scipy": ("scipy",),
@@ -24,16 +24,16 @@ PACKAGES = {
     "tensorrt-rtx": ("tensorrt-rtx-cu13-bindings",),
     "nncf": ("nncf",),
 }
-"""What is shown, and the distributions that may bring it."""
+"""What is shown beside Assay, and the distributions that may bring it."""
 
 
 def versions() -> Iterator[tuple[str, str]]:
     """(name, version) of Assay, what it runs on, and the bundles that it reads."""
+    yield "assay", own_version()
+    yield "bundle schema", str(SCHEMA)
+    yield "python", platform.python_version()
     for name, distributions in PACKAGES.items():
         yield name, next(filter(None, map(_version, distributions)), "not installed")
-        if name == "assay":
-            yield "bundle schema", str(SCHEMA)
-            yield "python", platform.python_version()
 
 
 def _version(distribution: str) -> str | None:

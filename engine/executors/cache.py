@@ -8,11 +8,11 @@ may be deleted or moved at any time. Several processes may use it at once.
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.engine.errors import BundleError, SetupError
+from assay.engine.version import own_version
 
 if TYPE_CHECKING:
     from assay.engine.bundle import GraphSpec
@@ -34,7 +34,7 @@ class Cache:
     @property
     def _own(self) -> Path:
         """Assay's version is part of every place, because conversions to lower precisions are Assay's own."""
-        return self.root / f"assay-{version('assay')}"
+        return self.root / f"assay-{own_version()}"
 
     def engine_file(self, sha256: str, runtime: str, device: str, precision: str) -> Path:
         """Where the engine lies that `runtime` (name and version) built for `device` from the graph of that

@@ -1,5 +1,7 @@
 """The parts of `make gpu` on a machine without a GPU: each keeps what it found, whatever becomes of it."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,18 @@ def test_every_part_ends_inside_four_minutes_and_names_what_is_there() -> None:
             if argument.startswith("tests/"):
                 assert (Path(__file__).parents[2] / argument).is_file()
     assert sum(part.share for part in PARTS.values()) <= 1
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_make_gpu_installs_nothing(installed: bool, tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parents[2] / "Makefile", tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    if installed:
+        (tmp_path / ".venv/bin").mkdir(parents=True)
+        (tmp_path / ".venv/bin/python").touch()
+    done = subprocess.run(
+        ["make", "-n", "gpu", "PYTHON=python-here"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "pip" not in done.stdout
+    python = ".venv/bin/python" if installed else f"PYTHONPATH={tmp_path}/.types python-here"
+    assert f"{python} -P -m assay.bench.gpu_parts" in done.stdout

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 from zipfile import BadZipFile
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from assay.engine.streams import say
+from assay.engine.version import own_version
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.score import Scored
 
@@ -103,7 +103,7 @@ def fingerprint(*files: Path) -> str:
 
 def _key(decides: Mapping[str, str], part: Sequence[Sample]) -> str:
     rows = [[str(one.path), one.label, one.split, one.group, one.pool, *_state(one.path)] for one in part]
-    text = json.dumps([version("assay"), sorted(decides.items()), rows])
+    text = json.dumps([own_version(), sorted(decides.items()), rows])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -7,6 +7,7 @@ from assay.engine.bundle import Bundle
 from assay.engine.control import Control
 from assay.engine.doors.inference import models
 from assay.engine.doors.inference.statistics import Duration, Statistics
+from assay.engine.version import own_version
 
 TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
 """What a configuration calls a datatype."""
@@ -76,7 +77,7 @@ def index(bundles: Mapping[str, Bundle], control: Control | None, ready: bool) -
 
 def server(*extensions: str) -> dict[str, Any]:
     """Server metadata."""
-    return {"name": models.SERVER, "version": models.server_version(), "extensions": list(extensions)}
+    return {"name": models.SERVER, "version": own_version(), "extensions": list(extensions)}
 
 
 def _tensors(bundle: Bundle) -> list[tuple[str, models.Datatype]]:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Literal
 
 from assay.engine.bundle import Bundle
@@ -82,7 +81,3 @@ def chosen_outputs(bundle: Bundle, names: Iterable[str]) -> tuple[Output, ...]:
                 f"bundle {bundle.name!r} has no output {name[:SHOWN]!r}; it has {', '.join(known)}"
             )
     return tuple(known[name] for name in named) or tuple(known.values())
-
-
-def server_version() -> str:
-    return version("assay")

@@ -19,6 +19,7 @@ from kafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     ProducerFencedError,
+    UnknownError,
 )
 
 from assay.engine.doors.kafka import clients
@@ -142,25 +143,32 @@ class TransactionEmitter(Emitter):
         self._begun = False
 
     def _produce(self, producer: Any, parts: list[Part]) -> None:
-        sent = [
-            producer.send(
-                answer.topic,
-                value=answer.value,
-                key=answer.key,
-                headers=answer.headers,
-                partition=answer.partition,
-            )
-            for _, _, answer in parts
-        ]
-        if sent:
-            self._until(lambda seconds: _flushed(producer, seconds))
-        failed = [(part, one.exception) for part, one in zip(parts, sent, strict=True) if one.failed()]
-        for (partition, taken, answer), error in failed:
-            if isinstance(error, TOO_LARGE + INVALID):
-                self._refused = Refused(partition, taken, answer, error)
-                break
+        """Send, and wait until all has arrived or failed. What fails behind a refused answer does so with its
+        error, and `send` raises at once: to blame is the one that failed first, wherever it stands."""
+        failed: list[Refused] = []  # in the order in which the brokers said so
+        raised: KafkaError | None = None
+        try:
+            for partition, taken, answer in parts:
+                producer.send(
+                    answer.topic,
+                    value=answer.value,
+                    key=answer.key,
+                    headers=answer.headers,
+                    partition=answer.partition,
+                ).add_errback(
+                    lambda error, partition=partition, taken=taken, answer=answer: failed.append(
+                        Refused(partition, taken, answer, error)
+                    )
+                )
+        except KafkaError as error:
+            raised = error
+        if parts:  # once fenced, kafka-python holds on to what it has not sent, until its delivery timeout
+            self._until(lambda seconds: _flushed(producer, seconds) or bool(failed))
+        self._refused = next((one for one in failed if isinstance(one.error, TOO_LARGE + INVALID)), None)
         if failed:
-            raise failed[0][1]
+            raise failed[0].error
+        if raised:
+            raise raised
 
     def _wait(self, result: Any) -> None:
         """The producer's own methods wait without an end."""
@@ -209,6 +217,6 @@ class TransactionEmitter(Emitter):
 def _flushed(producer: Any, seconds: float) -> bool:
     try:
         producer.flush(seconds)
-    except KafkaTimeoutError:
+    except (KafkaTimeoutError, UnknownError):  # the second of a batch that was split meanwhile
         return False
     return True

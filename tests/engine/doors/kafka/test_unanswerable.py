@@ -1,11 +1,13 @@
 """Records that cannot be read, or that no answer fits for, on the real broker: neighbours go on as ever."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import TopicPartition
+from kafka import KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 from prometheus_client import REGISTRY
 from support.kafka import DisorderedCore, Topics, consumer, producer, serving, wait_until
 
@@ -146,7 +148,7 @@ def test_a_record_that_nothing_answers_stops_its_partition_or_is_passed(
     assert unanswered(topics) == 1
     core = DisorderedCore()
     with serving(core, topics.settings(**SKIP)) as served:
-        wait_until(lambda: topics.lag() == 0 or core.release(), 60)  # type: ignore[func-returns-value]
+        wait_until(lambda: bool(served.failures) or topics.lag() == 0 or core.release(), 60)  # type: ignore[func-returns-value]
         assert not served.failures
     assert unanswered(topics) == 2
     order: dict[int, list[int]] = {0: [], 1: []}
@@ -155,6 +157,36 @@ def test_a_record_that_nothing_answers_stops_its_partition_or_is_passed(
         if offset not in order[record.partition]:
             order[record.partition].append(offset)
     assert order == {0: [0, 1, 3], 1: [0, 1, 2, 3]}
+
+
+@pytest.mark.usefixtures("delivery")
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_the_brokers_refuse_is_found_before_and_after_the_rest_is_sent(
+    broker: Broker, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = Topics(broker, partitions=1).create(rejects={"cleanup.policy": "compact"})
+    send = KafkaProducer.send
+
+    def sent(self: Any, topic: str, *args: Any, **record: Any) -> Any:
+        future = send(self, topic, *args, **record)
+        if at_once and topic == topics.rejects:
+            with suppress(KafkaError):
+                future.get(30)
+        return future
+
+    core = DisorderedCore()
+    values = [b"stuck image", b"bad", b"image", b"bad", b"image"]
+    topics.send(values)
+    monkeypatch.setattr(KafkaProducer, "send", sent)
+    with serving(core, topics.settings(**SKIP)) as served:
+        wait_until(lambda: len(core.taken) == len(values))
+        core.release()  # so that all are sent together
+        wait_until(lambda: bool(served.failures) or topics.committed() == {0: len(values)}, 60)
+        assert not served.failures
+    ids = {json.loads(record.value)["id"] for record in topics.read(topics.output)}
+    assert ids == {f"{topics.input}/0/{offset}" for offset in (0, 2, 4)}
+    assert unanswered(topics) == 2
+    assert not topics.read(topics.rejects)
 
 
 @pytest.mark.full
