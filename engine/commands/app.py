@@ -57,7 +57,7 @@ COMMANDS = {
     ),
     "explain": Command(
         "assay.engine.commands.explain:explain_command",
-        "Draw what the verdict on one image rests on; prints the line that `assay scan` prints.",
+        "Draw what the verdict on an image, or each of a folder, rests on; prints the lines of `assay scan`.",
     ),
     "serve": Command(
         "assay.engine.commands.serve:serve_command", "Serve gRPC and Kafka over one engine, until SIGTERM."

@@ -25,7 +25,9 @@ from assay.engine.commands.options import (
 from assay.engine.config import read_config
 from assay.engine.core import Core
 from assay.engine.doors.files import find_files, scan
+from assay.engine.errors import SetupError
 from assay.engine.report import lines as report
+from assay.engine.report.html import EVIDENCE
 from assay.engine.settings import Settings
 from assay.engine.streams import say
 
@@ -46,6 +48,14 @@ def scan_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write a CSV file.")] = None,
     page: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with thumbnails.")] = None,
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence",
+            help="With --report: show what each verdict rests on, as `assay explain` draws it, of the first "
+            f"{EVIDENCE} files; each takes several times as long.",
+        ),
+    ] = False,
     parquet: Annotated[
         Path | None, typer.Option("--parquet", help="Write a Parquet file; needs pyarrow.")
     ] = None,
@@ -60,6 +70,8 @@ def scan_command(
     """Score files and folders: one line for each regular file, a verdict or why there is none."""
     start_log(logging.INFO if verbose else logging.WARNING)
     settings = engine_settings(read_config(config), workers, precision, allow_unmeasured, devices, executor)
+    if evidence and not page:
+        raise SetupError("--evidence needs --report, the page on which it is drawn")
     chosen = find(bundle)
     with report.writer(as_json, csv, page, parquet) as write:
         written = {
@@ -75,7 +87,9 @@ def scan_command(
         try:
             start = perf_counter()
             tally = report.Tally()
-            for path, outcome in report.with_progress(scan(core, files(say)), total):
+            for path, outcome in report.with_progress(
+                scan(core, files(say), drawn=EVIDENCE if evidence else 0), total
+            ):
                 write(path, outcome)
                 tally.add(outcome)
             say(tally.summary(perf_counter() - start))

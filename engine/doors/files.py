@@ -9,6 +9,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 from assay.engine import telemetry
@@ -16,7 +17,7 @@ from assay.engine.admission import check_bytes
 from assay.engine.core import Core
 from assay.engine.errors import SetupError
 from assay.engine.item import Item
-from assay.engine.outcome import Outcome, Reason, Refused
+from assay.engine.outcome import Outcome, Reason, Refused, Rejection
 from assay.engine.printable import printable
 from assay.engine.settings import Limits
 
@@ -111,12 +112,17 @@ def _no_file(entry: "os.DirEntry[str]") -> str | None:
     return next((what for is_one, what in _KINDS if is_one(mode)), "is no regular file")
 
 
-def scan(core: Core, paths: Iterable[Path], bundle: str | None = None) -> Iterator[tuple[Path, Outcome]]:
-    """Score the files at `paths` -> (path, outcome) in their order; the path is the outcome's id."""
+def scan(
+    core: Core, paths: Iterable[Path], bundle: str | None = None, drawn: int = 0
+) -> Iterator[tuple[Path, Outcome]]:
+    """Score the files at `paths` -> (path, outcome) in their order; the path is the outcome's id.
+
+    The evidence of the first `drawn` files comes as pictures, too, save of images too large for it.
+    """
     under_way: deque[tuple[Path, Future[Outcome]]] = deque()
     most = AHEAD * max(1, core.settings.workers)
-    for path in paths:
-        under_way.append((path, _submit(core, path, bundle)))
+    for number, path in enumerate(paths):
+        under_way.append((path, _submit(core, path, bundle, number < drawn)))
         while under_way and (len(under_way) >= most or under_way[0][1].done()):
             yield _next(under_way)
     while under_way:
@@ -128,7 +134,7 @@ def _next(under_way: deque[tuple[Path, Future[Outcome]]]) -> tuple[Path, Outcome
     return path, future.result()
 
 
-def _submit(core: Core, path: Path, bundle: str | None) -> Future[Outcome]:
+def _submit(core: Core, path: Path, bundle: str | None, drawn: bool) -> Future[Outcome]:
     try:
         data = read_file(path, core.settings.limits)
     except Refused as refused:
@@ -137,7 +143,15 @@ def _submit(core: Core, path: Path, bundle: str | None) -> Future[Outcome]:
         answered: Future[Outcome] = Future()
         answered.set_result(outcome)
         return answered
-    return core.submit([Item(str(path), data, bundle)], wait=True)[0]
+    item = Item(str(path), data, bundle, drawn=drawn)
+    [future] = core.submit([item], wait=True)
+    if drawn and future.done() and _too_large(future.result()):  # perhaps only to be drawn, which takes more
+        [future] = core.submit([replace(item, drawn=False)], wait=True)
+    return future
+
+
+def _too_large(outcome: Outcome) -> bool:
+    return isinstance(outcome, Rejection) and outcome.reason is Reason.TOO_MANY_PIXELS
 
 
 def read_file(path: Path, limits: Limits) -> bytes:

@@ -29,6 +29,40 @@ PANELS: dict[str, Callable[[Trace], list[Panel]]] = {
 """How the evidence of each kind of detector is drawn."""
 
 
+class Explainer:
+    """Explains one image after another on one set of graphs; memory does not grow with their number.
+
+    Raises what `Scorer` raises.
+    """
+
+    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+        self._bundle, self._settings = bundle, settings
+        self._scorer = Scorer([bundle], settings)
+
+    def __call__(self, name: str, data: bytes) -> tuple[Verdict, Image.Image]:
+        """The verdict on the encoded image `data`, and a page of what it rests on.
+
+        Raises `Refused` where the image gets no verdict.
+        """
+        bundle = self._bundle
+        header = admit(data, self._settings.limits, bundle.manifest.min_side)
+        job = Job(data, header)
+        found = traced(self._scorer, bundle.name, job, self._scorer.decode([job]))
+        if isinstance(found, Rejection):
+            raise Refused(found.reason, found.detail, **found.about)
+        verdict, seen = found
+        limits = bundle.manifest.thresholds
+        shown = ", turned for showing as its EXIF says" if seen.orientation != 1 else ""
+        file = f"{name}: {header.width} x {header.height} {header.name}{shown}"
+        rule = (
+            f"{bundle.name} {bundle.version} ({bundle.kind}): logit {seen.detection.logit:+.3f}; "
+            f"synthetic from {limits.synthetic:.3f}, authentic up to {limits.authentic:.3f}"
+        )
+        headline = f"{verdict.label.value}, probability of synthetic {verdict.probability:.3f}"
+        words = [file, rule, domain.in_words(verdict), in_words(verdict.evidence)]
+        return verdict, sheet(headline, COLOURS[verdict.label], words, PANELS[bundle.kind](seen))
+
+
 def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple[Verdict, Image.Image]:
     """The verdict of `bundle` on the encoded image `data`, and a page of what it rests on.
 
@@ -36,19 +70,5 @@ def explain(name: str, data: bytes, bundle: Bundle, settings: Settings) -> tuple
         Refused: the image gets no verdict.
         BundleError: the bundle cannot be served.
     """
-    header = admit(data, settings.limits, bundle.manifest.min_side)
-    scorer, job = Scorer([bundle], settings), Job(data, header)
-    found = traced(scorer, bundle.name, job, scorer.decode([job]))
-    if isinstance(found, Rejection):
-        raise Refused(found.reason, found.detail, **found.about)
-    verdict, seen = found
-    limits = bundle.manifest.thresholds
-    shown = ", turned for showing as its EXIF says" if seen.orientation != 1 else ""
-    file = f"{name}: {header.width} x {header.height} {header.name}{shown}"
-    rule = (
-        f"{bundle.name} {bundle.version} ({bundle.kind}): logit {seen.detection.logit:+.3f}; synthetic from "
-        f"{limits.synthetic:.3f}, authentic up to {limits.authentic:.3f}"
-    )
-    headline = f"{verdict.label.value}, probability of synthetic {verdict.probability:.3f}"
-    words = [file, rule, domain.in_words(verdict), in_words(verdict.evidence)]
-    return verdict, sheet(headline, COLOURS[verdict.label], words, PANELS[bundle.kind](seen))
+    admit(data, settings.limits, bundle.manifest.min_side)  # what is refused need not wait for the graphs
+    return Explainer(bundle, settings)(name, data)

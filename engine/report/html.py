@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 THUMBNAILS, SIDE = 2000, 240
 """How many files get a thumbnail, so that a browser can still show the page; its longer side in pixels."""
+EVIDENCE, EVIDENCE_BYTES = 100, 64 << 20
+"""How many files may be asked for their drawn evidence, and the bytes of it that a page holds, in base64."""
 LIMITS = Limits(max_pixels=64_000_000)
 """Larger images get no thumbnail: each is decoded again, one at a time, in this process."""
 BOX = (255, 176, 0)
@@ -59,6 +61,7 @@ article img { display: block; max-width: 100%; margin: 0 auto 8px; border-radius
 b { color: var(--tone) } .path { font-size: .85rem } small, summary { color: var(--faint) }
 .bar { background: #8883; border-radius: 3px; margin: 3px 0 }
 .bar i { display: block; height: 6px; border-radius: 3px; background: var(--tone) }
+figure { margin: .5rem 0 } figcaption { font-size: .85rem }
 pre { white-space: pre-wrap; font-size: .75rem; margin: .3rem 0 0 }
 body:has(#synthetic:not(:checked)) .synthetic, body:has(#authentic:not(:checked)) .authentic,
 body:has(#uncertain:not(:checked)) .uncertain, body:has(#rejected:not(:checked)) .rejected { display: none }
@@ -82,12 +85,15 @@ class HtmlReport:
         self._bundles: set[str] = set()
         self._pictures = 0
         self._framed = False
+        self._drawn, self._left_out, self._undrawn = 0, 0, 0
+        self._evidence_bytes = 0
 
     def __call__(self, path: Path, outcome: Outcome) -> None:
         if isinstance(outcome, Verdict):
             self._counts[outcome.label.value] += 1
             self._bundles.add(f"{outcome.bundle} {outcome.version}")
-            self._stream.write(_verdict(path, outcome, self._thumbnail(path, outcome)))
+            drawn = self._evidence(outcome)
+            self._stream.write(_verdict(path, outcome, self._thumbnail(path, outcome), drawn))
         else:
             self._counts[outcome.reason.value] += 1
             self._stream.write(
@@ -104,6 +110,32 @@ class HtmlReport:
         self._pictures += found is not None
         return found
 
+    def _evidence(self, verdict: Verdict) -> str:
+        """The figures of what was drawn, while there is room for them."""
+        pictures = verdict.evidence.get("pictures")
+        if pictures is None:
+            self._undrawn += 1
+            return ""
+        size = sum(len(each["webp"]) for each in pictures)
+        if self._evidence_bytes + size > EVIDENCE_BYTES:
+            self._left_out += 1
+            return ""
+        self._drawn += 1
+        self._evidence_bytes += size
+        return "".join(map(_figure, pictures))
+
+    def _of_evidence(self) -> str:
+        """What the page says of drawn evidence, "" where none was asked for."""
+        if not self._drawn + self._left_out:
+            return ""
+        said = f" Under evidence, {self._drawn} verdicts have it drawn"
+        if self._undrawn:
+            said += f"; {self._undrawn} do not, for only the first {EVIDENCE} files are drawn"
+            said += ", and no very large ones"
+        if self._left_out:
+            said += f"; of {self._left_out} it is left out, for a page holds {EVIDENCE_BYTES >> 20} MiB of it"
+        return f"{said}."
+
     def finish(self) -> None:
         """Write what is shown on top: how many files there are of each kind."""
         total = self._counts.total()
@@ -115,7 +147,7 @@ class HtmlReport:
         self._stream.write(
             f"</main><header><h1>{total} files: {counts or 'nothing to score'}</h1>"
             f"<p>Scored by {_text(', '.join(sorted(self._bundles)) or 'no bundle')} on "
-            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC.{only}</p>"
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC.{only}{self._of_evidence()}</p>"
             f"<p>The number beside a label is the calibrated probability that the image is synthetic{framed}."
             "</p></header></body></html>\n"
         )
@@ -177,12 +209,22 @@ def boxes(evidence: Any) -> list[list[float]]:
     return []
 
 
-def _verdict(path: Path, verdict: Verdict, picture: bytes | None) -> str:
+def _figure(drawn: Mapping[str, Any]) -> str:
+    """One picture as a worker drew it (`engine/explain/drawn.py`), with its words."""
+    notes = "".join(f"<div><small>{_text(note)}</small></div>" for note in drawn["notes"])
+    source = f"data:image/webp;base64,{drawn['webp']}"
+    return (
+        f'<figure><figcaption>{_text(drawn["title"])}</figcaption><img alt="" src="{source}">{notes}</figure>'
+    )
+
+
+def _verdict(path: Path, verdict: Verdict, picture: bytes | None, drawn: str) -> str:
     shown = (
         f'<img alt="" src="data:image/webp;base64,{base64.b64encode(picture).decode()}">' if picture else ""
     )
     scores = ", ".join(f"{name} {score:+.3f}" for name, score in verdict.scores.items())
-    evidence = _text(json.dumps(verdict.evidence))
+    numbers = {name: each for name, each in verdict.evidence.items() if name != "pictures"}
+    evidence = _text(json.dumps(numbers))
     lines = (domain.in_words(verdict), in_words(verdict.evidence))
     said = "".join(f"<div><small>{_text(line)}</small></div>" for line in lines if line)
     return (
@@ -190,7 +232,7 @@ def _verdict(path: Path, verdict: Verdict, picture: bytes | None) -> str:
         f"<b>{verdict.label.value}</b> {verdict.probability:.3f}"
         f'<div class="bar"><i style="width: {100 * verdict.probability:.1f}%"></i></div>'
         f'<div class="path">{_text(path)}</div>{said}'
-        f"<details><summary>evidence</summary><pre>{_text(scores)}\n{evidence}</pre></details></article>\n"
+        f"<details><summary>evidence</summary>{drawn}<pre>{_text(scores)}\n{evidence}</pre></details></article>\n"
     )
 
 

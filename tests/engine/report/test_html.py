@@ -15,12 +15,18 @@ from support.bundles import plain_bundle
 from support.command import assay
 from support.images import encode, evil, good, photograph
 
+from assay.engine.bundle import Bundle
+from assay.engine.commands import scan as scan_command
+from assay.engine.core import Core
+from assay.engine.core import core as core_module
+from assay.engine.doors.files import scan
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Label, Reason, Rejection, Verdict
 from assay.engine.report import html as html_report
 from assay.engine.report.html import boxes, thumbnail
 from assay.engine.report.html import html_report as report_on
 from assay.engine.report.picture import ORIENTATION
+from assay.engine.settings import Settings
 
 
 class Page(HTMLParser):
@@ -171,3 +177,70 @@ def test_one_form_at_a_time(tmp_path: Path, other: list[str]) -> None:
         assay("scan", tmp_path, "--report", tmp_path / "report.html", *other)
     with pytest.raises(SetupError, match="cannot be written"):
         assay("scan", tmp_path, "--report", tmp_path / "no" / "report.html")
+
+
+def test_evidence_is_drawn_on_demand_and_what_is_left_out_is_said(
+    bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "report.html"
+    photos.mkdir()
+    for number in range(5):
+        (photos / f"{number}.png").write_bytes(encode(photograph(90, 130), "PNG"))
+    (photos / "0 cut.png").write_bytes(encode(photograph(90, 130), "PNG")[:900])
+    monkeypatch.setattr(scan_command, "EVIDENCE", 4)
+    monkeypatch.setattr(html_report, "EVIDENCE", 4)
+    options = ("--report", out, "--bundle", bundle_folder, "--workers", 0)
+    assay("scan", photos, *options)
+    plain = Page(out.read_text())
+    assay("scan", photos, *options, "--evidence")
+    text = out.read_text()
+    page = Page(text)
+    assert page.open == []
+    assert page.cards == plain.cards
+    assert "figure" not in plain.tags
+    assert "verdicts have it drawn" not in plain.words
+    assert (
+        "3 verdicts have it drawn; 2 do not, for only the first 4 files are drawn, and no very large ones."
+        in page.words
+    )
+    figures = text.count("<figure>")
+    assert figures == len(page.images) - len(plain.images) >= 3
+    assert figures % 3 == 0
+    for one in page.images:
+        with Image.open(io.BytesIO(one)) as image:
+            assert image.format == "WEBP"
+    assert '"pictures"' not in page.words
+    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    room = max(map(len, re.findall(r"<figure>.*?<pre>", text)))  # of one verdict, not of two
+    monkeypatch.setattr(html_report, "EVIDENCE_BYTES", room)
+    assay("scan", photos, *options, "--evidence")
+    less = Page(out.read_text())
+    assert "1 verdicts have it drawn; 2 do not" in less.words
+    assert "; of 2 it is left out" in less.words
+    assert len(less.images) == len(plain.images) + figures // 3
+
+
+def test_hostile_words_of_evidence_stay_words(tmp_path: Path) -> None:
+    drawn = {"title": "<script>", "notes": ["</figure>&"], "width": 1, "height": 1, "webp": "AAAA"}
+    with (tmp_path / "x").open("w") as stream, report_on(stream) as report:
+        report(tmp_path / "nowhere", verdict({"pictures": [drawn]}))
+    page = Page((tmp_path / "x").read_text())
+    assert page.open == []
+    assert "script" not in page.tags
+    assert "</figure>&" in page.words
+
+
+def test_evidence_needs_a_page(bundle_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="--evidence needs --report"):
+        assay("scan", tmp_path, "--evidence", "--bundle", bundle_folder)
+
+
+def test_what_is_too_large_to_be_drawn_is_scored(bundle_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(encode(photograph(90, 130), "PNG"))
+    core = Core([Bundle.load(bundle_folder)], Settings(workers=0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(core_module, "DRAWING", 1 << 50)
+        [(_, outcome)] = scan(core, [tmp_path / "1.png"], drawn=1)
+    core.stop()
+    assert isinstance(outcome, Verdict)
+    assert "pictures" not in outcome.evidence
