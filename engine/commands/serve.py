@@ -102,7 +102,8 @@ def serve_command(
             control = Control(core, bundles, sources, serve_settings.repository)
             doors = [kind.make(core, chosen) for kind, chosen in opened]
             doors[:0] = [reports] if reports else []  # it ends when nothing is scored any more
-            core.on_verdict = beside.see if beside else None
+            if beside:
+                core.on_verdict.append(beside.see)
             server.serve(core, doors, serve_settings, control)
         if beside:
             beside.stop()

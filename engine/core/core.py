@@ -68,8 +68,9 @@ class Core:
         self._lock = threading.Lock()
         self._fault: EngineFault | None = None
         self._watchers: list[Callable[[EngineFault], None]] = []
-        self.on_verdict: Callable[[Ticket, Verdict], None] | None = None
-        """Told of each verdict once it is given, by the thread that gave it."""
+        self.on_verdict: list[Callable[[Ticket, Verdict], None]] = []
+        """Told of each verdict that was computed, once it is given, by the thread that gave it. They neither
+        raise nor block."""
         self._fleets = Fleets(bundles, settings, self, self._prepare, self._lost)
         telemetry.BUDGET_TOTAL.set(settings.memory)
         fleet = self._fleets.current
@@ -302,8 +303,9 @@ class Core:
             ticket.future.set_result(outcome)
         else:
             self.answer(ticket, outcome)
-        if self.on_verdict and isinstance(outcome, Verdict):
-            self.on_verdict(ticket, outcome)
+        if isinstance(outcome, Verdict):
+            for watcher in self.on_verdict:
+                watcher(ticket, outcome)
 
     def answer(self, ticket: Ticket, outcome: Outcome) -> None:
         """There is an outcome of a caller's ticket."""

@@ -13,6 +13,7 @@ from support.images import encode, photograph
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
 from assay.engine.doors.http import HttpDoor, HttpSettings
+from assay.engine.item import Item
 from assay.engine.settings import Settings
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
@@ -188,3 +189,20 @@ def test_a_token_is_asked_for_and_kept_in_memory_alone(
     browser.wait("!document.querySelector('#sign-in').hidden")
     browser.open("about:blank")
     door.stop()
+
+
+def test_the_latest_verdicts_are_a_table_with_images_where_they_are_shown(core: Core, browser: Page) -> None:
+    door = start(core, recent=4)
+    browser.resize(1240, 900)
+    browser.complaints.clear()
+    try:
+        browser.open(f"http://localhost:{door.port}/dashboard/")
+        core.submit([Item(EVIL, encode(photograph(300, 420)), "crops")])[0].result(60)
+        assert browser.wait("document.querySelector('#recent img')?.naturalWidth === 420")
+        assert EVIL in browser.text("#recent")
+        assert browser.run("document.querySelectorAll('#recent tbody tr').length === 1")
+        assert browser.complaints == []
+    finally:
+        browser.open("about:blank")
+        door.stop()
+        core.on_verdict.clear()

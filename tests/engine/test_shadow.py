@@ -85,7 +85,7 @@ def test_a_larger_share_holds_the_smaller_one(data: bytes, one: float, other: fl
 def test_the_share_is_scored_and_compared(core: Core, other: Bundle) -> None:
     shadow = Shadow(other, 0.5, INLINE)
     seen = Seen(shadow)
-    core.on_verdict = shadow.see
+    core.on_verdict.append(shadow.see)
     data = images(24)
     outcomes = answers(core, [*data, b"none"])
     wanted = {str(number) for number, one in enumerate(data) if chosen(one, 0.5)}
@@ -152,7 +152,7 @@ def test_one_that_stands_still_or_is_lost_harms_nobody(
     monkeypatch.setattr(shadow_module, "ROOM", 1 * MIB)
     shadow = Shadow(other, 1.0, INLINE)
     seen = Seen(shadow)
-    core.on_verdict = shadow.see
+    core.on_verdict.append(shadow.see)
     before = left_out("no_room")
     outcomes = answers(core, images(1) * 400)
     assert all(isinstance(outcome, Verdict) for outcome in outcomes)
@@ -177,7 +177,7 @@ def test_one_that_stands_still_or_is_lost_harms_nobody(
 
 def test_images_too_small_for_it_are_left_out(core: Core, other: Bundle) -> None:
     shadow = Shadow(other, 1.0, INLINE)
-    core.on_verdict = shadow.see
+    core.on_verdict.append(shadow.see)
     before = left_out("too_small")
     assert isinstance(answers(core, [encode(photograph(40, 64))])[0], Verdict)
     until(lambda: left_out("too_small") == before + 1)
@@ -196,6 +196,6 @@ def test_its_defects_stay_with_it(core: Core, other: Bundle, monkeypatch: pytest
 
     monkeypatch.setattr(shadow_module, "chosen", fail)
     shadow = Shadow(other, 1.0, INLINE)
-    core.on_verdict = shadow.see
+    core.on_verdict.append(shadow.see)
     assert all(isinstance(outcome, Verdict) for outcome in answers(core, images(3)))
     shadow.stop()

@@ -40,6 +40,7 @@ class StubCore:
         self.refusing: float | None = None
         self.used = 0
         self.taken: list[Item] = []
+        self.on_verdict: list[Callable[..., None]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.serving = True

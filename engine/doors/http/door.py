@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from assay.engine.control import Control
@@ -24,6 +25,7 @@ from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.http.api import Api
 from assay.engine.doors.http.connection import Connection
 from assay.engine.doors.http.dashboard import Dashboard
+from assay.engine.doors.http.dashboard.recent import Recent
 from assay.engine.doors.http.places import Places
 from assay.engine.security import Certificates, Secured, Tokens, warn_if_open
 
@@ -50,6 +52,9 @@ class HttpSettings(Secured):
     dashboard: bool | None = None
     """Whether the page at `/dashboard/` is served, with what it needs: `/v1/telemetry`, and evidence drawn by
     `/v1/score?explain=true`, of one image at a time. By default where `address` is one of loopback."""
+    recent: int = Field(0, ge=0, le=100)
+    """How many of the latest verdicts, whoever asked for them, the dashboard shows with their images, to
+    everyone who may open it."""
 
 
 class HttpDoor(Door):
@@ -73,7 +78,10 @@ class HttpDoor(Door):
         guarded = bool(settings.tokens_file or settings.client_ca_file)
         self._dashboard = None
         if wanted and core:
-            self._dashboard = Dashboard(lambda: core.bundles, is_loopback(self._host), guarded)
+            recent = Recent(settings.recent) if settings.recent else None
+            if recent:
+                core.on_verdict.append(recent.see)
+            self._dashboard = Dashboard(lambda: core.bundles, is_loopback(self._host), guarded, recent)
         self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -131,7 +131,7 @@ def test_what_a_former_version_said_is_not_given_again(core: Core, versions: lis
 
 def test_who_looks_at_verdicts_sees_each_that_was_computed_once(core: Core) -> None:
     seen: list[str] = []
-    core.on_verdict = lambda ticket, verdict: seen.append(ticket.item.id)
+    core.on_verdict.append(lambda ticket, verdict: seen.append(ticket.item.id))
     futures = send(core, 3)
     if core._cache:
         core._cache._hashing.submit(lambda: None).result(10)  # what is hashed by a thread was entered

@@ -9,9 +9,11 @@ from assay.engine.doors.address import is_loopback
 from assay.engine.doors.http.answer import Answer, error
 from assay.engine.doors.http.dashboard.files import load_files
 from assay.engine.doors.http.dashboard.history import History
+from assay.engine.doors.http.dashboard.recent import Recent
 
 PAGE = "/dashboard/"
 TELEMETRY = "/v1/telemetry"
+RECENT = "/v1/recent"
 
 
 class Dashboard:
@@ -19,11 +21,14 @@ class Dashboard:
 
     bundles: names of those that are served. `guarded`: whoever asks needs a token or a certificate. Where
     nobody does, a name that some website has made to mean this machine (DNS rebinding) must not open it:
-    `local` says that only loopback names do.
+    `local` says that only loopback names do. `recent`: the latest verdicts, where they are shown.
     """
 
-    def __init__(self, bundles: Callable[[], Collection[str]], local: bool, guarded: bool) -> None:
+    def __init__(
+        self, bundles: Callable[[], Collection[str]], local: bool, guarded: bool, recent: Recent | None = None
+    ) -> None:
         self.history = History()
+        self._recent = recent
         self._bundles = bundles
         self._by_name = local and not guarded
         self._files = load_files()
@@ -34,12 +39,16 @@ class Dashboard:
 
     def get(self, path: str, query: str, headers: "Message[str, str]") -> Answer | None:
         """The answer to GET; None where the dashboard has no such page."""
-        if path != TELEMETRY and not self.is_open(path):
+        if path not in (TELEMETRY, RECENT) and not path.startswith(RECENT + "/") and not self.is_open(path):
             return None
         if refusal := self.refuse(headers):
             return refusal
         if path == TELEMETRY:
             return self._telemetry(query)
+        if path.startswith(RECENT):
+            if self._recent is None:
+                return error(HTTPStatus.NOT_FOUND, "the latest verdicts are not shown: http.recent is 0")
+            return self._recent.as_json() if path == RECENT else self._recent.image(path[len(RECENT) + 1 :])
         if not path.startswith(PAGE):
             to = {"Location": PAGE}
             return Answer(HTTPStatus.TEMPORARY_REDIRECT, b"", "text/plain; charset=utf-8", to)
@@ -63,7 +72,9 @@ class Dashboard:
         except ValueError:
             return error(HTTPStatus.BAD_REQUEST, "'after' is the number of a sample")
         return Answer(
-            HTTPStatus.OK, self.history.as_json(after, self._bundles()), headers={"Cache-Control": "no-store"}
+            HTTPStatus.OK,
+            self.history.as_json(after, self._bundles(), recent=self._recent is not None),
+            headers={"Cache-Control": "no-store"},
         )
 
 

@@ -40,15 +40,16 @@ class History:
         self._taken += 1
         self._samples.append((self._taken, json.dumps(sample(self._taken), separators=(",", ":"))))
 
-    def as_json(self, after: int, bundles: Collection[str]) -> bytes:
-        """The samples with a number above `after`, oldest first; ends of histograms' buckets; `bundles`.
+    def as_json(self, after: int, bundles: Collection[str], recent: bool = False) -> bytes:
+        """The samples with a number above `after`, oldest first; ends of histograms' buckets; `bundles`;
+        whether the latest verdicts are to be had.
 
         Of a number that was not given yet, because the server was started anew, all of them.
         """
         if after > self._taken:
             after = 0
         edges = {"probability": telemetry.PROBABILITY_EDGES, "latency": telemetry.IMAGE_EDGES}
-        head = json.dumps({"step": STEP, "edges": edges, "bundles": list(bundles)})
+        head = json.dumps({"step": STEP, "edges": edges, "bundles": list(bundles), "recent": recent})
         newer = ",".join(text for number, text in self._samples if number > after)
         return f'{head[:-1]}, "samples": [{newer}]}}\n'.encode()
 

@@ -1,19 +1,18 @@
 """The dashboard on the HTTP door: its files, who gets them, its telemetry, evidence drawn."""
 
-import http.client
 import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.stub_core import StubCore, Switch
+from support.dashboard import ask, opened
+from support.stub_core import StubCore
 
 from assay.engine import telemetry
-from assay.engine.doors.http import HttpDoor, HttpSettings
+from assay.engine.doors.http import HttpDoor
 from assay.engine.doors.http.dashboard import history
 from assay.engine.doors.http.dashboard.files import POLICY, load_files
 from assay.engine.item import Item
@@ -24,31 +23,10 @@ LOCAL = {"Host": "localhost"}
 PAGE = "/dashboard/"
 
 
-@contextmanager
-def opened(core: StubCore, **settings: Any) -> Iterator[HttpDoor]:
-    door = HttpDoor(HttpSettings(**{"address": "127.0.0.1:0", **settings}), Switch(), core)  # type: ignore[arg-type]
-    door.start()
-    try:
-        yield door
-    finally:
-        door.stop()
-
-
 @pytest.fixture
 def door(core: StubCore) -> Iterator[HttpDoor]:
     with opened(core) as door:
         yield door
-
-
-def ask(
-    door: HttpDoor, path: str, method: str = "GET", body: bytes | None = None, **headers: str
-) -> tuple[int, bytes, http.client.HTTPMessage]:
-    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=20)
-    connection.request(method, path, body, {name.replace("_", "-"): each for name, each in headers.items()})
-    response = connection.getresponse()
-    content = response.read()
-    connection.close()
-    return response.status, content, response.headers
 
 
 @pytest.fixture

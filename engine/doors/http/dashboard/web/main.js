@@ -5,6 +5,7 @@ import { element } from "./element.js";
 import { watchIntake } from "./intake.js";
 import { panels } from "./panels.js";
 import { pictureList } from "./pictures.js";
+import { showRecent } from "./recent.js";
 import { number } from "./scale.js";
 import { Denied, score, telemetry, useToken } from "./server.js";
 import { verdictCard } from "./verdict.js";
@@ -59,6 +60,7 @@ async function refresh() {
   samples.splice(0, samples.length - KEPT);
   place("sign-in").hidden = true;
   show();
+  if (found.recent) await showRecent(place("recent"));
 }
 
 /** The bundles to choose from, the first one by default. */

@@ -29,6 +29,19 @@ export async function telemetry(after) {
   return response.json();
 }
 
+/** The latest verdicts of the server, the newest first. */
+export async function latest() {
+  const response = await ask("../v1/recent");
+  if (!response.ok) throw new Error(await reason(response));
+  return response.json();
+}
+
+/** The image of one of them; null where it is gone by now. */
+export async function latestImage(number) {
+  const response = await ask(`../v1/recent/${number}`);
+  return response.ok ? response.blob() : null;
+}
+
 /**
  * The outcome of an image: a verdict or a rejection.
  * While the evidence of another image is being drawn, it waits for its turn.
