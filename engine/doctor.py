@@ -59,6 +59,8 @@ OPTIONAL = (
     ("pillow_heif", "HEIC images are refused", "pip install pillow-heif", False),
     ("c2pa", "signatures of C2PA manifests are not checked", "pip install 'assay[provenance]'", False),
     ("pyarrow", "assay scan --parquet cannot write", "pip install 'assay[parquet]'", False),
+    ("fsspec", "Kafka records cannot refer to their images", "pip install 'assay[references]'", False),
+    ("opentelemetry.sdk", "assay serve --traces cannot send any", "pip install 'assay[trace]'", False),
     ("nncf", "assay compile --int8 cannot quantise", "pip install 'assay[int8]'", False),
     ("torch", "detectors cannot be trained", "pip install 'assay[train,data]'", False),
     ("cupy", "the GPU cannot be used", "pip install 'assay[gpu]'", True),
