@@ -97,6 +97,8 @@ def calibrate(
         chosen = ", ".join(f"{name} {limit:g}" for name, limit in domain.model_dump().items())
         shares = ", ".join(f"{doubt} {share:.1%}" for doubt, share in done.doubtful.items())
         console.print(f"limits: {chosen}; doubted: {shares or 'none'}")
+    for precision, why in done.unmeasured.items():
+        console.print(f"{precision}: not measured, not offered: {why}")
     for precision, difference in done.differences.items():
         offered = "offered" if difference <= LIMITS[precision] else "not offered"
         how = ", emulated" if precision in done.emulated else ""

@@ -14,7 +14,7 @@ from torch import nn
 
 from assay.engine.bundle import Bundle, Calibration, File, GraphSpec, Manifest, sha256_of
 from assay.engine.detectors import Graph, detector_of, make_graphs
-from assay.engine.errors import SetupError
+from assay.engine.errors import AssayError, SetupError
 from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
 from assay.engine.executors.torch_export import TorchExportGraph
 from assay.engine.executors.torch_onnx import TorchOnnxGraph
@@ -128,14 +128,15 @@ class Calibrated:
     """The bundle as written, with what was measured.
 
     differences: the largest one of each precision to fp32, also of those not offered. emulated: the
-    precisions that were measured by an emulation. choice: how calibrations compare. error_before: the
-    expected calibration error (ECE) of the one that the bundle had. doubtful: where limits were fitted, the
-    share of the images that each doubt falls on.
+    precisions that were measured by an emulation. unmeasured: why others could not be. choice: how
+    calibrations compare. error_before: the expected calibration error (ECE) of the one that the bundle had.
+    doubtful: where limits were fitted, the share of the images that each doubt falls on.
     """
 
     bundle: Bundle
     differences: Mapping[str, float]
     emulated: Sequence[str]
+    unmeasured: Mapping[str, str]
     choice: Choice
     error_before: float
     doubtful: Mapping[Doubt, float]
@@ -177,8 +178,15 @@ def calibrated(
     calibration = choice.calibration
     differences, emulated = {"fp32": 0.0}, []
     lower: tuple[PrecisionName, ...] = ("fp16", "bf16")
+    unmeasured: dict[str, str] = {}
     for precision in lower:
-        candidate, real = _lower(bundle, precision, device)
+        try:
+            candidate, real = _lower(bundle, precision, device)
+        except AssayError as fault:
+            if device_of(device).type == "cuda":
+                raise
+            unmeasured[precision] = str(fault)  # an operator that the emulation does not know
+            continue
         other = score(samples, manifest, candidate.graphs, advance, candidate.detect)
         differences[precision] = _largest_difference(reference, other, calibration)
         emulated += [] if real else [precision]
@@ -214,7 +222,7 @@ def calibrated(
     update = {"calibration": calibration, "thresholds": thresholds, "graphs": specs, "domain": domain}
     written = write_manifest(manifest.model_copy(update=update), bundle.path)
     error = calibration_error(reliability(reference.labels, before))
-    return Calibrated(written, differences, emulated, choice, error, shares)
+    return Calibrated(written, differences, emulated, unmeasured, choice, error, shares)
 
 
 def _lower(bundle: Bundle, precision: PrecisionName, device: str) -> tuple[Ready, bool]:

@@ -20,6 +20,7 @@ from assay.engine.bundle import Bundle, File, GraphSpec, Manifest
 from assay.engine.commands.compile import compile_bundle
 from assay.engine.engine import Engine
 from assay.engine.errors import SetupError
+from assay.engine.executors.onnx_torch import OPERATORS
 from assay.engine.executors.openvino import OpenVinoGraph
 from assay.engine.executors.tensorrt.build import Builder
 from assay.engine.outcome import Verdict
@@ -125,6 +126,19 @@ def test_a_finished_run_is_extended(run: Path, data: Path, tmp_path: Path) -> No
     with pytest.raises(SetupError, match="has 11 epochs already, so that --epochs 11 adds none"):
         assay(*command, 11)
     assert PlainRun.read(longer).fit == PlainRun.read(run).fit.model_copy(update={"epochs": 11})
+
+
+def test_a_precision_that_cannot_be_emulated_is_not_offered_and_hurts_nothing_else(
+    bundle: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(OPERATORS, "Conv")
+    folder = shutil.copytree(bundle.path, tmp_path / "bundle")
+    printed = assay("calibrate", folder, "--data", data).stderr
+    assert "fp16: not measured, not offered" in printed
+    assert "no such operator" in " ".join(printed.split())
+    (spec,) = Bundle.load(folder).manifest.graphs.values()
+    assert "fp32" in spec.precisions
+    assert "fp16" not in spec.precisions
 
 
 def test_a_bundle_scores_as_the_network_it_came_from(bundle: Bundle, run: Path, data: Path) -> None:
