@@ -77,22 +77,22 @@ def desk(tmp_path: Path, bundles: Bundles) -> Desk:
 def test_a_load_adds_or_replaces_in_place(desk: Desk) -> None:
     core, control = desk.core, desk.control
     default = core.served[1]
-    control.load("b").result(10)
+    control.load("b").result(60)
     assert core.served == [("a", "1.0.0"), default, ("b", "1.0.0")]
     plain_bundle(desk.outside, name="a", version="2")
-    control.load("a").result(10)
+    control.load("a").result(60)
     assert core.served == [("a", "2"), default, ("b", "1.0.0")]
     plain_bundle(desk.repository / "a", name="a", version="3")  # it goes before where `a` came from
-    control.load("a").result(10)
+    control.load("a").result(60)
     assert core.served[0] == ("a", "3")
     assert control.index() == {}
-    control.unload("a").result(10)
-    control.unload("b").result(10)
+    control.unload("a").result(60)
+    control.unload("b").result(60)
     assert control.index() == {"a": "not loaded", "b": "not loaded"}
     with pytest.raises(SetupError, match="alone is served"):
-        control.unload(DEFAULT).result(10)
+        control.unload(DEFAULT).result(60)
     with pytest.raises(SetupError, match="'b' is not served here"):
-        control.unload("b").result(10)
+        control.unload("b").result(60)
 
 
 def test_what_is_served_is_a_copy_for_as_long_as_it_is_needed(desk: Desk) -> None:
@@ -100,7 +100,7 @@ def test_what_is_served_is_a_copy_for_as_long_as_it_is_needed(desk: Desk) -> Non
     assert desk.copies == ["a-1"]
     for version in ("2", "3", "4"):
         plain_bundle(desk.outside, name="a", version=version)
-        control.load("a").result(10)
+        control.load("a").result(60)
         assert len(desk.copies) == 2  # the last one may still answer what was taken
     shutil.rmtree(desk.outside)
     Bundle.load(core.bundles["a"].path)
@@ -115,37 +115,37 @@ def test_a_change_that_fails_changes_nothing_and_leaves_no_copy(desk: Desk, caus
     desk.core.refuses = cause
     for change in (lambda: desk.control.load("b"), lambda: desk.control.unload("a")):
         with pytest.raises((SetupError, BundleError, EngineFault), match="no"):
-            change().result(10)
+            change().result(60)
     plain_bundle(desk.outside, name="a", version="2")
     with pytest.raises((SetupError, BundleError, EngineFault), match="no"):
-        desk.control.reload().result(10)
+        desk.control.reload().result(60)
     assert desk.core.served == before
     assert desk.copies == ["a-1"]
     desk.core.refuses = None
-    desk.control.reload().result(10)
+    desk.control.reload().result(60)
     assert desk.core.served[0] == ("a", "2")
 
 
 def test_a_reload_takes_all_that_changed_or_nothing(desk: Desk, refused: list[Path]) -> None:
     core, control = desk.core, desk.control
-    control.reload().result(10)
+    control.reload().result(60)
     assert core.swaps == 0
-    control.load("b").result(10)
+    control.load("b").result(60)
     plain_bundle(desk.outside, name="renamed", version="2")
     plain_bundle(desk.repository / "b", name="b", version="2")
     (desk.repository / "b" / "evil").touch()
     with pytest.raises(BundleError, match=f"bundle {desk.repository / 'b'} is evil"):
-        control.reload().result(10)
+        control.reload().result(60)
     assert [name for name, _ in core.served] == ["a", DEFAULT, "b"]
     assert desk.copies == ["a-1", "b-2"]
     assert refused[0].parent == core.bundles["a"].path.parent  # the copy is judged, which is what is served
     (desk.repository / "b" / "evil").unlink()
-    control.reload().result(10)
+    control.reload().result(60)
     assert [name for name, _ in core.served] == ["renamed", DEFAULT, "b"]
     assert core.bundles["b"].version == "2"
     shutil.rmtree(desk.outside)
     with pytest.raises(BundleError, match="there is no such folder"):
-        control.reload().result(10)
+        control.reload().result(60)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_reload_takes_all_that_changed_or_nothing(desk: Desk, refused: list[Pa
 def test_names_lead_nowhere_but_into_the_repository(desk: Desk, name: str) -> None:
     before = desk.core.served
     with pytest.raises(BundleError, match="there is no bundle") as raised:
-        desk.control.load(name).result(10)
+        desk.control.load(name).result(60)
     assert len(str(raised.value)) < 500
     assert desk.core.served == before
 

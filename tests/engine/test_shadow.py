@@ -71,7 +71,7 @@ def core(bundle: Bundle) -> Iterator[Core]:
 
 def answers(core: Core, data: list[bytes]) -> list[Outcome]:
     futures = core.submit([Item(str(number), one) for number, one in enumerate(data)])
-    return [future.result(10) for future in futures]
+    return [future.result(60) for future in futures]
 
 
 @given(st.binary(), st.floats(0, 1), st.floats(0, 1))
@@ -124,7 +124,7 @@ class Stand:
         self._counts.append(len(tickets))
 
     def receive(self) -> list[Outcome]:
-        assert self._let.wait(10)
+        assert self._let.wait(60)
         if self._loses:
             raise WorkerLost("it is gone")
         return [Rejection("", Reason.UNDECODABLE, "as told")] * self._counts.popleft()

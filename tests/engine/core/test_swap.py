@@ -50,7 +50,7 @@ class Held:
         self._batches.append(tickets)
 
     def receive(self) -> list[Outcome]:
-        assert self.gates[self._version].wait(10)
+        assert self.gates[self._version].wait(60)
         if self._version in self.lost:
             self.broken[self._version] = WorkerLost("it is gone")
             raise WorkerLost("it is gone")
@@ -66,7 +66,7 @@ class Held:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.001)
@@ -99,7 +99,7 @@ def send(core: Core, count: int = 20, bundle: str | None = None) -> list[Future[
 
 
 def judged_by(futures: Sequence[Future[Outcome]]) -> set[str]:
-    outcomes = [future.result(10) for future in futures]
+    outcomes = [future.result(60) for future in futures]
     assert [outcome.id for outcome in outcomes] == [str(number) for number in range(len(outcomes))]
     return {outcome.version if isinstance(outcome, Verdict) else outcome.reason.value for outcome in outcomes}
 
@@ -134,7 +134,7 @@ def test_who_looks_at_verdicts_sees_each_that_was_computed_once(core: Core) -> N
     core.on_verdict.append(lambda ticket, verdict: seen.append(ticket.item.id))
     futures = send(core, 3)
     if core._cache:
-        core._cache._hashing.submit(lambda: None).result(10)  # what is hashed by a thread was entered
+        core._cache._hashing.submit(lambda: None).result(60)  # what is hashed by a thread was entered
     Held.gates["1.0"].set()
     judged_by(futures)
     judged_by(send(core, 3))
@@ -154,7 +154,7 @@ def test_an_image_that_is_still_hashed_is_answered_by_the_version_that_it_came_f
     swap.start()
     until(lambda: core.bundles["brightness"].version == "2.0")
     hashing.set()
-    swap.join(10)
+    swap.join(60)
     assert not swap.is_alive()
     for gate in Held.gates.values():
         gate.set()
@@ -213,7 +213,7 @@ def test_the_loss_of_those_that_took_over_is_the_loss_of_the_engine(
     Held.gates["2.0"].set()
     (future,) = send(core, 1)
     with pytest.raises(EngineFault, match="no worker is left"):
-        future.result(10)
+        future.result(60)
     with pytest.raises(EngineFault, match="no worker is left"):
         core.swap(versions[2:])
 
@@ -226,7 +226,7 @@ def test_a_third_waits_until_the_first_has_gone(core: Core, versions: list[Bundl
     between = send(core)
     assert Held.started == ["1.0", "2.0"]
     Held.gates["1.0"].set()
-    third.join(10)
+    third.join(60)
     assert Held.ended[0] == "1.0"
     assert core.bundles["brightness"].version == "3.0"
     after = send(core)
@@ -244,7 +244,7 @@ def test_a_stop_during_a_swap_ends_all(core: Core, versions: list[Bundle]) -> No
 
     def start_whole(fleet: object) -> None:
         asked.set()
-        assert answer.wait(10)
+        assert answer.wait(60)
 
     def swap() -> None:
         try:
@@ -256,10 +256,10 @@ def test_a_stop_during_a_swap_ends_all(core: Core, versions: list[Bundle]) -> No
         patch.setattr("assay.engine.core.fleet.Fleet.start_whole", start_whole)
         thread = threading.Thread(target=swap)
         thread.start()
-        assert asked.wait(10)
+        assert asked.wait(60)
         core.stop(0.0)
         answer.set()
-        thread.join(10)
+        thread.join(60)
     assert len(raised) == 1
     assert core.bundles["brightness"].version == "1.0"
 
@@ -277,7 +277,7 @@ def test_cancelling_frees_a_place_in_either_queue(
     assert waiting
     for gate in Held.gates.values():
         gate.set()
-    left = [future.result(10) for future in before if not future.cancelled()]
+    left = [future.result(60) for future in before if not future.cancelled()]
     assert all(isinstance(outcome, Verdict) and outcome.version == "1.0" for outcome in left)
     until(lambda: core._budget.used == 0)
 
@@ -294,7 +294,7 @@ def test_a_stream_through_many_changes_loses_and_doubles_nothing(core: Core, ver
             items = [Item(f"{name}/{number + n}", DATA) for n in range(5)]
             number += 5
             for item, future in zip(items, core.submit(items, wait=True), strict=True):
-                answers.setdefault(item.id, []).append(future.result(10))
+                answers.setdefault(item.id, []).append(future.result(60))
 
     threads = [threading.Thread(target=stream, args=(name,)) for name in "abc"]
     for thread in threads:
@@ -303,7 +303,7 @@ def test_a_stream_through_many_changes_loses_and_doubles_nothing(core: Core, ver
         core.swap([versions[number % 3]])
     stop.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     until(lambda: core._budget.used == 0)
     assert answers
     for id, outcomes in answers.items():
