@@ -35,6 +35,13 @@ def test_the_default_is_among_them() -> None:
     assert bundles.DEFAULT in {path.name for path in bundles.shipped()}
 
 
+def test_graphs_do_not_tell_where_they_were_exported(bundle: Bundle) -> None:
+    for file in bundle.path.glob("*.onnx"):
+        data = file.read_bytes()
+        assert b".py" not in data, file.name
+        assert b"stack_trace" not in data, file.name
+
+
 def test_manifest_and_card_are_of_one_bundle(bundle: Bundle) -> None:
     manifest = bundle.manifest
     card = (bundle.path / "CARD.md").read_text("utf-8")
