@@ -261,7 +261,7 @@ class Core:
 
     def held(self, fleet: Fleet) -> AbstractContextManager[Fleet]:
         """Keep a fleet that is being entered, from this call until the result is left."""
-        return self._fleets.held(fleet)
+        return self._fleets.entering(fleet)
 
     def watch(self, ticket: Ticket) -> None:
         """See to it that a ticket waits no longer than its caller does."""

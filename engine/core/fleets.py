@@ -69,18 +69,11 @@ class Fleets:
                 raise EngineFault("the engine was stopped before the new bundles took over")
             former.queue.close()
 
-    @contextmanager
-    def entering(self) -> Iterator[Fleet]:
-        """The fleet that serves now: it answers what the body puts into its queue."""
+    def entering(self, fleet: Fleet | None = None) -> AbstractContextManager[Fleet]:
+        """The fleet that serves now, or one that another thread is entering: from this call until the result
+        is left, by whatever thread, it answers what is put into its queue."""
         with self._changed:
-            fleet = self.current
-            fleet.entering += 1
-        with self._entered(fleet):
-            yield fleet
-
-    def held(self, fleet: Fleet) -> AbstractContextManager[Fleet]:
-        """Keep a fleet that one is `entering` until this is left, by whatever thread."""
-        with self._changed:
+            fleet = fleet or self.current
             fleet.entering += 1
         return self._entered(fleet)
 

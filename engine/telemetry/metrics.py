@@ -65,7 +65,7 @@ SHADOW_PROBABILITIES = Histogram(
     "assay_shadow_probability",
     "Calibrated probability of synthetic that the shadow bundle gave",
     ["bundle"],
-    buckets=(0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0),
+    buckets=PROBABILITY_EDGES,
 )
 SHADOW_PAIRS = Counter(
     "assay_shadow_pairs_total",

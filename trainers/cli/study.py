@@ -10,7 +10,7 @@ from assay.engine.report.markdown import table
 from assay.trainers.cli import options
 from assay.trainers.cli import study_apn as apn_cli
 from assay.trainers.cli import study_pictures as pictures
-from assay.trainers.cli.needs import need_torch
+from assay.trainers.cli.needs import bundle_of, need_torch
 from assay.trainers.study.results import grid, left_out, plot, write
 
 if TYPE_CHECKING:
@@ -117,15 +117,11 @@ def patches(
 ) -> None:
     """Pictures of the selected patches: a sheet, and each patch with its attention as Markdown and CSV."""
     need_torch()
-    from assay.engine import bundle as bundles
-    from assay.engine.errors import SetupError
     from assay.trainers.data.read import read_pixels
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import patches as study
 
-    chosen = bundles.find(bundle)
-    if chosen.kind != "fusing":
-        raise SetupError(f"{bundle} is a bundle of kind {chosen.kind!r}, which selects no patches")
+    chosen = bundle_of("fusing", bundle, "selects no patches")
     photos = [read_pixels(image) for image in images]
     found = study.looked_at(chosen, photos, Means(device, executor, precision))
     header = ["image", "top", "left", "bottom", "right", "attention"]

@@ -9,7 +9,7 @@ import typer
 
 from assay.engine.errors import SetupError
 from assay.trainers.cli import options
-from assay.trainers.cli.needs import need_torch
+from assay.trainers.cli.needs import bundle_of, need_torch
 from assay.trainers.cli.study_apn import Out, Split, pair_of
 from assay.trainers.study.results import grid, left_out, write
 
@@ -40,16 +40,13 @@ def proposals(
     Curves, and how alike they are. With --other the curves are those of one generator in two scenes.
     """
     need_torch()
-    from assay.engine import bundle as bundles
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import proposals as study
     from assay.trainers.study.figures import curves_and_correlations
     from assay.trainers.study.kept import Kept
 
-    chosen = bundles.find(bundle)
-    if chosen.kind != "apn":
-        raise SetupError(f"{bundle} is a bundle of kind {chosen.kind!r}, which proposes no bands")
+    chosen = bundle_of("apn", bundle, "proposes no bands")
     samples = of_split(read_samples(data, only=only or ()), *(split or ["val"]))
     if other is not None:
         here, there = pair_of(pair)
@@ -188,15 +185,12 @@ def patterns(
 ) -> None:
     """Pictures: faces, their noise patterns and the spectra of these (figure 4 of the face paper)."""
     need_torch()
-    from assay.engine import bundle as bundles
     from assay.trainers.data.read import read_pixels
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study.page import page
     from assay.trainers.study.patterns import columns
 
-    chosen = bundles.find(bundle)
-    if chosen.kind != "lnp":
-        raise SetupError(f"{bundle} is a bundle of kind {chosen.kind!r}, which finds no noise patterns")
+    chosen = bundle_of("lnp", bundle, "finds no noise patterns")
     faces = {name: read_pixels(image) for name, image in named(images).items()}
     out.mkdir(parents=True, exist_ok=True)
     page(columns(chosen, faces, Means(device, executor, precision))).save(out / "patterns.png")

@@ -25,6 +25,13 @@ def attribute(headers: Headers, name: str) -> bytes | None:
     return found.get(f"ce_{name}") if VERSION in found else None
 
 
+def told(headers: Headers, header: str, name: str) -> bytes | None:
+    """What a record says by the last of its headers `header`, else by attribute `name` of the event that it
+    is; None where it says nothing."""
+    said = next((value for each, value in reversed(headers) if each == header and value), None)
+    return said or attribute(headers, name) or None
+
+
 def stays(name: str) -> bool:
     """Whether a header is no attribute of one event alone, so that another event may have it."""
     return name in TRACE or not (name.startswith("ce_") or name.lower() == "content-type")

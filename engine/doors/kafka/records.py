@@ -35,8 +35,7 @@ def record_size(record: Any) -> int:
 def given_id(headers: Sequence[tuple[str, bytes | None]], id_header: str) -> bytes | None:
     """What its record names an image, None where it does not: the last of its headers `id_header`, else the
     `id` of the CloudEvent that it is."""
-    given = next((value for name, value in reversed(headers) if name == id_header and value), None)
-    return given or events.attribute(headers, "id") or None
+    return events.told(headers, id_header, "id")
 
 
 def to_item(record: Any, id_header: str) -> Item:

@@ -83,10 +83,7 @@ def check_installed(roots: Sequence[str]) -> None:
 
 def reference(record: Any) -> bytes | None:
     """What a record without a value says of where its image lies, None where it says nothing."""
-    if record.value:
-        return None
-    said = next((value for name, value in reversed(record.headers) if name == HEADER and value), None)
-    return said or events.attribute(record.headers, "dataref") or None
+    return None if record.value else events.told(record.headers, HEADER, "dataref")
 
 
 def locate(said: bytes, roots: Sequence[Place]) -> tuple[Place, Place]:

@@ -55,8 +55,9 @@ class Plain(nn.Module):
         """
         unused = (self._head, *self._cut_off)
         state = {name: value for name, value in load_state(path).items() if not name.startswith(unused)}
-        stages = isinstance(self.network, Stages)
-        like = get_model("mobilenet_v2", weights=None) if stages else self.network
+        like: nn.Module = self.network
+        if isinstance(self.network, Stages):
+            like = get_model("mobilenet_v2", weights=None)
         own = {name for name in like.state_dict() if not name.startswith(unused)}
         missing, extra = sorted(own - state.keys()), sorted(state.keys() - own)
         if missing or extra:
@@ -64,10 +65,9 @@ class Plain(nn.Module):
                 _listed(verb, names) for verb, names in (("lacks", missing), ("has", extra)) if names
             )
             raise SetupError(f"{path} is not this backbone: {faults}")
+        like.load_state_dict(state, strict=False)
         if isinstance(self.network, Stages):
-            self.network.load_features({name.removeprefix("features."): one for name, one in state.items()})
-        else:
-            self.network.load_state_dict(state, strict=False)
+            self.network.take_features(like)
 
     def forward(self, image: Tensor, mix: Mix | None = None) -> Tensor:
         """(B, 3, S, S) normalised views -> (B, 1) logits. `mix`: for `stages` alone.

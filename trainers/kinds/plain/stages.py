@@ -8,7 +8,6 @@ A second network may stand beside it, one that was trained to find what networks
 where it is sure by itself, the image is synthetic.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -87,14 +86,11 @@ class Stages(nn.Module):
             self.traces.eval()
         return self
 
-    def load_features(self, state: Mapping[str, Tensor]) -> None:
-        """Takes the layers of a torchvision MobileNetV2 with its batch normalisation.
-
-        `state` is that of its `features`, names without this prefix, and complete.
-        """
-        donor = mobilenet_v2(weights=None).features
-        donor.load_state_dict(state)
-        self.features.load_state_dict(_folded(donor).state_dict())
+    def take_features(self, donor: nn.Module) -> None:
+        """Takes the layers of a torchvision MobileNetV2, whose batch normalisation is folded, in place."""
+        features = donor.get_submodule("features")
+        assert isinstance(features, nn.Sequential)
+        self.features.load_state_dict(_folded(features).state_dict())
 
     def load_traces(self, file: Path) -> None:
         """Takes the second network from the graph of a `plain` bundle with a MobileNetV2.
