@@ -71,8 +71,10 @@ def test_a_live_server_gives_these_names_and_labels(tmp_path: Path) -> None:
     given = {name: labels for name, labels in given.items() if not name.endswith("_created")}
     kafka = {name for name in KNOWN if "kafka" in name}
     shadow = {name for name in KNOWN if "shadow" in name}
-    never = {"assay_uncertain_total", "assay_bundle_changes_total"}  # of the one verdict, and with no change
+    never = {"assay_uncertain_total"}  # of the one verdict
     assert KNOWN.keys() - kafka - shadow - never <= given.keys()
+    changes = {line for line in text.splitlines() if line.startswith("assay_bundle_changes_total")}
+    assert changes == {f'assay_bundle_changes_total{{result="{name}"}} 0.0' for name in ("done", "failed")}
     for name, labels in given.items():
         if name in KNOWN:
             assert labels == KNOWN[name], name

@@ -61,6 +61,8 @@ BUNDLES = Gauge(
     ["bundle", "version"],
 )
 SWAPS = Counter("assay_bundle_changes_total", "Changes of the bundles that are served", ["result"])
+for result in ("done", "failed"):
+    SWAPS.labels(result)  # at 0 from the start, so that increase() sees the first change
 SHADOW_PROBABILITIES = Histogram(
     "assay_shadow_probability",
     "Calibrated probability of synthetic that the shadow bundle gave",
