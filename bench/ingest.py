@@ -174,8 +174,8 @@ def main(
         found = rounds_of(ways, rounds)
     size = sum(map(len, data)) // len(data) // 1000
     print(
-        f"{images} JPEGs of 512x384 ({size} kB each), {grpc.OUTSTANDING} outstanding over gRPC, one null worker, "
-        f"clients and broker on the same cores and not counted; medians of {rounds} rounds."
+        f"{images} JPEGs of 512x384 ({size} kB each), {grpc.OUTSTANDING} outstanding over gRPC, one null "
+        f"worker, clients and broker on the same cores and not counted; medians of {rounds} rounds."
     )
     print(f"\n{provenance('assay', 'grpcio', 'protobuf', 'kafka-python', 'crc32c')}\n")
     print(shown(ways, found))
