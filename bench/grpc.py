@@ -16,9 +16,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -88,11 +88,16 @@ def served(bundle: Bundle, images: list[bytes], score: Callable[[str, list[bytes
     """`score` against a server of this run."""
     with server(bundle, ASSAY_QUEUE_SECONDS="60") as (address, pid):
         score(address, images[:WARM_UP])
-        before = cpu_seconds(pid), cpu_seconds(os.getpid())
-        start = time.perf_counter()
-        score(address, images)
-        seconds = time.perf_counter() - start
-        front, client = cpu_seconds(pid) - before[0], cpu_seconds(os.getpid()) - before[1]
+        return measured(address, pid, images, score)
+
+
+def measured(address: str, pid: int, images: list[bytes], score: Callable[[str, list[bytes]], None]) -> Run:
+    """`score` against the server at `address`, which is the process `pid`."""
+    before = cpu_seconds(pid), cpu_seconds(os.getpid())
+    start = time.perf_counter()
+    score(address, images)
+    seconds = time.perf_counter() - start
+    front, client = cpu_seconds(pid) - before[0], cpu_seconds(os.getpid()) - before[1]
     return Run(len(images) / seconds, front / len(images), client / len(images))
 
 
@@ -151,16 +156,18 @@ def _with_stub(address: str, run: Callable[[scoring_pb2_grpc.ScoringServiceStub]
     asyncio.run(connected())
 
 
-@contextmanager
-def server(bundle: Bundle, **variables: str) -> Iterator[tuple[str, int]]:
+def server(bundle: Bundle, **variables: str) -> AbstractContextManager[tuple[str, int]]:
     """Address and process of a server that is ready."""
     command = "from assay.engine.commands.app import main; main()"
     arguments = ["serve", "--bundle", str(bundle.path), "--grpc", "127.0.0.1:0", "--cache-mib", "0"]
+    return started(["-c", command, *arguments], **variables)
+
+
+@contextmanager
+def started(arguments: Sequence[str], **variables: str) -> Iterator[tuple[str, int]]:
+    """Address and process of what Python runs with `arguments`, once it says that it serves gRPC."""
     process = subprocess.Popen(
-        [sys.executable, "-c", command, *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | variables,
+        [sys.executable, *arguments], stderr=subprocess.PIPE, text=True, env=os.environ | variables
     )
     assert process.stderr
     try:

@@ -106,12 +106,36 @@ Outcome = Verdict | Rejection
 
 def from_dict(record: Mapping[str, Any]) -> Outcome:
     """The outcome that `to_dict()` made `record` of."""
-    fields = dict(record)
-    if "rejected" in fields:
-        fields["reason"] = Reason(fields.pop("rejected"))
-        return Rejection(**fields)
-    doubts = tuple(map(Doubt, fields.get("doubts", ())))  # a record of an older Assay has none
-    return Verdict(**{**fields, "label": Label(fields["label"]), "doubts": doubts})
+    if "rejected" in record:
+        return Rejection(record["id"], Reason(record["rejected"]), record["detail"], record.get("about", {}))
+    return Verdict(
+        record["id"],
+        Label(record["label"]),
+        record["probability"],
+        record["scores"],
+        record["bundle"],
+        record["version"],
+        record.get("evidence", {}),
+        record.get("seconds", {}),
+        tuple(map(Doubt, record.get("doubts", ()))),  # of which a record of an older Assay has none
+    )
+
+
+def of_item(outcome: Outcome, id: str, seconds: Mapping[str, float]) -> Outcome:
+    """An outcome that did not know yet whose it is: with the item's id, and a verdict with `seconds`, too."""
+    if isinstance(outcome, Rejection):
+        return Rejection(id, outcome.reason, outcome.detail, outcome.about)
+    return Verdict(
+        id,
+        outcome.label,
+        outcome.probability,
+        outcome.scores,
+        outcome.bundle,
+        outcome.version,
+        outcome.evidence,
+        {**seconds, **outcome.seconds},
+        outcome.doubts,
+    )
 
 
 class Refused(Exception):

@@ -104,6 +104,8 @@ def _next_marker(data: bytes | memoryview, position: int) -> tuple[int, int]:
 
     Cameras write stray bytes between segments, which decoders skip; how many are too many is for them to say.
     """
+    if data[position] == 0xFF and 0 < (marker := data[position + 1]) < 0xFF:  # nearly always
+        return marker, position + 2
     match = _MARKER.match(data, position, position + _NEAR)
     end = match.end() if match else after_marker(data, position, restarts=True)
     if end == 0:

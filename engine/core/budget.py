@@ -17,7 +17,8 @@ class Budget:
     def __init__(self, total: int) -> None:
         self.total = total
         self._used = 0
-        self._freed = threading.Condition()
+        self._lock = threading.RLock()
+        self._freed = threading.Condition(self._lock)
 
     @property
     def used(self) -> int:
@@ -34,7 +35,7 @@ class Budget:
     def reserve(self, count: int, priority: Priority, wait: bool = False) -> bool:
         """Take `count` bytes; without room, wait for it or return False."""
         limit = self.limit(priority)
-        with self._freed:
+        with self._lock:
             while self._used + count > limit:
                 if not wait:
                     return False
@@ -43,6 +44,6 @@ class Budget:
             return True
 
     def release(self, count: int) -> None:
-        with self._freed:
+        with self._lock:
             self._used -= count
             self._freed.notify_all()

@@ -39,6 +39,7 @@ PIXEL_BYTES = 3
 DRAWING = 64 * MIB
 """Bytes that drawing the evidence of an image takes at most, beside copies of its pixels."""
 DRAWN_PIXEL_BYTES = 2 * PIXEL_BYTES
+_PRIORITIES = {priority: priority.name.lower() for priority in Priority}
 STREAM_SHARE = 0.5
 """Of `queue_seconds` that items may fill which can wait where they are: those of a stream. Else one that is
 always ready to send would leave no room to calls that cannot."""
@@ -72,7 +73,7 @@ class Core:
         """Told of each verdict that was computed, once it is given, by the thread that gave it. They neither
         raise nor block."""
         self._fleets = Fleets(bundles, settings, self, self._prepare, self._lost)
-        telemetry.BUDGET_TOTAL.set(settings.memory)
+        self._show()
         fleet = self._fleets.current
         fleet.start()
         if self._fault:
@@ -255,7 +256,6 @@ class Core:
         self._fleets.put(tickets, fleet)
         for ticket in tickets:
             self.watch(ticket)
-        self._observe()
         if self._fault:  # the last worker was lost, or the core stopped, between the first look and here
             self._abandon(self._fault)
 
@@ -291,10 +291,17 @@ class Core:
         if not future.cancelled():
             future.set_result(outcome)
 
-    def _observe(self) -> None:
-        telemetry.QUEUED.set(len(self._fleets))
-        telemetry.QUEUE_SECONDS.set(self._fleets.seconds())
-        telemetry.BUDGET_USED.set(self._budget.used)
+    def _show(self) -> None:
+        """Have metrics say, when they are asked, how much is under way here: in the core made last."""
+        shown = weakref.ref(self)  # metrics outlive a core
+
+        def now(value: Callable[[Core], float]) -> Callable[[], float]:
+            return lambda: value(core) if (core := shown()) else 0.0
+
+        telemetry.BUDGET_TOTAL.set(self._budget.total)
+        telemetry.BUDGET_USED.set_function(now(lambda core: core._budget.used))
+        telemetry.QUEUED.set_function(now(lambda core: len(core._fleets)))
+        telemetry.QUEUE_SECONDS.set_function(now(lambda core: core._fleets.seconds()))
 
     def settle(self, ticket: Ticket, outcome: Outcome) -> None:
         """A runner has the outcome of a ticket; for a work its waiting tickets are answered."""
@@ -310,13 +317,12 @@ class Core:
     def answer(self, ticket: Ticket, outcome: Outcome) -> None:
         """There is an outcome of a caller's ticket."""
         self.drop(ticket)
-        telemetry.IMAGES.labels(ticket.item.priority.name.lower()).observe(monotonic() - ticket.submitted)
+        telemetry.took(_PRIORITIES[ticket.item.priority], monotonic() - ticket.submitted)
         self._answer(ticket.future, outcome, ticket.bundle)
 
     def drop(self, ticket: Ticket) -> None:
         """A runner found a ticket cancelled, or has settled it: its bytes are free."""
         self._budget.release(ticket.bytes)
-        self._observe()
 
     def _lost(self, cause: Exception) -> None:
         self._fail(EngineFault(f"no worker is left: {cause}"), cause)

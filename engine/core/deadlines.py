@@ -27,7 +27,8 @@ class Deadlines:
         self._order = count()
         self._most = SLACK
         self._stopped = False
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
@@ -37,7 +38,7 @@ class Deadlines:
         deadline = ticket.item.deadline
         if deadline is None:
             return
-        with self._changed:
+        with self._lock:
             if len(self._heap) >= self._most:
                 self._heap = [entry for entry in self._heap if entry[2]() is not None]
                 heapq.heapify(self._heap)
@@ -53,7 +54,7 @@ class Deadlines:
     def expire(self, now: float) -> float | None:
         """Call back for each ticket whose deadline is past -> the next deadline, if there is one."""
         due: list[Ticket] = []
-        with self._changed:
+        with self._lock:
             while self._heap and self._heap[0][0] < now:
                 if ticket := heapq.heappop(self._heap)[2]():
                     due.append(ticket)
@@ -63,7 +64,7 @@ class Deadlines:
         return following
 
     def stop(self) -> None:
-        with self._changed:
+        with self._lock:
             self._stopped = True
             self._heap.clear()
             self._changed.notify()
@@ -73,7 +74,7 @@ class Deadlines:
     def _run(self) -> None:
         while True:
             self.expire(monotonic())
-            with self._changed:
+            with self._lock:
                 if self._stopped:
                     return
                 wait = self._heap[0][0] - monotonic() if self._heap else None

@@ -5,8 +5,8 @@ fleet's queue is closed when nobody puts anything into it any more.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from time import monotonic
 
 from assay.engine.bundle import Bundle
@@ -75,20 +75,13 @@ class Fleets:
         with self._changed:
             fleet = fleet or self.current
             fleet.entering += 1
-        return self._entered(fleet)
-
-    @contextmanager
-    def _entered(self, fleet: Fleet) -> Iterator[Fleet]:
-        try:
-            yield fleet
-        finally:
-            with self._changed:
-                fleet.entering -= 1
-                self._changed.notify_all()
+        return _Entered(fleet, self._changed)
 
     def seconds(self) -> float:
         """How long an interactive ticket that comes now waits for a worker, at the present pace."""
-        waiting = sum(fleet.queue.seconds(Priority.INTERACTIVE) for fleet in self._all)
+        waiting = self.current.queue.seconds(Priority.INTERACTIVE)
+        for fleet in self._leaving:
+            waiting += fleet.queue.seconds(Priority.INTERACTIVE)
         return waiting / max(1, self.current.living)
 
     def cost(self, bundle: str) -> float:
@@ -150,3 +143,21 @@ class Fleets:
                 self._owner.settle(ticket, Rejection(ticket.item.id, Reason.INTERNAL, why))
             else:
                 self._owner.drop(ticket)
+
+
+class _Entered(AbstractContextManager[Fleet]):
+    """Leaves a fleet at its end, and says so to those who wait for that."""
+
+    __slots__ = ("_changed", "_fleet")
+
+    def __init__(self, fleet: Fleet, changed: threading.Condition) -> None:
+        self._fleet = fleet
+        self._changed = changed
+
+    def __enter__(self) -> Fleet:
+        return self._fleet
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._fleet.entering -= 1
+            self._changed.notify_all()

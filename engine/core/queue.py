@@ -46,14 +46,17 @@ class Queue:
         self._count = 0
         self._idle = 0
         self._closed = False
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def __len__(self) -> int:
         return self._count
 
     def seconds(self, priority: Priority) -> float:
         """What one worker needs, at the present pace, for all that goes before a ticket that comes now."""
-        with self._changed:
+        with self._lock:
+            if not self._count:
+                return 0.0
             waiting = [(ticket.bundle, 1) for ticket in self._suspects]
             for each, lanes in self._lanes.items():
                 if each <= priority:
@@ -61,7 +64,7 @@ class Queue:
         return self.pace.total(waiting)
 
     def put(self, tickets: Iterable[Ticket]) -> None:
-        with self._changed:
+        with self._lock:
             for ticket in tickets:
                 self._lane(ticket)[ticket] = None
                 self._count += 1
@@ -69,7 +72,7 @@ class Queue:
 
     def put_back(self, tickets: Iterable[Ticket]) -> None:
         """Return tickets that a worker did not settle, to the front; suspects wait in a lane of their own."""
-        with self._changed:
+        with self._lock:
             for ticket in reversed(list(tickets)):
                 lane = self._lane(ticket)
                 lane[ticket] = None
@@ -79,7 +82,7 @@ class Queue:
 
     def remove(self, ticket: Ticket) -> bool:
         """Whether `ticket` still waited; it does no more."""
-        with self._changed:
+        with self._lock:
             lane = self._lane(ticket)
             if ticket not in lane:
                 return False
@@ -98,7 +101,7 @@ class Queue:
         Without `wait` (a worker that is busy asks for its next batch ahead) idle workers come first, and the
         batch holds no more than `ahead` seconds of work.
         """
-        with self._changed:
+        with self._lock:
             if wait:
                 self._idle += 1
                 self._changed.wait_for(lambda: self._count or self._closed)
@@ -135,13 +138,13 @@ class Queue:
 
     def close(self) -> None:
         """No more will come: `take` gives out what is left, then empty batches."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
 
     def clear(self) -> list[Ticket]:
         """Take everything that waits, whatever its lane."""
-        with self._changed:
+        with self._lock:
             lanes = [self._suspects, *(lane for group in self._lanes.values() for lane in group.values())]
             tickets = [ticket for lane in lanes for ticket in lane]
             for lane in lanes:

@@ -9,15 +9,15 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from assay.engine import telemetry
 from assay.engine.core.queue import Queue
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.item import Item
-from assay.engine.outcome import Outcome, Reason, Rejection, Verdict
+from assay.engine.outcome import Outcome, Reason, Rejection, of_item
 from assay.engine.ticket import Ticket
 from assay.engine.worker.process import SLOTS, WorkerLost, WorkerSlow
 
@@ -185,11 +185,8 @@ class Runner(threading.Thread):
         if traces := [ticket.item.trace for ticket in batch.tickets if ticket.item.trace is not None]:
             telemetry.trace_batch(traces, batch.tickets[0].bundle, len(batch.tickets), begun, now)
         for ticket, outcome in zip(batch.tickets, outcomes, strict=True):
-            own: dict[str, Any] = {"id": ticket.item.id}
-            if isinstance(outcome, Verdict):
-                queued = batch.departed - ticket.submitted
-                own["seconds"] = {"queue": queued, "held": held, **outcome.seconds}
-            self._owner.settle(ticket, replace(outcome, **own))
+            before = {"queue": batch.departed - ticket.submitted, "held": held}
+            self._owner.settle(ticket, of_item(outcome, ticket.item.id, before))
 
     def _blame(self, in_flight: deque[InFlightBatch], cause: Exception) -> None:
         """Hand back what a lost worker held; refuse an image that, alone, has now ended `TRIES` of them.

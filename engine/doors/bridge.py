@@ -47,9 +47,10 @@ class Bridge:
         self._calls.append(call)
         try:
             return await call.waiter
-        finally:
+        except asyncio.CancelledError:
             if call.future is not None:
                 call.future.cancel()
+            raise
 
     def watch(self, future: Future[Outcome], callback: Callback) -> None:
         """Has `callback(future)` called in the loop once the future is done."""

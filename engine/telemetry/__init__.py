@@ -28,6 +28,7 @@ from assay.engine.telemetry.metrics import (
     SWAPS,
     WORKERS,
     count,
+    took,
     verdicts,
 )
 from assay.engine.telemetry.traces import about, called, consumed, trace_batch
@@ -63,6 +64,7 @@ __all__ = [
     "called",
     "consumed",
     "count",
+    "took",
     "trace_batch",
     "verdicts",
 ]

@@ -1,8 +1,13 @@
 """What the engine counts, as Prometheus metrics of this process. `assay serve --http` shows them."""
 
+from functools import cache
+from typing import TypeVar
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from assay.engine.outcome import Label, Outcome, Verdict
+
+Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 PROBABILITY_EDGES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 IMAGE_EDGES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -101,14 +106,25 @@ def verdicts() -> float:
     )
 
 
+@cache
+def _of(metric: Metric, *labels: str) -> Metric:
+    """`metric.labels(...)`, which takes as long as counting does."""
+    return metric.labels(*labels)
+
+
+def took(priority: str, seconds: float) -> None:
+    """Record how long an image of `priority` took from its admission to its outcome."""
+    _of(IMAGES, priority).observe(seconds)
+
+
 def count(outcome: Outcome, bundle: str) -> None:
     """Record one outcome, its probability and its stage times."""
     if isinstance(outcome, Verdict):
-        OUTCOMES.labels(bundle, outcome.label.value).inc()
+        _of(OUTCOMES, bundle, outcome.label.value).inc()
         for doubt in outcome.doubts:
-            DOUBTS.labels(bundle, doubt.value).inc()
-        PROBABILITIES.labels(bundle).observe(outcome.probability)
+            _of(DOUBTS, bundle, doubt.value).inc()
+        _of(PROBABILITIES, bundle).observe(outcome.probability)
         for stage, seconds in outcome.seconds.items():
-            STAGES.labels(stage).observe(seconds)
+            _of(STAGES, stage).observe(seconds)
     else:
-        OUTCOMES.labels(bundle, outcome.reason.value).inc()
+        _of(OUTCOMES, bundle, outcome.reason.value).inc()

@@ -1,12 +1,12 @@
 """Between the engine's outcomes and their messages in `assay.v1`, without loss in either direction."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
 
 from assay.engine.outcome import Doubt, Label, Outcome, Reason, Rejection, Verdict
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
+from assay.engine.wire.values import encoded
 
 _LABELS: dict[Label, pb.Label] = {label: getattr(pb, f"LABEL_{label.name}") for label in Label}
 _REASONS: dict[Reason, pb.Reason] = {reason: getattr(pb, f"REASON_{reason.name}") for reason in Reason}
@@ -18,24 +18,32 @@ _DOUBT_OF = {number: doubt for doubt, number in _DOUBTS.items()}
 
 def to_message(outcome: Outcome) -> pb.Outcome:
     """The message of an outcome; evidence and `about` must hold what JSON can hold."""
+    message = pb.Outcome()
+    write(outcome, message)
+    return message
+
+
+def write(outcome: Outcome, message: pb.Outcome) -> None:
+    """`to_message` into an empty `message`, which may be part of another."""
+    message.id = outcome.id
     match outcome:
         case Verdict():
-            verdict = pb.Verdict(
-                label=_LABELS[outcome.label],
-                probability=outcome.probability,
-                scores=outcome.scores,
-                evidence=_struct(outcome.evidence),
-                bundle=outcome.bundle,
-                version=outcome.version,
-                seconds=outcome.seconds,
-                doubts=[_DOUBTS[doubt] for doubt in outcome.doubts],
-            )
-            return pb.Outcome(id=outcome.id, verdict=verdict)
+            verdict = message.verdict
+            verdict.label = _LABELS[outcome.label]
+            verdict.probability = outcome.probability
+            verdict.scores.update(outcome.scores)
+            if outcome.evidence:
+                verdict.evidence.MergeFromString(encoded(outcome.evidence))
+            verdict.bundle = outcome.bundle
+            verdict.version = outcome.version
+            verdict.seconds.update(outcome.seconds)
+            verdict.doubts.extend([_DOUBTS[doubt] for doubt in outcome.doubts])
         case Rejection():
-            rejection = pb.Rejection(
-                reason=_REASONS[outcome.reason], detail=outcome.detail, about=_struct(outcome.about)
-            )
-            return pb.Outcome(id=outcome.id, rejection=rejection)
+            rejection = message.rejection
+            rejection.reason = _REASONS[outcome.reason]
+            rejection.detail = outcome.detail
+            if outcome.about:
+                rejection.about.MergeFromString(encoded(outcome.about))
 
 
 def from_message(message: pb.Outcome) -> Outcome:
@@ -67,14 +75,6 @@ def from_message(message: pb.Outcome) -> Outcome:
             f"outcome {message.id!r}: unknown label, doubt or reason {unknown}; the server is newer"
         ) from None
     raise ValueError(f"outcome {message.id!r} is neither a verdict nor a rejection; the server is newer")
-
-
-def _struct(values: Mapping[str, Any]) -> Struct | None:
-    if not values:
-        return None
-    struct = Struct()
-    struct.update(dict(values))
-    return struct
 
 
 def _mapping(struct: Struct) -> dict[str, Any]:

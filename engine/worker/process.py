@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 from assay.engine import telemetry
+from assay.engine.admission import Header
 from assay.engine.bundle import Bundle
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.outcome import Outcome, from_dict
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 SLOTS = 2
 """Batches that a worker holds: one it scores and one that is ready when it is done."""
 
+
+_values = attrgetter(*(field.name for field in fields(Header)))
+"""The values of a header's fields, in order."""
 
 STDERR = 2
 """Where a worker's standard output goes: nothing but outcomes may reach the front's."""
@@ -87,6 +92,9 @@ class WorkerProcess:
         WorkerLost: it ended or failed its self-test.
     """
 
+    program = "assay.engine.worker"
+    """The module that runs in the process; benchmarks put another in its place."""
+
     def __init__(
         self, bundles: Sequence[Bundle], settings: Settings, device: int | None = None, nice: int = 0
     ) -> None:
@@ -104,7 +112,7 @@ class WorkerProcess:
         with theirs:
             # -P: the caller's working directory must not shadow the modules of the worker
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "assay.engine.worker", *map(str, fds)],
+                [sys.executable, "-P", "-m", self.program, *map(str, fds)],
                 pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 stdout=STDERR,
@@ -144,7 +152,7 @@ class WorkerProcess:
         """Hand over a batch; at most `SLOTS` may be unanswered. Raises `WorkerLost`."""
         slot = self._slots[self._next]
         spans = slot.pack([ticket.item.data for ticket in tickets])
-        images = [[*span, astuple(ticket.header)] for span, ticket in zip(spans, tickets, strict=True)]
+        images = [[*span, _values(ticket.header)] for span, ticket in zip(spans, tickets, strict=True)]
         message = {"slot": self._next, "bundle": tickets[0].bundle, "images": images}
         self._tell({**message, "drawn": tickets[0].item.drawn})
         if not self._stints:

@@ -1,10 +1,10 @@
 """The calls of `assay.v1.ScoringService`, translated to `core.submit` and back."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 
@@ -19,7 +19,7 @@ from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Reason, Rejection
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
-from assay.engine.wire.convert import to_message
+from assay.engine.wire.convert import write
 from assay.engine.wire.pieces import InvalidMessage, parse
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 Context = grpc.aio.ServicerContext
+Request = TypeVar("Request")
 
 # Seconds that a caller is told to wait whose image was read and then found no room.
 PAUSE = 0.1
@@ -84,14 +85,19 @@ class ScoringService:
 
     async def score(self, _requests: object, context: "Context[Any, Any]") -> pb.ScoreResponse:
         arrived = time.monotonic()
-        async with self.call(context):
-            async with self.message(context) as message:
-                image = parse(pb.ScoreRequest, message).image
-            caller = called(context, SERVICE, "Score")
-            outcome = await self._bridge.score(self._item(image, arrived, until(context), caller))
+        await self.enter(context)
+        try:
+            request = await self.read(context, partial(parse, pb.ScoreRequest))
+            item = self._item(request.image, arrived, until(context), called(context, SERVICE, "Score"))
+            del request  # the item has a copy of its bytes
+            outcome = await self._bridge.score(item)
+        except AssayError as error:
+            await self.fail(context, error)
         if isinstance(outcome, Rejection):
             await self.refuse(context, outcome)
-        return pb.ScoreResponse(outcome=to_message(outcome))
+        response = pb.ScoreResponse()
+        write(outcome, response.outcome)
+        return response
 
     async def score_stream(self, _requests: object, context: "Context[Any, Any]") -> None:
         deadline = until(context)  # images of a stream share the deadline of the call; each may ask for less
@@ -107,25 +113,9 @@ class ScoringService:
             context, lambda: Stream(self._core, self._bridge, self.turns, context, to_item, self._window)
         )
 
-    @contextlib.asynccontextmanager
-    async def call(self, context: "Context[Any, Any]") -> AsyncIterator[None]:
-        """Around a unary call of any service here: it may be held, `drain` waits for it, and what the body
-        raises for the caller ends it with the fitting status.
-        """
-        await self._enter(context)
-        try:
-            yield
-        except SetupError as error:
-            await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
-        except InvalidMessage as error:
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except AssayError as error:
-            await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
-
-    @contextlib.asynccontextmanager
-    async def message(self, context: "Context[Any, Any]") -> AsyncIterator[bytes]:
-        """The one message of a unary call, which is parsed in the body; the call is refused before it is
-        read where more images wait than can be scored in time.
+    async def read(self, context: "Context[Any, Any]", parsed: Callable[[bytes], Request]) -> Request:
+        """The one message of a unary call; the call is refused before it is read where more images wait than
+        can be scored in time. Raises InvalidMessage, and what `parsed` raises.
         """
         pause = self._core.pause(self._parsing + self._bridge.waiting)
         if pause is not None:
@@ -134,17 +124,27 @@ class ScoringService:
         message = await context.read()
         if message is grpc.aio.EOF:  # type: ignore[attr-defined]
             raise InvalidMessage("the call ended without a message")
-        self._parsing += 1
-        try:
-            if len(message) > HEAVY:
+        if len(message) > HEAVY:
+            self._parsing += 1
+            try:
                 await self.turns.next()
-            yield message
-        finally:
-            self._parsing -= 1
+            finally:
+                self._parsing -= 1
+        return parsed(message)
+
+    async def fail(self, context: "Context[Any, Any]", error: AssayError) -> NoReturn:
+        """Ends a unary call with the status that fits what was raised for its caller."""
+        match error:
+            case SetupError():
+                await _abort(context, grpc.StatusCode.NOT_FOUND, str(error))
+            case InvalidMessage():
+                await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            case _:
+                await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
 
     async def stream(self, context: "Context[Any, Any]", open: Callable[[], StreamCall]) -> None:
         """Runs the stream that `open` makes for a call of any service here, if there is a place for it."""
-        await self._enter(context)
+        await self.enter(context)
         if self._draining:  # it was held until then: nothing of it is read, and nothing would end it
             await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
         if len(self._streams) >= self._max_streams and not self._evict():
@@ -207,15 +207,16 @@ class ScoringService:
             stream.drain()
         await self._idle.wait()
 
-    async def _enter(self, context: "Context[Any, Any]") -> None:
-        """A call has come; while a drain begins it waits here. One that comes later is refused."""
+    async def enter(self, context: "Context[Any, Any]") -> None:
+        """A call has come, which `drain` waits for. While a drain begins it is held; later it is refused."""
         if self._draining:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, "the server is draining")
         self._calls += 1
         self._arrived = time.monotonic()
         self._idle.clear()
         context.add_done_callback(self._leave)  # type: ignore[arg-type]
-        await self._open.wait()
+        if not self._open.is_set():
+            await self._open.wait()
 
     def _leave(self, _context: "Context[Any, Any]") -> None:
         self._calls -= 1

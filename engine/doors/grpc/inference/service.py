@@ -67,10 +67,11 @@ class InferenceService:
 
     async def model_infer(self, _requests: object, context: "Context[Any, Any]") -> pb.ModelInferResponse:
         arrived = time.monotonic()
-        async with self._scoring.call(context):
-            async with self._scoring.message(context) as message:
-                request = read_request(message, self._core.bundles, arrived, until(context))
-                del message  # its images are held by the items alone
+        await self._scoring.enter(context)
+        try:
+            request = await self._scoring.read(
+                context, lambda message: read_request(message, self._core.bundles, arrived, until(context))
+            )
             items = request.items(called(context, SERVICE, "ModelInfer"))
             count = self._statistics.of(request.bundle)
             try:
@@ -78,6 +79,8 @@ class InferenceService:
             except BaseException:
                 count.failed(time.monotonic() - arrived)
                 raise
+        except AssayError as error:
+            await self._scoring.fail(context, error)
         if refusal := common_refusal(outcomes):
             count.failed(time.monotonic() - arrived)
             await self._scoring.refuse(context, refusal)
