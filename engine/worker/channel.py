@@ -16,7 +16,7 @@ class Channel:
         self._socket = end
 
     def send(self, message: Any) -> None:
-        body = json.dumps(message, separators=(",", ":")).encode()
+        body = json.dumps(message, separators=(",", ":"), check_circular=False).encode()
         try:
             self._socket.sendall(_LENGTH.pack(len(body)) + body)
         except (BrokenPipeError, ConnectionResetError):

@@ -87,6 +87,9 @@ class WorkerProcess:
         WorkerLost: it ended or failed its self-test.
     """
 
+    program = "assay.engine.worker"
+    """The module that runs in the process; benchmarks put another in its place."""
+
     def __init__(
         self, bundles: Sequence[Bundle], settings: Settings, device: int | None = None, nice: int = 0
     ) -> None:
@@ -104,7 +107,7 @@ class WorkerProcess:
         with theirs:
             # -P: the caller's working directory must not shadow the modules of the worker
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "assay.engine.worker", *map(str, fds)],
+                [sys.executable, "-P", "-m", self.program, *map(str, fds)],
                 pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 stdout=STDERR,
