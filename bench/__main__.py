@@ -25,6 +25,7 @@ NAMES = (
     "kafka",
     "corruption",
     "memory",
+    "gpu_worker",
 )
 
 

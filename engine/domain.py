@@ -5,6 +5,7 @@ evidence. `docs/uncertain.md` says what they mean and how `assay calibrate` choo
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from pydantic import Field, FiniteFloat
 
@@ -38,15 +39,23 @@ class Domain(Record):
 
     def doubts(self, measures: Measures) -> tuple[Doubt, ...]:
         """What lies beyond its limit, in the order of `Doubt`."""
+        found = []
+        for doubt, name, limit, least in self._limits:
+            value = measures.get(name)
+            if value is not None and (value < limit if least else value > limit):
+                found.append(doubt)
+        return tuple(found)
+
+    @cached_property
+    def _limits(self) -> tuple[tuple[Doubt, str, float, bool], ...]:
+        """Doubt, measure, limit, whether that is the least: of each limit, in the order of `Doubt`."""
+        names = {doubt: name for name, doubt in (LEAST | MOST).items()}
         limits = self.model_dump()
-        found = {
-            doubt
-            for name, doubt in (LEAST | MOST).items()
-            if name in measures
-            and name in limits
-            and (measures[name] < limits[name] if name in LEAST else measures[name] > limits[name])
-        }
-        return tuple(doubt for doubt in Doubt if doubt in found)
+        return tuple(
+            (doubt, names[doubt], limits[names[doubt]], names[doubt] in LEAST)
+            for doubt in Doubt
+            if names.get(doubt) in limits
+        )
 
 
 def doubted(label: Label, doubts: Sequence[Doubt]) -> tuple[Label, tuple[Doubt, ...]]:

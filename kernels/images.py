@@ -1,7 +1,8 @@
 """A batch of images of different sizes, as a sequence of arrays or packed into one buffer."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from functools import cached_property
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 
@@ -19,6 +20,28 @@ class FlatImages(NamedTuple):
     buffer: Array
     offsets: Array
     shapes: Array
+
+
+class Gathered(tuple[Array, ...]):
+    """Images for several kernels: the first finds out where they live and, on a GPU, makes their table."""
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> Array: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Gathered": ...
+    def __getitem__(self, at: SupportsIndex | slice) -> "Array | Gathered":
+        part = super().__getitem__(at)
+        if not isinstance(at, slice):
+            return part
+        return self if len(part) == len(self) else Gathered(part)
+
+    @cached_property
+    def gpu(self) -> bool:
+        return on_gpu(**{f"images[{index}]": image for index, image in enumerate(self)})
+
+    @cached_property
+    def table(self) -> "Table":
+        return as_table(tuple(self), np.uint8, np.float32)
 
 
 Images: TypeAlias = Sequence[Array] | FlatImages
@@ -40,6 +63,9 @@ def images_on_gpu(images: Images, **others: Array) -> bool:
         return on_gpu(**{f"images.{name}": value for name, value in images._asdict().items()}, **others)
     if len(images) == 0:
         raise ValueError("images must hold at least one image")
+    if isinstance(images, Gathered):
+        gpu = images.gpu
+        return on_gpu(**{"images[0]": images[0]}, **others) if others else gpu
     return on_gpu(**{f"images[{index}]": image for index, image in enumerate(images)}, **others)
 
 
@@ -58,6 +84,9 @@ def as_table(images: Images, *dtypes: type[np.generic]) -> Table:
         _expect_flat(images, *dtypes)
         buffer, offsets, shapes = map(cupy().ascontiguousarray, images)
         return Table(np.uint64(buffer.data.ptr), offsets, shapes, buffer.dtype, (buffer,))
+    if isinstance(images, Gathered):
+        expect("images[0]", images[0], "H W 3" if images.table.dtype == np.uint8 else "3 H W", *dtypes)
+        return images.table
     _expect_each(images, *dtypes)
     arrays = [cupy().ascontiguousarray(image) for image in images]
     dtype = arrays[0].dtype
@@ -75,9 +104,14 @@ def size(image: Array) -> tuple[int, int]:
 
 
 def _expect_each(images: Sequence[Array], *dtypes: type[np.generic]) -> None:
+    first = images[0].dtype
+    if first == np.uint8 in dtypes and all(
+        image.dtype == first and image.ndim == 3 and image.shape[2] == 3 and image.size for image in images
+    ):
+        return  # what decoders give; anything else is looked at more closely
     for index, image in enumerate(images):
-        if image.dtype != images[0].dtype:
-            raise ValueError(f"images[{index}] is {image.dtype} but images[0] is {images[0].dtype}")
+        if image.dtype != first:
+            raise ValueError(f"images[{index}] is {image.dtype} but images[0] is {first}")
         expect(f"images[{index}]", image, "3 H W" if image.dtype == np.float32 else "H W 3", *dtypes)
 
 

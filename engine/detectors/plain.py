@@ -78,9 +78,10 @@ def detect(
     if DISTANCE in names:
         of_views = on_host(outputs[names.index(DISTANCE)]).reshape(len(images), -1)
         distances = of_views.mean(axis=1, dtype=np.float64).tolist()
+    means = logits.mean(axis=1).tolist()
     return [
-        Detection(float(row.mean()), _evidence(row), distance=distance)
-        for row, distance in zip(logits, distances, strict=True)
+        Detection(mean, _evidence(row), distance=distance)
+        for mean, row, distance in zip(means, logits.tolist(), distances, strict=True)
     ]
 
 
@@ -93,9 +94,9 @@ def _views(images: Sequence[Image], rules: Sequence[ViewRule]) -> Array:
     return np.concatenate(of_image, axis=1).reshape(-1, *cut[0].shape[1:])  # CuPy's, where they are CuPy's
 
 
-def _evidence(logits: NDArray[np.float64]) -> dict[str, Any]:
+def _evidence(logits: Sequence[float]) -> dict[str, Any]:
     """The logit of each crop, where there are several: a lone high one points at a local edit."""
-    return {"crop_logits": [round(float(logit), 4) for logit in logits]} if len(logits) > 1 else {}
+    return {"crop_logits": [round(logit, 4) for logit in logits]} if len(logits) > 1 else {}
 
 
 def _logits(scores: Array, parameters: Parameters) -> NDArray[np.float64]:

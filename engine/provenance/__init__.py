@@ -88,6 +88,8 @@ def _claims(view: memoryview, header: Header, checker: Checker) -> Provenance | 
 
 
 def _pieces(view: memoryview, header: Header) -> Iterator[Piece]:
+    if header.scan and not jpeg.may_hold_any(view, header.scan):
+        return
     if walk := _WALKS.get(header.format):
         try:
             yield from walk(view)

@@ -6,6 +6,7 @@ each batch; on a GPU the next one is decoded meanwhile. It ends when its front d
 whatever a detector raises ends the process with its last words sent ahead, and the front starts another.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -72,6 +73,8 @@ def run(channel: Channel, fds: list[int]) -> None:
         set_ceiling(settings.memory + ROOM)
     if why := confine():
         logging.debug("the network is not closed to this worker: %s", why)
+    gc.collect()
+    gc.freeze()  # what is there by now stays: no collection need look at it again
     slots = [Slot(fd, setup["slot_bytes"]) for fd in fds]
     channel.send({"ready": scorer.description, "pace": pace, "graphs": scorer.graphs})
 

@@ -22,7 +22,7 @@ class Channel:
         self._poll.register(end, select.POLLIN)
 
     def send(self, message: Any) -> None:
-        body = json.dumps(message, separators=(",", ":")).encode()
+        body = json.dumps(message, separators=(",", ":"), check_circular=False).encode()
         try:
             self._socket.sendall(_LENGTH.pack(len(body)) + body)
         except (BrokenPipeError, ConnectionResetError):

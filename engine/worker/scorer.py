@@ -28,6 +28,7 @@ from assay.engine.provenance import Checker, Provenance, Source, claims
 from assay.engine.settings import Limits, Settings
 from assay.engine.worker.gpu import Gpu, host_threads
 from assay.engine.worker.oom import OomSplitter
+from assay.kernels.images import Gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Scorer:
         through the graphs."""
         chain = self._chains[bundle]
         watch = Stopwatch()
-        images = [result for result in batch.results if not isinstance(result, Refused)]
+        images = Gathered(result for result in batch.results if not isinstance(result, Refused))
         qualities = [
             quality
             for quality, result in zip(batch.qualities, batch.results, strict=True)
@@ -162,7 +163,7 @@ class Scorer:
         seconds = {"decode": batch.seconds, **watch.seconds}
         if self._gpu:  # stages are what it took to give the work to the device, and this is the rest
             seconds["device"] = perf_counter() - start - sum(watch.seconds.values())
-        share = {stage: taken / len(batch.results) for stage, taken in seconds.items()}
+        share = {stage: round(taken / len(batch.results), 9) for stage, taken in seconds.items()}
         return [
             result.rejection("")
             if isinstance(result, Refused)
@@ -232,14 +233,15 @@ class Chain:
     ) -> Verdict:
         """The verdict of a detection; the label is that of the probability, unless `measures` give cause to
         doubt it, or provenance may set it."""
-        for name, value in (("logit", detection.logit), ("distance", detection.distance or 0.0)):
-            if not math.isfinite(value):
-                raise EngineFault(f"bundle {self.bundle.name}: the {name} is {value}")
+        if not math.isfinite(detection.logit):
+            raise EngineFault(f"bundle {self.bundle.name}: the logit is {detection.logit}")
+        if detection.distance is not None and not math.isfinite(detection.distance):
+            raise EngineFault(f"bundle {self.bundle.name}: the distance is {detection.distance}")
         manifest = self.bundle.manifest
         probability = manifest.calibration.probability(detection.logit)
         evidence = dict(detection.evidence)
         if measures:
-            evidence["measures"] = dict(measures)
+            evidence["measures"] = measures
         label, doubts = manifest.label(probability, measures)
         if provenance:
             evidence["provenance"] = said = provenance.to_dict()

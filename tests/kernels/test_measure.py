@@ -1,12 +1,11 @@
 """Measures of images against a float64 oracle, and what they are for: each tells what it is named after."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.cuda_host import gpu_on_host, on_host_gpu
 from support.images import photograph
 
 from assay.kernels import measure
@@ -97,16 +96,36 @@ def test_what_is_no_image_is_refused(image: np.ndarray) -> None:
         measure([image])
 
 
-def test_the_same_comes_of_arrays_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("cupy")
-    from importlib import import_module
+@given(
+    st.lists(st.tuples(st.integers(16, 150), st.integers(16, 700)), min_size=1, max_size=3),
+    st.integers(0, 99),
+    st.sampled_from([1, 2, 7, 60, 256]),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_kernel_measures_a_batch_as_the_oracle_does(
+    sizes: list[tuple[int, int]], seed: int, levels: int
+) -> None:
+    random = np.random.default_rng(seed)
+    images = [random.integers(0, levels, (*size, 3)).astype(np.uint8) for size in sizes]
+    with gpu_on_host():
+        found = np.asarray(measure([on_host_gpu(image) for image in images]))
+    assert found.dtype == np.float32
+    assert found == pytest.approx(np.array([oracle(image) for image in images]), rel=1e-5, abs=1e-6)
 
-    from support.device_arrays import DeviceArray
 
-    module: Any = import_module("assay.kernels.measure")
-    images = [photograph(90, 130, 1), photograph(400, 640, 3)]
-    monkeypatch.setattr(module, "on_gpu", lambda images: True)
-    monkeypatch.setattr(DeviceArray, "fetched", 0)
-    found: Any = module.measure([DeviceArray(image) for image in images])
-    assert DeviceArray.fetched == 0
-    assert (found.get() == measure(images)).all()
+def test_large_images_of_extremes_are_counted_without_overflow() -> None:
+    board = (np.indices((700, 900)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    image = np.repeat(board[..., None], 3, axis=2)
+    with gpu_on_host():
+        found = np.asarray(measure([on_host_gpu(image)]))
+    assert found[0] == pytest.approx(oracle(image), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((15, 64, 3), np.uint8), np.zeros((64, 64), np.uint8), np.zeros((64, 64, 3), np.float32)],
+    ids=["too small", "no channels", "float"],
+)
+def test_a_kernel_is_not_given_what_is_no_image(image: np.ndarray) -> None:
+    with gpu_on_host(), pytest.raises(ValueError, match="images"):
+        measure([on_host_gpu(image)])

@@ -42,6 +42,13 @@ template <class T>
 static inline T __ldg(const T* address) {
     return *address;
 }
+// Threads run one after another.
+template <class T>
+static inline T atomicAdd(T* address, T value) {
+    T before = *address;
+    *address += value;
+    return before;
+}
 // Rounded one by one, never contracted to a fused multiply-add (g++ is told not to contract either).
 static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fsub_rn(float a, float b) { return a - b; }

@@ -78,7 +78,7 @@ def gpu_on_host() -> Iterator[None]:
     cupy = ModuleType("cupy")
     cupy.ndarray = HostArray
     cupy.cuda = SimpleNamespace(runtime=SimpleNamespace(getDevice=lambda: DEVICE))
-    for name in ("empty", "array", "asarray", "ascontiguousarray"):
+    for name in ("empty", "zeros", "array", "asarray", "ascontiguousarray"):
         setattr(cupy, name, partial(_as_host_gpu, getattr(np, name)))
     functions = mock.patch(
         "assay.kernels.launch._function",

@@ -20,6 +20,7 @@ from support.metadata import (
     with_xmp,
 )
 
+from assay.engine import provenance
 from assay.engine.admission import admit
 from assay.engine.provenance import Checker, Claim, Provenance, Source, claims
 from assay.engine.provenance.claim import MOST_TEXT, of_text, of_tool, source_type
@@ -244,3 +245,17 @@ def test_pillow_reads_what_is_tested_here(data: bytes) -> None:
     with Image.open(io.BytesIO(data)) as image:
         image.load()
         assert image.info
+
+
+def test_a_jpeg_is_not_walked_whose_headers_hold_no_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And markers of metadata behind the first scan's header are none."""
+    data = encode(photograph())
+    header = admit(data, Limits(), 1)
+    walked: list[memoryview] = []
+    monkeypatch.setitem(provenance._WALKS, "jpeg", lambda view: walked.append(view) or iter(()))
+    for one in (data, data[:-2] + b"\xff\xe1\0\x08Exif\0\0"):
+        assert claims(one, header, Checker()) is None
+    assert not walked
+    data = with_exif(exif_block(CAMERA), "JPEG")
+    claims(data, admit(data, Limits(), 1), Checker())
+    assert walked
