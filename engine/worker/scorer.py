@@ -232,7 +232,8 @@ class Chain:
     ) -> Verdict:
         """The verdict of a detection; the label is that of the probability, unless `measures` give cause to
         doubt it, or provenance may set it."""
-        for name, value in (("logit", detection.logit), ("distance", detection.distance or 0.0)):
+        numbers = {"logit": detection.logit, "distance": detection.distance or 0.0, **detection.scores}
+        for name, value in numbers.items():
             if not math.isfinite(value):
                 raise EngineFault(f"bundle {self.bundle.name}: the {name} is {value}")
         manifest = self.bundle.manifest
@@ -251,7 +252,7 @@ class Chain:
             id="",
             label=label,
             probability=probability,
-            scores={manifest.kind: detection.logit},
+            scores={manifest.kind: detection.logit, **detection.scores},
             bundle=manifest.name,
             version=manifest.version,
             evidence=evidence,
