@@ -122,7 +122,8 @@ def plain_torch(bundle: Bundle, files: Sequence[bytes], batch: int) -> float:
         for name, spec in bundle.manifest.graphs.items()
         if spec.program
     }
-    graphs |= {name: graphs[choice.graph] for name, choice in kind.choosing.items() if choice.graph in graphs}
+    choices = kind.choices(bundle.manifest).items()
+    graphs |= {name: graphs[choice.graph] for name, choice in choices if choice.graph in graphs}
     detect = kind.detector(bundle.manifest)
 
     def run() -> int:

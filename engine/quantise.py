@@ -83,7 +83,8 @@ def _record(bundle: Bundle, images: Iterable[Image], folder: Path) -> dict[str, 
 
     graphs = make_graphs(bundle, lambda name: "fp32", OpenVinoGraph)
     kind = KINDS[bundle.kind]
-    seen: dict[str, list[Path]] = {name: [] for name in graphs if name not in kind.choosing}
+    choosing = kind.choices(bundle.manifest)
+    seen: dict[str, list[Path]] = {name: [] for name in graphs if name not in choosing}
 
     def keep(name: str, inputs: Arrays, outputs: Arrays) -> None:
         seen[name].append(folder / f"{name}-{len(seen[name])}.npz")

@@ -1,15 +1,16 @@
 """The detectors by kind. A new kind is one file here and one entry in `KINDS`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from assay.engine.bundle import Bundle, GraphSpec, Manifest, first_fault
 from assay.engine.detectors import apn, fusing, plain
-from assay.engine.detectors.detector import Choice, Detect, Detection, Detector, Graph, Image, Stopwatch
+from assay.engine.detectors.detector import Choice, Detection, Detector, Graph, Image, Stopwatch
+from assay.engine.detectors.ensemble import ENSEMBLE, Ensemble
+from assay.engine.detectors.kind import Kind
 from assay.engine.detectors.lnp import detector as lnp
 from assay.engine.errors import BundleError
 from assay.kernels.measure import LEAST_SIDE, MEASURE_BYTES
@@ -32,43 +33,7 @@ __all__ = [
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a bundle of this kind must bring, and the function that chains it.
-
-    detect: the function; graphs: names of the graphs that a bundle must have; parameters: the form of the
-        manifest's `parameters`.
-    intermediate_bytes: memory that one image needs between its pixels and its score.
-    choosing: graphs that choose indices, by the name that `detect` asks for; a bundle may lack optional ones.
-    check: raises ValueError where graphs or view are not what `detect` needs.
-    distance: the graph that may have an output `distance`.
-    """
-
-    detect: Detect
-    graphs: frozenset[str]
-    parameters: type[BaseModel]
-    intermediate_bytes: Callable[[Manifest], int]
-    choosing: Mapping[str, Choice] = field(default_factory=dict)
-    check: Callable[[Manifest], None] = lambda manifest: None
-    distance: str | None = None
-
-    def detector(self, manifest: Manifest) -> Detector:
-        """The detector of a bundle with that manifest, whose parameters are checked here and not per batch.
-
-        Raises:
-            ValidationError: they are wrong.
-        """
-        parameters = self.parameters.model_validate(manifest.parameters)
-
-        def detector(
-            images: Sequence[Image], graphs: Mapping[str, Graph], watch: Stopwatch
-        ) -> list[Detection]:
-            return self.detect(images, graphs, manifest, parameters, watch)
-
-        return detector
-
-
-KINDS = {
+KINDS: dict[str, Kind] = {
     "plain": Kind(
         plain.detect,
         frozenset({"classify"}),
@@ -102,6 +67,7 @@ KINDS = {
         lnp.check,
     ),
 }
+KINDS[ENSEMBLE] = Ensemble(KINDS)
 
 
 def detector_of(bundle: Bundle) -> Detector:
@@ -162,9 +128,7 @@ def make_graphs(
     """
     wanted = {name: (name, precision(name)) for name in bundle.manifest.graphs}
     wanted |= {
-        name: (choice.graph, "fp32")
-        for name, choice in KINDS[bundle.kind].choosing.items()
-        if choice.graph in bundle.manifest.graphs
+        name: (choice.graph, "fp32") for name, choice in KINDS[bundle.kind].choices(bundle.manifest).items()
     }
     made: dict[tuple[str, str], Made] = {}
     for name, precise in dict.fromkeys(wanted.values()):

@@ -25,13 +25,15 @@ class Detection:
     """A detector's word on one image: the logit of synthetic, and what it looked at.
 
     `chosen` are the indices that decided where it looked, if any did: what parity compares as integers.
-    `distance`: how far the image is from those that were trained on, where the graph says so.
+    `distance`: how far the image is from those that were trained on, where the graph says so. `scores`: of
+    detectors within this one, the logit of each, by name.
     """
 
     logit: float
     evidence: dict[str, Any] = field(default_factory=dict)
     chosen: tuple[int, ...] = ()
     distance: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

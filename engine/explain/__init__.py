@@ -11,7 +11,7 @@ from PIL import Image
 from assay.engine import domain
 from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
-from assay.engine.explain import apn, fusing, lnp, plain
+from assay.engine.explain import apn, ensemble, fusing, lnp, plain
 from assay.engine.explain.seen import Trace
 from assay.engine.explain.sheet import COLOURS, Panel, sheet
 from assay.engine.explain.traced import traced
@@ -27,6 +27,7 @@ PANELS: dict[str, Callable[[Trace], list[Panel]]] = {
     "lnp": lnp.panels,
 }
 """How the evidence of each kind of detector is drawn."""
+PANELS["ensemble"] = ensemble.drawing(PANELS)
 
 
 class Explainer:

@@ -233,10 +233,10 @@ class Chain:
     ) -> Verdict:
         """The verdict of a detection; the label is that of the probability, unless `measures` give cause to
         doubt it, or provenance may set it."""
-        if not math.isfinite(detection.logit):
-            raise EngineFault(f"bundle {self.bundle.name}: the logit is {detection.logit}")
-        if detection.distance is not None and not math.isfinite(detection.distance):
-            raise EngineFault(f"bundle {self.bundle.name}: the distance is {detection.distance}")
+        if not all(
+            map(math.isfinite, (detection.logit, detection.distance or 0.0, *detection.scores.values()))
+        ):
+            raise EngineFault(f"bundle {self.bundle.name}: {_not_finite(detection)}")
         manifest = self.bundle.manifest
         probability = manifest.calibration.probability(detection.logit)
         evidence = dict(detection.evidence)
@@ -253,13 +253,18 @@ class Chain:
             id="",
             label=label,
             probability=probability,
-            scores={manifest.kind: detection.logit},
+            scores={manifest.kind: detection.logit, **detection.scores},
             bundle=manifest.name,
             version=manifest.version,
             evidence=evidence,
             seconds=seconds,
             doubts=doubts,
         )
+
+
+def _not_finite(detection: Detection) -> str:
+    numbers = {"logit": detection.logit, "distance": detection.distance or 0.0, **detection.scores}
+    return ", ".join(f"the {name} is {value}" for name, value in numbers.items() if not math.isfinite(value))
 
 
 def _test_card(side: int) -> bytes:

@@ -54,7 +54,7 @@ class Parity:
 def compare(files: Sequence[Path], manifest: Manifest, reference: Side, candidate: Side) -> Parity:
     """Score every file both ways, and a third way: the candidate looking where the reference looks."""
     kind = KINDS[manifest.kind]
-    choosing = {name: choice for name, choice in kind.choosing.items() if choice.graph in manifest.graphs}
+    choosing = kind.choices(manifest)
     recorded: dict[str, Arrays] = {}
 
     def record(name: str, inputs: Arrays, outputs: Arrays) -> None:
@@ -68,6 +68,7 @@ def compare(files: Sequence[Path], manifest: Manifest, reference: Side, candidat
     forced: list[Detection] = []
     for start in range(0, len(files), BATCH):
         batch = files[start : start + BATCH]
+        recorded.clear()
         theirs = [reference.decode(file) for file in batch]
         wanted += detect(theirs, recording, Stopwatch())
         ours = [candidate.decode(file) for file in batch]
@@ -100,9 +101,12 @@ def _forcing(
 
         def call(*arrays: NDArray[np.float32]) -> Arrays:
             own = graphs[name](*arrays)
+            known = recorded.get(name)
+            if known is None or len(known[0]) != len(own[0]):
+                return own  # a member of an ensemble was asked of other images
             return tuple(
                 np.asarray(theirs, like=mine) if forced else mine  # on a GPU, should the candidate run there
-                for forced, theirs, mine in zip(decides, recorded[name], own, strict=True)
+                for forced, theirs, mine in zip(decides, known, own, strict=True)
             )
 
         return call

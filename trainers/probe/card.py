@@ -41,8 +41,8 @@ A logistic layer on output `{trained["output"]}` of `{trained["backbone"]}`, whi
 
 ## Training data
 
-Trained on {_counted(train)}, altered by the recipe `{trained["recipe"]}` (draws: {trained["draws"]}, seed:
-{trained["seed"]}). Calibrated on {_counted(held_out)}, which it was not trained on.
+Trained on {counted(train)}, altered by the recipe `{trained["recipe"]}` (draws: {trained["draws"]}, seed:
+{trained["seed"]}). Calibrated on {counted(held_out)}, which it was not trained on.
 
 | split | class | source or generator | images |
 |---|---|---|---|
@@ -59,7 +59,7 @@ It knows what the table names. Of other generators and other cameras nothing is 
 """
 
 
-def _counted(samples: Sequence[Sample]) -> str:
+def counted(samples: Sequence[Sample]) -> str:
     synthetic = sum(sample.label for sample in samples)
     return f"{len(samples) - synthetic} photographs and {synthetic} synthetic images"
 

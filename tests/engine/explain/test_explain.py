@@ -11,6 +11,7 @@ from PIL import Image
 from support import apn, fusing, lnp
 from support.bundles import plain_bundle
 from support.command import assay
+from support.ensemble import ensemble_bundle
 from support.images import encode, evil, photograph
 
 from assay.engine.bundle import Bundle
@@ -32,6 +33,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "fusing": fusing.brightness_bundle,
     "apn": apn.bands_bundle,
     "lnp": lnp.mean_bundle,
+    "ensemble": ensemble_bundle,
 }
 SETTINGS = Settings(workers=0)
 

@@ -1,0 +1,1 @@
+"""Several bundles in one: their logits on held-out images, the layer on them, the bundle."""
