@@ -44,4 +44,7 @@ def export(
         raise SetupError(f"--crops is for {' and '.join(several)}; {kind} has one view of an image")
     options = ExportOptions(name, version, licence, checkpoint == "best", CROPS[crops], min_side, pt2)
     written = module.export_run(run, bundle, options)
-    console.print(f"{written.name} {written.version} in {bundle}; next: assay calibrate {bundle} --data ...")
+    console.print(
+        f"{written.name} {written.version} in {bundle}; next: assay calibrate {bundle} --data ...",
+        soft_wrap=True,
+    )

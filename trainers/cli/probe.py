@@ -101,6 +101,7 @@ def probe(
         f"{name} {version} in {out}: fitted on {len(train)} images; synthetic from "
         f"{limits.synthetic:.4f}, authentic up to {limits.authentic:.4f}; next: assay evaluate {out}",
         highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -48,9 +48,13 @@ def import_weights(
             raise SetupError(f"{out} holds a {there} already: name another folder")
     if kind == "denoiser":
         published.import_denoiser(file, out)
-        console.print(f"a denoiser in {out}; next: assay train lnp --denoiser {out} --data ...")
+        console.print(
+            f"a denoiser in {out}; next: assay train lnp --denoiser {out} --data ...", soft_wrap=True
+        )
         return
     make = published.import_fusing if kind == "fusing" else published.import_apn
     named = {"name": name or f"{kind}-published", "version": version, "licence": licence}
     written = make(file, out, named, programs=pt2)
-    console.print(f"{written.name} {written.version} in {out}; next: assay calibrate {out} --data ...")
+    console.print(
+        f"{written.name} {written.version} in {out}; next: assay calibrate {out} --data ...", soft_wrap=True
+    )

@@ -1,7 +1,8 @@
 """Files of weights: plain state dicts, read without unpickling objects and written in one step."""
 
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from assay.engine.errors import SetupError
+
+NAMED = 8
+"""Names of weights of one fault that a message has."""
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
@@ -29,14 +33,30 @@ def load_state(path: Path) -> dict[str, Tensor]:
 def load(path: Path) -> dict[str, Any]:
     """A dictionary of tensors and plain values. Raises SetupError where the file is not one."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickles that it then refuses
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise SetupError(f"{path} does not exist") from None
-    except Exception as error:  # torch raises whatever its zip and pickle readers raise
-        raise SetupError(f"{path} is not a file of weights that can be read safely: {error}") from error
+    except Exception as error:  # torch raises what its readers raise, and advises to read the file unsafely
+        raise SetupError(
+            f"{path} is not a file of weights that can be read safely: it is damaged, or holds more than "
+            "tensors and plain values; take another copy, or have its state_dict() saved alone"
+        ) from error
     if not isinstance(content, Mapping):
         raise SetupError(f"{path} holds no dictionary")
     return dict(content)
+
+
+def not_fitting(
+    source: Path, missing: Sequence[str], extra: Sequence[str], shapes: Sequence[str]
+) -> SetupError | None:
+    """What to raise where weights lack names, have others, or have `shapes` that differ; else nothing."""
+    faults = [
+        f"{what} {', '.join(names[:NAMED])}" + (f" and {len(names) - NAMED} more" if names[NAMED:] else "")
+        for what, names in (("it lacks", missing), ("it has extra", extra), ("it has", shapes))
+        if names
+    ]
+    return SetupError(f"{source} does not fit this network: {'; '.join(faults)}") if faults else None
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:

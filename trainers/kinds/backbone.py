@@ -7,7 +7,7 @@ from typing import get_args
 from torch import Tensor, nn
 from torchvision.models import get_model
 
-from assay.engine.errors import SetupError
+from assay.trainers.fit.checkpoint import not_fitting
 from assay.trainers.kinds.fusing.run import Backbone
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in RGB
@@ -57,11 +57,6 @@ def fill(
         for name, value in state.items()
         if name in own and value.shape != own[name].shape
     ]
-    faults = [
-        f"{what} {', '.join(names)}"
-        for what, names in (("it lacks", missing), ("it has extra", extra), ("it has", shapes))
-        if names
-    ]
-    if faults:
-        raise SetupError(f"{source} does not fit this network: {'; '.join(faults)}")
+    if fault := not_fitting(source, missing, extra, shapes):
+        raise fault
     module.load_state_dict(state, strict=False)

@@ -110,8 +110,11 @@ def test_other_files_are_refused_and_no_code_runs(
 ) -> None:
     for name, content in (("code.pth", {"model": Code()}), ("other.pth", {"weight": torch.ones(2)})):
         torch.save(content, tmp_path / name)
-        with pytest.raises(SetupError, match=name):
+        with pytest.raises(SetupError, match=name) as refused:
             assay("import", kind, tmp_path / name, "-o", tmp_path / "out")
+        said = str(refused.value).replace(str(tmp_path), "")
+        assert len(said) < 500, said
+        assert "weights_only" not in said  # torch's advice: to read the file unsafely
         assert not (tmp_path / "out").exists()
     assert "has run" not in capsys.readouterr().out
     with pytest.raises(SetupError, match="does not exist"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from assay.engine.errors import SetupError
+from assay.trainers.fit.checkpoint import not_fitting
 from assay.trainers.kinds.apn.run import Trunk
 from assay.trainers.kinds.apn.trunk import classifier
 
@@ -71,13 +71,8 @@ def translate(
         for name, ours in names.items()
         if name in state and not _fits(name, state[name], own[ours])
     ]
-    faults = [
-        f"{what} {', '.join(listed)}"
-        for what, listed in (("it lacks", missing), ("it has extra", extra), ("it has", shapes))
-        if listed
-    ]
-    if faults:
-        raise SetupError(f"{source} does not fit this network: {'; '.join(faults)}")
+    if fault := not_fitting(source, missing, extra, shapes):
+        raise fault
     return {ours: state[name].reshape(own[ours].shape) for name, ours in names.items()}
 
 
