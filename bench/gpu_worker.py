@@ -30,7 +30,7 @@ from assay.engine.report.markdown import table
 from assay.engine.settings import Limits, Settings
 from assay.engine.ticket import Ticket
 from assay.engine.worker.patience import processor_time
-from assay.engine.worker.process import SLOTS, WorkerProcess
+from assay.engine.worker.process import WorkerProcess, slots
 from assay.engine.worker.scorer import Job, Scorer
 
 
@@ -58,9 +58,10 @@ def with_camera(data: bytes) -> bytes:
 
 
 def answered(worker: WorkerProcess, batch: Sequence[Ticket], batches: int) -> None:
-    """Have `batches` answered, `SLOTS` at a time."""
-    for number in range(batches + SLOTS):
-        if number >= SLOTS:
+    """Have `batches` answered, as many at a time as a worker holds."""
+    most = slots(Settings(devices=(0,)))
+    for number in range(batches + most):
+        if number >= most:
             assert all(isinstance(outcome, Verdict) for outcome in worker.receive())
         if number < batches:
             worker.send(batch)

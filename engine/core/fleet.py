@@ -23,7 +23,7 @@ from assay.engine.errors import BundleError, SetupError
 from assay.engine.outcome import Outcome
 from assay.engine.settings import Settings
 from assay.engine.ticket import Ticket
-from assay.engine.worker.process import WorkerProcess
+from assay.engine.worker.process import WorkerProcess, slots
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ class Fleet:
         self.settle, self.drop = owner.settle, owner.drop
         self._lock = threading.Lock()
         self.runners = [
-            Runner(start, self.queue, self, name) for name, start in _workers(bundles, settings, nice).items()
+            Runner(start, self.queue, self, name, slots(settings))
+            for name, start in _workers(bundles, settings, nice).items()
         ]
         self.living = len(self.runners)
         self._shown = False

@@ -19,7 +19,7 @@ from assay.engine.errors import BundleError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome, Reason, Rejection, of_item
 from assay.engine.ticket import Ticket
-from assay.engine.worker.process import SLOTS, WorkerLost, WorkerSlow
+from assay.engine.worker.process import WorkerLost, WorkerSlow
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def too_slow(ticket: Ticket, seconds: float) -> Rejection:
 
 
 class Worker(Protocol):
-    """What holds up to `SLOTS` batches and answers them in order; `WorkerLost` ends it."""
+    """What holds several batches and answers them in order; `WorkerLost` ends it."""
 
     description: str
 
@@ -76,13 +76,19 @@ class InFlightBatch:
 
 
 class Runner(threading.Thread):
-    """Takes batches from `queue`, has them scored by a worker of `start`, settles them with `owner`."""
+    """Takes batches from `queue`, has them scored by a worker of `start`, settles them with `owner`.
 
-    def __init__(self, start: Callable[[], Worker], queue: Queue, owner: Owner, name: str) -> None:
+    A worker holds `slots` batches at most.
+    """
+
+    def __init__(
+        self, start: Callable[[], Worker], queue: Queue, owner: Owner, name: str, slots: int = 2
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self._start_process = start
         self._queue = queue
         self._owner = owner
+        self._slots = slots
         self._process: Worker | None = None
         self._aborted = False
         self._answered = 0.0  # when the last answer came
@@ -139,7 +145,7 @@ class Runner(threading.Thread):
     def _serve(self, process: Worker, in_flight: deque[InFlightBatch]) -> None:
         """Keep `process` supplied until the queue is closed and drained. Raises `WorkerLost`."""
         while True:
-            if len(in_flight) < SLOTS:
+            if len(in_flight) < self._slots:
                 taken = self._queue.take(wait=not in_flight)
                 if not taken and not in_flight:
                     return

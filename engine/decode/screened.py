@@ -10,8 +10,10 @@ about or whose sampling TurboJPEG has no name for, take the same way as in the d
 pixels are the same by construction.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from assay.engine.decode import Decoded, Encoded, jpeg
@@ -33,10 +35,20 @@ class Backend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class HostsPart:
+    """A batch of which the host has done its part: `results` has None where the backend is to decode."""
+
+    batch: Sequence[Encoded]
+    results: list[Decoded | None]
+
+
 class ScreenedDecoder:
     """A `Decoder` of a backend; without one, libjpeg-turbo decodes everything on `threads` threads.
 
-    `upload` moves pixels that were decoded on the host to where the backend's are.
+    `decode` is `screen` and then `finish`, which may be called in two threads: while the backend decodes a
+    batch, the next one is checked. `upload` moves pixels that were decoded on the host to where the
+    backend's are.
     """
 
     def __init__(
@@ -47,10 +59,18 @@ class ScreenedDecoder:
     ) -> None:
         self._backend = backend
         self._upload = upload
-        self._pool = ThreadPoolExecutor(threads, "assay-decode") if threads > 1 else None
+        self._screening, self._decoding = Shared(threads), Shared(threads)
 
     def decode(self, batch: Sequence[Encoded]) -> list[Decoded]:
-        results: list[Decoded | None] = list(self._each(_screen if self._backend else decode_one, batch))
+        return self.finish(self.screen(batch))
+
+    def screen(self, batch: Sequence[Encoded]) -> HostsPart:
+        """The strict check, and what only the host decodes. Never raises for what the data are."""
+        return HostsPart(batch, self._screening.map(screen if self._backend else decode_one, batch))
+
+    def finish(self, part: HostsPart) -> list[Decoded]:
+        """What `Decoder.decode` gives."""
+        batch, results = part.batch, list(part.results)
         passed = [number for number, result in enumerate(results) if result is None]
         found = self._backend.decode([batch[number] for number in passed]) if self._backend and passed else []
         for number, pixels in zip(passed, found, strict=True):
@@ -58,10 +78,9 @@ class ScreenedDecoder:
             if pixels is not None and pixels.shape == (header.height, header.width, 3):
                 results[number] = pixels
         left = [number for number in passed if results[number] is None]
-        for number, again in zip(
-            left, self._each(decode_one, [batch[number] for number in left]), strict=True
-        ):
-            results[number] = again
+        again = self._decoding.map(decode_one, [batch[number] for number in left]) if left else []
+        for number, decoded in zip(left, again, strict=True):
+            results[number] = decoded
         ours = set(passed) - set(left)
         return [
             result if number in ours or isinstance(result, Refused) else self._upload(result)
@@ -69,8 +88,32 @@ class ScreenedDecoder:
             if result is not None
         ]
 
-    def _each(self, function: Callable[[Given], Result], items: Iterable[Given]) -> Iterable[Result]:
-        return self._pool.map(function, items) if self._pool else map(function, items)
+
+class Shared:
+    """Threads that share the items of a list: each takes the next one when it is done with its last."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "assay-decode") if threads > 1 else None
+
+    def map(self, function: Callable[[Given], Result], items: Iterable[Given]) -> list[Result]:
+        """`function` of each item, in order. Raises what one of them raises."""
+        if self._pool is None:
+            return list(map(function, items))
+        left = deque(enumerate(items))
+        found: dict[int, Result] = {}
+
+        def work() -> None:
+            while left:
+                try:
+                    place, item = left.popleft()
+                except IndexError:  # another thread took it
+                    return
+                found[place] = function(item)
+
+        for task in [self._pool.submit(work) for _ in range(min(self._threads, len(left)))]:
+            task.result()
+        return [found[place] for place in range(len(found))]
 
 
 def on_gpu(backend: Backend | None, threads: int) -> ScreenedDecoder:
@@ -80,7 +123,7 @@ def on_gpu(backend: Backend | None, threads: int) -> ScreenedDecoder:
     return ScreenedDecoder(backend, threads, cupy.asarray)
 
 
-def _screen(encoded: Encoded) -> Decoded | None:
+def screen(encoded: Encoded) -> Decoded | None:
     """The result of an image that is not for the backend; None for one that passed the strict check."""
     data, header = encoded
     if header.format != "jpeg" or header.components not in _COMPONENTS:

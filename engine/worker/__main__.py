@@ -2,8 +2,9 @@
 
 Started by the front as `python -m assay.engine.worker SOCKET SLOT...` (file descriptors). The first message
 holds settings and bundles; after the built-in image is scored the worker says it is ready, and then answers
-each batch; on a GPU the next one is decoded meanwhile. It ends when its front does. It catches no fault:
-whatever a detector raises ends the process with its last words sent ahead, and the front starts another.
+each batch; on a GPU the next one is decoded meanwhile, and the one after that checked. It ends when its front
+does. It catches no fault: whatever a detector raises ends the process with its last words sent ahead, and the
+front starts another.
 """
 
 import gc
@@ -27,7 +28,7 @@ from assay.engine.telemetry.logs import log_to_stderr
 from assay.engine.worker.channel import Channel
 from assay.engine.worker.confine import confine
 from assay.engine.worker.pipeline import pipelined
-from assay.engine.worker.scorer import Batch, Job, Scorer
+from assay.engine.worker.scorer import Batch, Job, Scorer, Screened
 from assay.engine.worker.slots import Slot
 
 Message = dict[str, Any]
@@ -82,8 +83,8 @@ def run(channel: Channel, fds: list[int]) -> None:
         slot = slots[message["slot"]]
         return [Job(slot.view(start, size), Header(*header)) for start, size, header in message["images"]]
 
-    def decode(message: Message) -> Batch:
-        return scorer.decode(jobs_of(message), slots[message["slot"]].take_in_hand)
+    def screen(message: Message) -> Screened:
+        return scorer.screen(jobs_of(message), slots[message["slot"]].take_in_hand)
 
     def answer(message: Message, batch: Batch) -> None:
         if message["drawn"]:
@@ -96,10 +97,11 @@ def run(channel: Channel, fds: list[int]) -> None:
         channel.send({"outcomes": [outcome.to_dict() for outcome in outcomes]})
 
     if settings.devices:
-        pipelined(channel.receive, lambda message: len(message["images"]) == 1, decode, answer)
+        steps = (screen, scorer.finish)
+        pipelined(channel.receive, lambda message: len(message["images"]) == 1, steps, answer)
     while True:  # one core has nothing to overlap
         message = channel.receive()
-        answer(message, decode(message))
+        answer(message, scorer.finish(screen(message)))
 
 
 if __name__ == "__main__":

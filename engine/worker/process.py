@@ -29,8 +29,11 @@ from assay.engine.worker.slots import Slot
 
 log = logging.getLogger(__name__)
 
-SLOTS = 2
-"""Batches that a worker holds: one it scores and one that is ready when it is done."""
+
+def slots(settings: Settings) -> int:
+    """Batches that a worker holds: one that it scores and one that is ready when it is done; for a GPU one
+    more, which is checked while that one is decoded."""
+    return 3 if settings.devices else 2
 
 
 _values = attrgetter(*(field.name for field in fields(Header)))
@@ -102,7 +105,7 @@ class WorkerProcess:
         if device is not None:
             own = environment(device, os.environ)
         self._settings = settings
-        self._slots = [Slot.create(settings.slot_bytes) for _ in range(SLOTS)]
+        self._slots = [Slot.create(settings.slot_bytes) for _ in range(slots(settings))]
         self._next = 0
         self._stints: deque[Stint] = deque()
         ours, theirs = socket.socketpair()
@@ -149,7 +152,7 @@ class WorkerProcess:
             raise WorkerLost(self._last_words())
 
     def send(self, tickets: Sequence[Ticket]) -> None:
-        """Hand over a batch; at most `SLOTS` may be unanswered. Raises `WorkerLost`."""
+        """Hand over a batch; at most `slots` may be unanswered. Raises `WorkerLost`."""
         slot = self._slots[self._next]
         spans = slot.pack([ticket.item.data for ticket in tickets])
         images = [[*span, _values(ticket.header)] for span, ticket in zip(spans, tickets, strict=True)]
@@ -158,7 +161,7 @@ class WorkerProcess:
         if not self._stints:
             self._used = processor_time(self.pid)
         self._stints.append(Stint(slot, len(tickets), patience(tickets, self._settings, self._pace)))
-        self._next = (self._next + 1) % SLOTS
+        self._next = (self._next + 1) % len(self._slots)
 
     def receive(self) -> list[Outcome]:
         """The outcomes of the oldest unanswered batch, in order.

@@ -17,6 +17,7 @@ from assay.engine.admission import Header, admit
 from assay.engine.bundle import Bundle, Manifest
 from assay.engine.decode import Decoded, Encoded, make_decoder
 from assay.engine.decode.confined import ConfinedDecoder
+from assay.engine.decode.screened import HostsPart, ScreenedDecoder
 from assay.engine.detectors import Detection, Graph, Image, Stopwatch, detector_of, make_graphs
 from assay.engine.detectors.detector import Tap, tapped
 from assay.engine.detectors.measures import measures_of
@@ -55,6 +56,19 @@ class Followed(list[Encoded]):
             self._note(place)
             yield image
 
+    def over(self) -> None:
+        self._note(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """Images of which the host has done its part; `found` is None where the decoder has but one."""
+
+    jobs: Sequence[Job]
+    images: Followed
+    found: HostsPart | None
+    seconds: float
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -76,7 +90,8 @@ class Scorer:
 
     On the CPU or, where the settings name `devices`, on the first GPU that the process sees.
 
-    `score` is `decode` and then `infer`, which may be called in two threads: one decodes the next batch.
+    `score` is `screen`, `finish` and then `infer`, which may be called in three threads: while a batch is
+    scored the next one is decoded, and the one after that is checked.
     `confined`: an image may take the memory that was reserved for it, and no more (for a process of its own).
 
     Raises:
@@ -122,15 +137,28 @@ class Scorer:
 
     def decode(self, jobs: Sequence[Job], note: Note = lambda place: None) -> Batch:
         """The pixels of a batch. On a GPU they are being decoded when this returns."""
+        return self.finish(self.screen(jobs, note))
+
+    def screen(self, jobs: Sequence[Job], note: Note = lambda place: None) -> Screened:
+        """The first half of `decode`, which needs no GPU: the next batch may take it beside the second."""
         images = Followed([(job.data, job.header) for job in jobs], note)
-        watch = Stopwatch()
-        with watch.stage("decode"), self._gpu.decoding() if self._gpu else nullcontext():
-            results = self._decoder.decode(images)
-            note(None)
-            provenance = self._provenance(jobs, results)
+        start = perf_counter()
+        found = self._decoder.screen(images) if isinstance(self._decoder, ScreenedDecoder) else None
+        return Screened(jobs, images, found, perf_counter() - start)
+
+    def finish(self, screened: Screened) -> Batch:
+        """The second half of `decode`."""
+        start = perf_counter()
+        with self._gpu.decoding() if self._gpu else nullcontext():
+            if screened.found and isinstance(self._decoder, ScreenedDecoder):
+                results = self._decoder.finish(screened.found)
+            else:
+                results = self._decoder.decode(screened.images)
+            screened.images.over()
+            provenance = self._provenance(screened.jobs, results)
         ready = self._gpu.decoded() if self._gpu else None
-        qualities = [job.header.quality for job in jobs]
-        return Batch(results, watch.seconds["decode"], ready, provenance, qualities)
+        qualities = [job.header.quality for job in screened.jobs]
+        return Batch(results, screened.seconds + perf_counter() - start, ready, provenance, qualities)
 
     def _provenance(self, jobs: Sequence[Job], results: Sequence[Decoded]) -> list[Provenance | None]:
         """What the metadata of each image say; of one without pixels nobody asks."""

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from support.images import encode, good, photograph
 
+from assay.bench.corruption import DAMAGES, FORMS, headers_of
 from assay.engine.admission import admit
 from assay.engine.decode import Encoded, make_decoder
 from assay.engine.decode.nvimgcodec import NvimgcodecBackend
-from assay.engine.decode.screened import ScreenedDecoder
+from assay.engine.decode.screened import ScreenedDecoder, Shared, screen
 from assay.engine.decode.staging import Staging
+from assay.engine.decode.turbo import decode_one
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Reason, Refused
 from assay.engine.settings import Limits
@@ -223,3 +225,47 @@ def test_nvimgcodec_results_are_per_image(pageable: list[int], monkeypatch: pyte
     np.testing.assert_array_equal(grey, pixels[..., :1].repeat(3, axis=2))
     assert ":fancy_upsampling=1" in calls["options"]["options"]
     assert calls["options"]["backends"] == ["hardware", "gpu", "hybrid"]
+
+
+def test_one_batch_is_screened_while_another_is_finished(threads: int) -> None:
+    """In either order of the two halves each batch keeps what is its own."""
+    whole, other = encode(photograph(80, 96, 1)), encode(photograph(64, 120, 2))
+    cut = (other[: len(other) // 2], encoded(other)[1])
+    decoder = ScreenedDecoder(StubBackend(), threads, upload)
+    first = decoder.screen([encoded(whole), encoded(other)])
+    second = decoder.screen([cut, encoded(whole)])
+    for part, files in ((second, [None, whole]), (first, [whole, other])):
+        for result, data in zip(decoder.finish(part), files, strict=True):
+            if data is None:
+                assert isinstance(result, Refused)
+            else:
+                np.testing.assert_array_equal(result, good_pixels(data))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 50])
+def test_threads_share_a_list(threads: int, count: int) -> None:
+    assert Shared(threads).map(lambda item: item * item, range(count)) == [item**2 for item in range(count)]
+
+
+def test_what_a_thread_raises_is_raised(threads: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        Shared(threads).map(lambda item: 1 // item, [3, 2, 1, 0, 1])
+
+
+@pytest.mark.parametrize("form", [name for name in FORMS if name.startswith("JPEG")])
+def test_the_check_refuses_what_the_host_refuses_and_nothing_else(form: str) -> None:
+    format, options = FORMS[form]
+    data = encode(photograph(96, 128), format, **options)
+    headers, random = headers_of(data, format), np.random.default_rng(0)
+    refused = 0
+    for damage in DAMAGES.values():
+        for _ in range(8):
+            bad = damage(data, headers, random)
+            try:
+                one = encoded(bad)
+            except Refused:
+                continue
+            expected = isinstance(decode_one(one), Refused)
+            assert isinstance(screen(one), Refused) == expected
+            refused += expected
+    assert refused

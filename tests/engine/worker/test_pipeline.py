@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -35,7 +36,7 @@ class Front:
         self.log.append(("answered", batch))
 
     def run(self) -> None:
-        pipelined(self.receive, lambda batch: batch in self.lone, self.decode, self.answer)
+        pipelined(self.receive, lambda batch: batch in self.lone, [self.decode], self.answer)
 
     def when(self, what: str, batch: int) -> int:
         return self.log.index((what, batch))
@@ -99,3 +100,96 @@ def test_a_fault_in_scoring_ends_it() -> None:
     with pytest.raises(RuntimeError, match="the detector broke"):
         front.run()
     assert ("answered", 0) not in front.log
+
+
+class Stages:
+    """Three batches or more at a time, of which each says where it is."""
+
+    def __init__(self, count: int, lone: frozenset[int] = frozenset()) -> None:
+        self.batches = iter(range(count))
+        self.lone = lone
+        self.busy: dict[str, int] = {}
+        self.log: list[tuple[str, int]] = []
+        self.changed = threading.Condition()
+        self.until: Callable[[str, int], bool] = lambda step, batch: True
+
+    def step(self, name: str, batch: int) -> int:
+        with self.changed:
+            self.busy[name] = batch
+            self.log.append((name, batch))
+            self.changed.notify_all()
+            assert self.changed.wait_for(lambda: self.until(name, batch), 30), (name, batch, self.busy)
+            return batch
+
+    def receive(self) -> int:
+        try:
+            return next(self.batches)
+        except StopIteration:
+            raise EOFError from None
+
+    def run(self) -> None:
+        steps = [partial(self.step, "check"), partial(self.step, "decode")]
+        with pytest.raises(EOFError):
+            pipelined(
+                self.receive,
+                lambda batch: batch in self.lone,
+                steps,
+                lambda batch, made: self.step("answer", batch) and None,
+            )
+
+
+def test_a_batch_is_checked_while_one_is_decoded_and_one_is_answered() -> None:
+    """Without the overlap this hangs: nothing goes on before all three are busy with a batch each."""
+    stages = Stages(8)
+    stages.until = lambda step, batch: (
+        batch > 5
+        or all(
+            stages.busy.get(name, -1) >= batch + ahead
+            for name, ahead in (("check", 2), ("decode", 1))
+            if step == "answer"
+        )
+    )
+    stages.run()
+    assert [batch for step, batch in stages.log if step == "answer"] == list(range(8))
+
+
+def test_pixels_of_two_batches_lie_on_the_device_and_no_more() -> None:
+    stages = Stages(6)
+    stages.until = lambda step, batch: (
+        step != "answer" or stages.busy["check"] >= min(batch + 2, 5)  # whatever can be ahead is
+    )
+    stages.run()
+    for place, (step, batch) in enumerate(stages.log):
+        if step == "decode":
+            answered = [number for name, number in stages.log[:place] if name == "answer"]
+            assert batch <= len(answered) + 1
+
+
+@pytest.mark.parametrize("lone", [0, 2, 4])
+def test_a_lone_image_takes_each_step_with_nothing_beside_it(lone: int) -> None:
+    stages = Stages(5, frozenset({lone}))
+    stages.run()
+    own = [place for place, (_, batch) in enumerate(stages.log) if batch == lone]
+    assert [stages.log[place][0] for place in own] == ["check", "decode", "answer"]
+    assert own == list(range(own[0], own[0] + 3))
+
+
+@pytest.mark.parametrize("step", ["check", "decode"])
+def test_a_fault_in_any_step_comes_after_the_answers_before_it(step: str) -> None:
+    stages = Stages(5)
+    right = stages.step
+
+    def wrong(name: str, batch: int) -> int:
+        if (name, batch) == (step, 3):
+            raise RuntimeError("broken")
+        return right(name, batch)
+
+    stages.step = wrong  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="broken"):
+        pipelined(
+            stages.receive,
+            lambda batch: False,
+            [lambda batch: stages.step("check", batch), lambda batch: stages.step("decode", batch)],
+            lambda batch, made: stages.step("answer", batch) and None,
+        )
+    assert [batch for name, batch in stages.log if name == "answer"] == [0, 1, 2]
