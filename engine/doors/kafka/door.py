@@ -27,6 +27,7 @@ from kafka.errors import (
 )
 
 from assay.engine import telemetry
+from assay.engine.core.together import soon
 from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.kafka import clients, complaints
 from assay.engine.doors.kafka.assignment import Assignment, Rebalance, offsets
@@ -339,8 +340,8 @@ class KafkaDoor(Door):
 
     def _finished(self, partition: Partition, _: Future[Outcome]) -> None:
         """Called by a thread of the core."""
-        self._emitter.notify(partition)
-        self._wake.set()
+        soon(self._emitter.notify, partition)
+        soon(self._wake.set)
 
     def _commit(self, consumer: Any) -> None:
         owned = self._assignment.owned
