@@ -1,0 +1,64 @@
+"""gRPC, a call an image."""
+
+from functools import partial
+
+import grpc
+
+from assay.engine.load.images import Images
+from assay.engine.load.place import Place
+from assay.engine.load.target import Answered, Failure
+from assay.engine.outcome import Reason, Rejection
+from assay.engine.wire.assay.v1 import scoring_pb2 as pb
+from assay.engine.wire.assay.v1 import scoring_pb2_grpc
+from assay.engine.wire.convert import from_message
+
+CONNECTIONS = 4
+"""A server takes so many calls of a connection at a time; the rest would wait here, unseen by it."""
+
+
+class Unary:
+    """Calls of `Score`, over several connections; a refused call is an outcome and is not made again."""
+
+    def __init__(self, place: Place, images: Images, holds: int) -> None:
+        self.place = place.address
+        self.holds = holds
+        self._images = images
+        self._metadata = place.metadata
+        self._channels = [place.open() for _ in range(CONNECTIONS)]
+        self._stubs = [
+            scoring_pb2_grpc.ScoringServiceStub(channel)  # type: ignore[no-untyped-call]
+            for channel in self._channels
+        ]
+
+    def send(self, number: int, answered: Answered) -> None:
+        request = pb.ScoreRequest(image=pb.Image(data=self._images[number]))
+        call = self._stubs[number % CONNECTIONS].Score.future(request, metadata=self._metadata)
+        call.add_done_callback(partial(_answer, answered))
+
+    def close(self) -> None:
+        for channel in self._channels:
+            channel.close()
+
+
+def _answer(answered: Answered, call: grpc.Future) -> None:
+    try:
+        message = call.result()
+    except grpc.RpcError as error:
+        answered(_refused(error))
+    except grpc.FutureCancelledError:
+        answered(Failure("CANCELLED", "the call was given up"))
+    else:
+        answered(from_message(message.outcome))
+
+
+def _refused(error: grpc.RpcError) -> Rejection | Failure:
+    """A server that is full says so in `assay-reason`."""
+    named = {each.key: each.value for each in error.trailing_metadata() or ()}.get("assay-reason")
+    if str(named) == Reason.OVERLOADED:
+        return Rejection("", Reason.OVERLOADED, error.details() or "")
+    return failure(error)
+
+
+def failure(error: grpc.RpcError) -> Failure:
+    """A call that came to nothing, by its status."""
+    return Failure(error.code().name, error.details() or error.code().name)
