@@ -75,7 +75,8 @@ def _grid(x: Axis, y: Axis) -> str:
     middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
     parts.append(
         f'<text x="{middle[0]}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x.title)}</text>'
-        f'<text transform="translate(13 {middle[1]}) rotate(-90)" text-anchor="middle">{escape(y.title)}</text>'
+        f'<text transform="translate(13 {middle[1]}) rotate(-90)" text-anchor="middle">'
+        f"{escape(y.title)}</text>"
     )
     return "".join(parts)
 

@@ -28,8 +28,8 @@ _HEAD = """<!doctype html>
 :root { color-scheme: light dark; --paper: #fff; --raised: #f5f6f8; --ink: #1a1c20; --faint: #5a5f69;
   --line: #d9dde3; --c0: #1b66b2; --c1: #b8560b; --c2: #2c7438; --c3: #8a2a7a; --c4: #0e7c86; --c5: #6b6f78 }
 @media (prefers-color-scheme: dark) { :root { --paper: #14161a; --raised: #1e2127; --ink: #e9ebef;
-  --faint: #a9afba; --line: #3a3f49; --c0: #79b4f0; --c1: #f2965c; --c2: #84cb90; --c3: #d99ad0; --c4: #5cc4cf;
-  --c5: #b4b9c3 } }
+  --faint: #a9afba; --line: #3a3f49; --c0: #79b4f0; --c1: #f2965c; --c2: #84cb90; --c3: #d99ad0;
+  --c4: #5cc4cf; --c5: #b4b9c3 } }
 * { box-sizing: border-box }
 body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto;
   padding: 1.5rem; max-width: 76rem }
@@ -56,7 +56,8 @@ svg text { fill: var(--faint); font-size: 11.5px } svg .grid { stroke: var(--lin
 svg .mark { stroke: var(--faint); stroke-dasharray: 3 4; stroke-width: 1.5 }
 svg .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round }
 .line.s0 { stroke: var(--c0) } .line.s1 { stroke: var(--c1); stroke-dasharray: 8 4 }
-.line.s2 { stroke: var(--c2); stroke-dasharray: 2 4 } .line.s3 { stroke: var(--c3); stroke-dasharray: 9 3 2 3 }
+.line.s2 { stroke: var(--c2); stroke-dasharray: 2 4 }
+.line.s3 { stroke: var(--c3); stroke-dasharray: 9 3 2 3 }
 .line.s4 { stroke: var(--c4); stroke-dasharray: 5 5 } .line.s5 { stroke: var(--c5); stroke-dasharray: 12 3 }
 circle.s0, .b0 { fill: var(--c0) } circle.s1, .b1 { fill: var(--c1) } circle.s2, .b2 { fill: var(--c2) }
 circle.s3, .b3 { fill: var(--c3) } circle.s4, .b4 { fill: var(--c4) } circle.s5, .b5 { fill: var(--c5) }
@@ -93,7 +94,8 @@ def _header(result: Result) -> Iterator[str]:
 def _way(way: Way) -> str:
     return "".join(
         [
-            f"<section><h2>{escape(NAMES[way.way])}</h2><p>{escape(scored_by(way))}, on {escape(where(way))}</p>",
+            f"<section><h2>{escape(NAMES[way.way])}</h2>",
+            f"<p>{escape(scored_by(way))}, on {escape(where(way))}</p>",
             _tiles(way),
             *(f'<p class="notice">{escape(words)}</p>' for words in problems(way)),
             _table([HEAD, *map(row, way.rounds)]),
