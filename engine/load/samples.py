@@ -75,12 +75,14 @@ class Samples:
     def latencies(self) -> NDArray[np.float64]:
         """Seconds from the intended moment to the verdict, of counted images that have one."""
         chosen = self.counted & (np.array(self.scored) == 1)
-        return (np.array(self.answered) - np.array(self.intended))[chosen]
+        taken: NDArray[np.float64] = np.array(self.answered) - np.array(self.intended)
+        return taken[chosen]
 
     @property
     def lateness(self) -> NDArray[np.float64]:
         """Seconds by which the client itself sent counted images too late."""
-        return (np.array(self.sent) - np.array(self.intended))[self.counted]
+        late: NDArray[np.float64] = np.array(self.sent) - np.array(self.intended)
+        return late[self.counted]
 
     @property
     def unanswered(self) -> int:
