@@ -1,4 +1,4 @@
-"""`assay bench` as people call it: on servers that it starts, on one that runs, and what it says if it cannot."""
+"""`assay bench` as people call it: on servers that it starts or that run, and what it says when it cannot."""
 
 import signal
 from collections.abc import Iterator
