@@ -12,7 +12,6 @@ import typer
 from assay.engine.bundle import DEFAULT
 from assay.engine.commands.log import start_log
 from assay.engine.commands.options import (
-    BundleName,
     ConfigFile,
     Devices,
     Executor,
@@ -107,7 +106,12 @@ def bench_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     report: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with plots.")] = None,
-    bundle: BundleName = DEFAULT,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            "--bundle", "-b", help="A shipped bundle or a bundle's folder; with --grpc one that is served."
+        ),
+    ] = None,
     workers: Workers = None,
     devices: Devices = None,
     executor: Executor = None,
@@ -130,6 +134,8 @@ def bench_command(
     token = read_token(token_file) if token_file else None
     chosen: list[WayName] = list(dict.fromkeys(over or [WayName.KAFKA if kafka else WayName.UNARY]))
     topics = _kafka(file, kafka, in_topic, out, rejects) if WayName.KAFKA in chosen else None
+    if bundle and topics and not serve:
+        raise SetupError("--bundle belongs to a server that is started: give --serve, or leave it out")
     plan = Plan(
         chosen,
         _rates(rates),
@@ -144,9 +150,9 @@ def bench_command(
         check_file(report)
     ways = Ways(
         _images(paths or [], size, images),
-        bundle,
+        bundle or DEFAULT,
         settings,
-        Place(grpc, credentials, token) if grpc else None,
+        Place(grpc, credentials, token, bundle or "") if grpc else None,
         topics,
         serve,
         per_message,

@@ -29,8 +29,6 @@ def figures(way: Way) -> Iterator[Figure]:
         yield _over_rate(way, opened)
     if timed:
         yield _distribution(timed)
-    if opened:
-        yield _over_time([each for each, _ in opened])
     yield from _stages(way)
     used = [(load_of(each), _in_ms(each.cpu)) for each in way.rounds if each.cpu]
     if used:
@@ -39,6 +37,8 @@ def figures(way: Way) -> Iterator[Figure]:
             "By process. At low rates the work of waiting counts, too.",
             bar_chart(used, "ms"),
         )
+    if opened:
+        yield _over_time([each for each, _ in opened])
 
 
 def _over_rate(way: Way, opened: list[tuple[Round, Latency]]) -> Figure:

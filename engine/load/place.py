@@ -18,11 +18,13 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Place:
-    """`address` as `HOST:PORT`, with TLS where there are `credentials`; `token` goes with each call."""
+    """`address` as `HOST:PORT`, with TLS where there are `credentials`; `token` goes with each call. Its
+    `bundle` scores, or its first one."""
 
     address: str
     credentials: grpc.ChannelCredentials | None = None
     token: str | None = None
+    bundle: str = ""
 
     @property
     def local_port(self) -> int | None:

@@ -18,7 +18,10 @@ from assay.engine.errors import SetupError
 CODE = "import ctypes; ctypes.CDLL(None).prctl(1, 15); from assay.engine.commands.app import main; main()"
 """Runs the command line, and gets SIGTERM when its parent ends, however that is."""
 LINES = 50
+"""Of its log, which are kept."""
 ENDING = 60.0
+"""Seconds that it is given to end."""
+SENTENCE = "assay: "
 
 
 class Server:
@@ -63,7 +66,12 @@ class Server:
 
     @property
     def _last_words(self) -> str:
-        return self._lines[-1].removeprefix("assay: ") if self._lines else "without a word"
+        """The sentence with which the command line ends, else how the process did."""
+        last = self._lines[-1] if self._lines else ""
+        if last.startswith(SENTENCE):
+            return last.removeprefix(SENTENCE)
+        code = self._process.returncode
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def _read(self) -> None:
         assert self._process.stderr

@@ -29,11 +29,12 @@ class Processes:
         return used
 
     def peak_memory(self) -> Counter[Role]:
-        """Bytes of memory that the processes of each role had resident at most, summed over them."""
+        """Bytes of memory that the processes of each role had resident at most, summed over those that are
+        there."""
         peaks: Counter[Role] = Counter()
         for pid, role in self.roles.items():
             peaks[role] += _peak(pid)
-        return peaks
+        return +peaks
 
 
 def processes(servers: Sequence[int], client: bool = True) -> Processes:

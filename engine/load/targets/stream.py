@@ -23,6 +23,7 @@ class Stream:
         self.place = place.address
         self.holds = holds
         self._images = images
+        self._bundle = place.bundle
         self._per_message = per_message
         self._waiting: SimpleQueue[int] = SimpleQueue()
         self._lock = threading.Lock()
@@ -54,12 +55,15 @@ class Stream:
         """Asked for by gRPC's thread when there is room on the way to the server."""
         while (number := self._waiting.get()) >= 0:
             message = pb.ScoreStreamRequest()
-            message.images.add(id=str(number), data=self._images[number])
+            message.images.append(self._image(number))
             while len(message.images) < self._per_message and not self._waiting.empty():
                 if (number := self._waiting.get()) < 0:
                     return
-                message.images.add(id=str(number), data=self._images[number])
+                message.images.append(self._image(number))
             yield message
+
+    def _image(self, number: int) -> pb.Image:
+        return pb.Image(id=str(number), data=self._images[number], bundle=self._bundle)
 
     def _read(self) -> None:
         try:

@@ -23,6 +23,7 @@ class Unary:
         self.place = place.address
         self.holds = holds
         self._images = images
+        self._bundle = place.bundle
         self._metadata = place.metadata
         self._channels = [place.open() for _ in range(CONNECTIONS)]
         self._stubs = [
@@ -31,7 +32,7 @@ class Unary:
         ]
 
     def send(self, number: int, answered: Answered) -> None:
-        request = pb.ScoreRequest(image=pb.Image(data=self._images[number]))
+        request = pb.ScoreRequest(image=pb.Image(data=self._images[number], bundle=self._bundle))
         call = self._stubs[number % CONNECTIONS].Score.future(request, metadata=self._metadata)
         call.add_done_callback(partial(_answer, answered))
 

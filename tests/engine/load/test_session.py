@@ -1,5 +1,6 @@
 """`assay bench` as people call it: on servers that it starts or that run, and what it says when it cannot."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from support.stub_core import StubCore
 from assay.bench.broker import Broker
 from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
 from assay.engine.doors.kafka.settings import KafkaSettings
+from assay.engine.errors import SetupError
 from assay.engine.load.images import from_size
 from assay.engine.load.place import Place
 from assay.engine.load.result import Result, WayName
@@ -76,6 +78,8 @@ def test_a_server_that_runs(served: str) -> None:
     assert (way.place, way.started, way.runs, way.bundle) == (served, False, None, "first 1.0.0")
     assert way.rounds[0].outcomes.verdicts == way.rounds[0].sent > 0
     assert way.rounds[1].sent == 9
+    [way] = found("--grpc", served, "--rates", "", "--bundle", "second", "--over", "stream").ways
+    assert way.bundle == "second 1.0.0"
 
 
 def test_kafka_with_a_server_that_it_starts(broker: Broker, folder: Path) -> None:
@@ -134,6 +138,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no folder": (["/nowhere"], "/nowhere does not exist"),
     "token": (["--token-file", "x"], "TLS and --token-file belong to --grpc HOST:PORT"),
     "page": (["--report", "/nowhere/page.html"], "/nowhere/page.html cannot be written"),
+    "bundle of another's": (
+        ["--kafka", "a:1", "--in", "a", "--out", "b", "--rejects", "c", "--bundle", "second"],
+        "--bundle belongs to a server that is started: give --serve",
+    ),
     "bundle": (["--bundle", "nothing-like-it"], "the server did not start: "),
     "no topics": (["--over", "kafka"], "kafka"),
 }
@@ -163,6 +171,21 @@ def test_images_without_verdicts_have_no_share(
     out, err = capfd.readouterr()
     assert "no image had a verdict, so there is no share" in err
     assert "undecodable" in out  # what was measured is shown
+
+
+def test_a_server_that_is_killed_ends_it_with_what_is_known(folder: Path) -> None:
+    plan = Plan([WayName.STREAM], [Rate(1000)], outstanding=2, warm_up=0.0, seconds=0.5)
+    ways = Ways(from_size(48, 40, 2), str(folder), Settings(workers=1))
+
+    def watch(what: str, seconds: float, answered: int) -> None:
+        if what == "stream: 1000/s":
+            for pid in [each for each in below(os.getpid()) if "serve" in command(each)]:
+                os.kill(pid, signal.SIGKILL)
+
+    session = Session(plan, ways, [("assay", "0")], watch)
+    with pytest.raises(SetupError, match="the server ended: signal 9"):
+        session.run()
+    assert session.result("gone").ways[0].rounds[0].latency
 
 
 def test_settings_reach_the_server_and_doors_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
