@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from assay.engine.load.clock import Clock, WallClock
-from assay.engine.load.usage import Processes, Role
+from assay.engine.load.usage import Processes
 from assay.engine.telemetry.nvml import GpuCollector
 
 
@@ -18,12 +18,12 @@ class Meter:
 
     def reset(self) -> None:
         """Forget the last window."""
-        self.cpu: Mapping[Role, float] = {}
+        self.cpu: Mapping[str, float] = {}
         """Seconds of processor time by role; empty before the window closes."""
         self.joules: float | None = None
         self.span: tuple[float, float] | None = None
         """When the window opened and closed."""
-        self._opened: tuple[float, Mapping[Role, float], Mapping[str, float]] | None = None
+        self._opened: tuple[float, Mapping[str, float], Mapping[str, float]] | None = None
 
     def __call__(self, open: bool) -> None:
         now = (self._clock.now(), self._processes.cpu(), self._gpus.joules() if self._gpus else {})

@@ -74,7 +74,7 @@ class Samples:
     @property
     def latencies(self) -> NDArray[np.float64]:
         """Seconds from the intended moment to the verdict, of counted images that have one."""
-        chosen = self.counted & (np.array(self.scored) == 1)
+        chosen: NDArray[np.bool_] = self.counted & (np.array(self.scored) == 1)
         taken: NDArray[np.float64] = np.array(self.answered) - np.array(self.intended)
         return taken[chosen]
 

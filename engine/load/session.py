@@ -1,12 +1,11 @@
 """A whole measurement: way after way, on each a closed loop and then an open one at each rate."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from assay.engine.errors import SetupError
 from assay.engine.load.arrivals import poisson
-from assay.engine.load.images import Images
 from assay.engine.load.loop import Loop, Lost, Stopped
 from assay.engine.load.machine import machine
 from assay.engine.load.meter import Meter
@@ -64,8 +63,9 @@ class Session:
         self._watch = watch
         self._machine = machine(versions)
         self._when = datetime.now(UTC).isoformat(timespec="seconds")
-        self._done: list[Way] = []
-        self._passed = 0
+        self._courses: list[_Course] = []
+        self._passed = 0.0
+        self._words = ""
 
     def run(self) -> Result:
         """Ctrl-C ends it early.
@@ -82,66 +82,52 @@ class Session:
         return self.result()
 
     def result(self, ended: str | None = None) -> Result:
+        """What is known so far; `ended` says why it is not all."""
         images = self._ways.images
         return Result(
             when=self._when,
             machine=self._machine,
-            images=_source(images),
-            ways=self._done,
+            images=Source(source=images.source, images=len(images), mean_bytes=images.mean_bytes),
+            ways=[course.known() for course in self._courses if course.rounds],
             ended=ended,
         )
 
     def _measure(self, way: WayName, opened: Opened) -> None:
-        meter = Meter(opened.processes, self._ways.settings.devices)
-        words = ""
-        loop = Loop(
-            opened.target,
-            watch=lambda seconds, answered: self._watch(words, self._before + seconds, answered),
-            window=meter,
-        )
-        rounds: list[Round] = []
-        scored: list[Samples] = []
-
-        def note(asked: Asked, samples: Samples) -> None:
-            """One round more is known of this way."""
-            if samples.ended > samples.began:
-                scored.append(samples)
-                rounds.append(summary(asked, samples, meter, alone=way is not WayName.FOLDER))
-                self._done = [each for each in self._done if each.way != way]
-                self._done.append(_way(way, opened, rounds, scored))
-
-        plan = self._plan
-        for rate in (None, *plan.rates):
-            words = f"{way}: {plan.outstanding} at a time" if rate is None else f"{way}: {rate}"
-            meter.reset()
-            asked = self._asked(rate, rounds, opened)
+        course = _Course(way, opened, self._ways.settings.devices)
+        self._courses.append(course)
+        loop = Loop(opened.target, watch=self._look, window=course.meter)
+        for rate in (None, *self._plan.rates):
+            closed = f"{self._plan.outstanding} at a time"
+            self._words = f"{way}: {closed if rate is None else rate}"
+            asked = self._asked(rate, course)
             try:
-                note(asked, self._load(loop, asked))
-            except (Stopped, Lost) as early:
-                note(asked, early.samples)
-                if isinstance(early, Lost):
-                    opened.check()
+                course.note(asked, self._load(loop, asked))
+            except Stopped as early:
+                course.note(asked, early.samples)
+                raise
+            except Lost as early:
+                course.note(asked, early.samples)
+                opened.check()
                 raise
             except SetupError:
                 opened.check()
                 raise
-            self._passed += 1
+            self._passed += self._plan.warm_up + self._plan.seconds
 
-    @property
-    def _before(self) -> float:
-        return self._passed * (self._plan.warm_up + self._plan.seconds)
+    def _look(self, seconds: float, answered: int) -> None:
+        self._watch(self._words, self._passed + seconds, answered)
 
-    def _asked(self, rate: Rate | None, rounds: Sequence[Round], opened: Opened) -> Asked:
+    def _asked(self, rate: Rate | None, course: "_Course") -> Asked:
         plan = self._plan
         if rate is None:
             return Asked(plan.warm_up, plan.seconds, outstanding=plan.outstanding)
         if not rate.share:
             return Asked(plan.warm_up, plan.seconds, rate=rate.value)
-        most = rounds[0].images_per_second
+        most = course.rounds[0].images_per_second
         if not most:
             raise SetupError(
-                f"{opened.target.place}: no image had a verdict, so there is no share of its images/s: give "
-                "--rates as images/s, or images that can be scored"
+                f"{course.opened.target.place}: no image had a verdict, so there is no share of its images/s:"
+                " give --rates as images/s, or images that can be scored"
             )
         return Asked(plan.warm_up, plan.seconds, rate=rate.value * most)
 
@@ -153,18 +139,34 @@ class Session:
         return loop.open(moments, asked.warm_up, asked.seconds)
 
 
-def _source(images: Images) -> Source:
-    return Source(source=images.source, images=len(images), mean_bytes=images.mean_bytes)
+class _Course:
+    """A way that is measured: what is known of it."""
 
+    def __init__(self, way: WayName, opened: Opened, devices: Sequence[int]) -> None:
+        self.opened = opened
+        self.meter = Meter(opened.processes, devices)
+        self.rounds: list[Round] = []
+        self._way = way
+        self._bundles: dict[str, None] = {}
+        self._memory: Mapping[str, int] = {}
 
-def _way(way: WayName, opened: Opened, rounds: Sequence[Round], scored: Sequence[Samples]) -> Way:
-    bundles = dict.fromkeys(bundle for samples in scored for bundle in samples.bundles)
-    return Way(
-        way=way,
-        place=opened.target.place,
-        started=opened.started,
-        bundle=", ".join(bundles),
-        runs=opened.runs,
-        rounds=list(rounds),
-        peak_memory=dict(opened.processes.peak_memory()),
-    )
+    def note(self, asked: Asked, samples: Samples) -> None:
+        """A round is over. One that was broken off in its warm-up says nothing, but for why."""
+        if samples.ended > samples.began or samples.fell_behind:
+            alone = self._way is not WayName.FOLDER
+            self.rounds.append(summary(asked, samples, self.meter, alone))
+        self._bundles |= dict.fromkeys(samples.bundles)
+        self._memory = {**self._memory, **self.opened.processes.peak_memory()}
+        self.meter.reset()
+
+    def known(self) -> Way:
+        """At least one round is over."""
+        return Way(
+            way=self._way,
+            place=self.opened.target.place,
+            started=self.opened.started,
+            bundle=", ".join(self._bundles),
+            runs=self.opened.runs,
+            rounds=list(self.rounds),
+            peak_memory=self._memory,
+        )

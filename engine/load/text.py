@@ -14,7 +14,6 @@ NAMES: Mapping[WayName, str] = {
     WayName.FOLDER: "files, scored in this process",
 }
 HEAD = ("load", "images/s", "p50 ms", "p95", "p99", "p99.9", "CPU ms an image", "verdicts")
-
 WAITING = ("queue", "held")
 """Stages in which an image waits; in the others it is worked on, and its share of a batch counts."""
 ORDER = (*WAITING, "decode", "view", "classify")

@@ -20,18 +20,18 @@ class Processes:
 
     roles: Mapping[int, Role]
 
-    def cpu(self) -> Counter[Role]:
+    def cpu(self) -> Counter[str]:
         """Seconds of processor time that each role has used so far."""
-        used: Counter[Role] = Counter()
+        used: Counter[str] = Counter()
         for pid, role in self.roles.items():
             with suppress(OSError):  # it has ended
                 used[role] += cpu_seconds(pid)  # type: ignore[assignment]  # a Counter adds any number
         return used
 
-    def peak_memory(self) -> Counter[Role]:
+    def peak_memory(self) -> Counter[str]:
         """Bytes of memory that the processes of each role had resident at most, summed over those that are
         there."""
-        peaks: Counter[Role] = Counter()
+        peaks: Counter[str] = Counter()
         for pid, role in self.roles.items():
             peaks[role] += _peak(pid)
         return +peaks

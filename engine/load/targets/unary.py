@@ -41,7 +41,7 @@ class Unary:
             channel.close()
 
 
-def _answer(answered: Answered, call: grpc.Future) -> None:
+def _answer(answered: Answered, call: "grpc.Future[pb.ScoreResponse]") -> None:
     try:
         message = call.result()
     except grpc.RpcError as error:

@@ -118,6 +118,14 @@ def test_a_server_that_falls_behind_is_sent_no_more_than_it_holds() -> None:
     assert said.outcomes.verdicts == 20
 
 
+def test_a_server_that_falls_behind_in_the_warm_up_is_told_of_too() -> None:
+    clock = HandClock()
+    samples = Loop(OneByOne(clock, 1.0, holds=20), clock).open(evenly(100, 10), 5.0, 5.0)
+    said = said_of(samples, Asked(5.0, 5.0, rate=100.0))
+    assert "20 images were unanswered after 0.2 s" in (said.problem or "")
+    assert (said.sent, said.latency, said.images_per_second) == (0, None, 0.0)
+
+
 def test_what_is_not_answered_in_time_is_given_up_and_counted() -> None:
     clock = HandClock()
     samples = Loop(OneByOne(clock, PATIENCE / 2), clock).open([0.0, 0.1, 0.2, 0.3], 0.0, 1.0)
