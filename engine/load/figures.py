@@ -113,7 +113,7 @@ def _stages(way: Way) -> Iterator[Figure]:
         )
     if any(parts for _, parts in waits):
         yield Figure(
-            "Waiting before it",
+            "Waiting for a worker",
             "Mean milliseconds in the queue, and held by a worker that is busy with the batch before.",
             bar_chart(waits, "ms"),
         )

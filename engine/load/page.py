@@ -124,9 +124,9 @@ def _tiles(way: Way) -> str:
 
 
 def _half(way: Way, closed: Round | None) -> Round | None:
-    """The open loop nearest to half of what the closed one gave."""
+    """The open loop with latencies that is nearest to half of what the closed one gave."""
     half = closed.images_per_second / 2 if closed else 0.0
-    opened = [each for each in way.rounds if each.rate is not None]
+    opened = [each for each in way.rounds if each.rate is not None and each.latency]
     return min(opened, key=lambda each: abs((each.rate or 0.0) - half), default=None)
 
 

@@ -10,6 +10,7 @@ import pytest
 from support.bundles import plain_bundle
 from support.command import assay, exit_code
 from support.kafka import Topics, wait_until
+from support.secured import TOKEN, Files, grpc_door
 from support.server import Server
 from support.stub_core import StubCore
 
@@ -80,6 +81,23 @@ def test_a_server_that_runs(served: str) -> None:
     assert way.rounds[1].sent == 9
     [way] = found("--grpc", served, "--rates", "", "--bundle", "second", "--over", "stream").ways
     assert way.bundle == "second 1.0.0"
+
+
+def test_a_server_behind_tls_and_a_token(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    own = Files(tmp_path)
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    with grpc_door(tokens_file=own.tokens, **own.tls(mutual=True)) as port:
+        certificate, key = own.issue("client")
+        secured = [
+            *("--grpc", f"localhost:{port}", "--rates", "", "--over", "unary", "--over", "stream"),
+            *("--ca-file", own.authority, "--certificate-file", certificate, "--key-file", key),
+        ]
+        unary, stream = found(*secured, "--token-file", token).ways
+        assert unary.rounds[0].outcomes.verdicts > 0
+        assert stream.rounds[0].outcomes.verdicts > 0
+        assert exit_code("bench", *SHORT, *secured) == 2
+        assert "token" in capfd.readouterr().err
 
 
 def test_kafka_with_a_server_that_it_starts(broker: Broker, folder: Path) -> None:
