@@ -19,10 +19,15 @@ def poisson(rate: float, seconds: float, seed: int = 0) -> NDArray[np.float64]:
     return np.sort(np.random.default_rng(seed).uniform(0, seconds, round(rate * seconds)))
 
 
+def in_words(rate: float) -> str:
+    """Three digits that matter, and no power of ten."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
 def check_number(rate: float, seconds: float) -> None:
     """Raises SetupError where more than `MOST` images would arrive."""
     if rate * seconds > MOST:
         raise SetupError(
-            f"{rate:g} images/s for {seconds:g} s are more than the {MOST:,} images that a round may have: "
-            "lower --rates or --seconds"
+            f"{in_words(rate)} images/s for {seconds:g} s are more than the {MOST:,} images that a round may "
+            "have: lower --rates or --seconds"
         )

@@ -3,13 +3,15 @@
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from heapq import heappop, heappush
 from time import process_time
 
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.load.arrivals import MOST
 from assay.engine.load.clock import Clock, WallClock
 from assay.engine.load.samples import Samples
-from assay.engine.load.target import Answer, Failure, Target
+from assay.engine.load.target import PAUSE, Answer, Failure, Target
+from assay.engine.outcome import Reason, Rejection
 
 FIRST = 60.0
 """Seconds within which the first answer has to come."""
@@ -18,12 +20,18 @@ PATIENCE = 30.0
 LATE = 1.0
 """Seconds of lateness after which a client stops: it cannot keep this rate up."""
 LOST = 100
-"""Images in a row without an outcome, after which a target is taken for lost."""
+"""Images in a row without an outcome, after which a target may be lost: a full server refuses many."""
+LOST_SECONDS = 2.0
+"""Seconds without any outcome after which it is."""
 TICK = 0.2
 """Seconds between looks of whoever watches."""
 
 Watch = Callable[[float, int], None]
 """Told the seconds since a loop began, and how many images were answered."""
+
+
+REST = 0.1
+"""Seconds for which a place of a closed loop rests whose image was refused, where the server names none."""
 
 
 class Lost(AssayError):
@@ -86,8 +94,13 @@ class Loop:
             self._samples = samples  # late answers of the round before go to the samples of that
             self._answered = self._under_way = self._failed = 0
             self._failure = Failure("", "")
+            self._last = self._clock.now()
+            """When the last outcome came."""
             self._heard = False
             """Whether the thread that sends waits for answers."""
+            self._resting: list[float] = []
+            """A heap of the moments until which places of a closed loop rest: if one that is refused asked
+            again at once, refusals would be measured."""
         self._start = self._next_look = self._clock.now()
 
     def _run(self, samples: Samples, send: Callable[[], None]) -> Samples:
@@ -121,10 +134,16 @@ class Loop:
 
     def _keep(self, outstanding: int, until: float) -> None:
         while len(self._samples.sent) < MOST:
-            self._wait(until, lambda: self._under_way < outstanding)
+            self._wait(until, lambda: self._under_way + self._at_rest() < outstanding)
             if (now := self._clock.now()) >= until:
                 return
             self._send(now)
+
+    def _at_rest(self) -> int:
+        now = self._clock.now()
+        while self._resting and self._resting[0] <= now:
+            heappop(self._resting)
+        return len(self._resting)
 
     def _open(self, samples: Samples, moments: Sequence[float], warm_up: float, seconds: float) -> None:
         samples.began = self._start + warm_up
@@ -160,15 +179,19 @@ class Loop:
 
     def _note(self, samples: Samples, place: int, answer: Answer) -> None:
         with self._changed:
-            samples.note(place, answer, self._clock.now())
+            now = self._clock.now()
+            samples.note(place, answer, now)
             if samples is not self._samples:
                 return
             self._under_way -= 1
+            if (rest := _rest(answer)) is not None:
+                heappush(self._resting, now + rest)
             if isinstance(answer, Failure):
                 self._failed += 1
                 self._failure = answer
             else:
                 self._failed = 0
+                self._last = now
                 self._answered += 1
             if self._heard:
                 self._changed.notify()
@@ -181,10 +204,20 @@ class Loop:
                 self._next_look = now + TICK
                 self._watch(now - self._start, self._answered)
             with self._changed:
-                if self._failed >= LOST:
+                if self._failed >= LOST and now - self._last >= LOST_SECONDS:
                     raise Lost(f"{self._target.place}: {self._failure.sentence}", self._samples)
                 if now >= until or (done and done()):
                     return
                 self._heard = done is not None
-                self._clock.wait(self._changed, min(until, self._next_look))
+                rested = next((end for end in self._resting[:1] if end > now), until)
+                self._clock.wait(self._changed, min(until, self._next_look, rested))
                 self._heard = False
+
+
+def _rest(answer: Answer) -> float | None:
+    """Seconds for which whoever sent an image should send no other; None where it was taken."""
+    if isinstance(answer, Failure):
+        return REST
+    if isinstance(answer, Rejection) and answer.reason is Reason.OVERLOADED:
+        return float(answer.about.get(PAUSE, REST))
+    return None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from assay.engine.load.arrivals import in_words
 from assay.engine.load.figures import Figure, figures
 from assay.engine.load.result import Result, Round, Way
 from assay.engine.load.text import (
@@ -116,7 +117,7 @@ def _tiles(way: Way) -> str:
             found.append((f"{closed.joules:.3g}", "joules of the GPU an image"))
     middle = _half(way, closed)
     if middle and middle.latency and middle.latency.p99:
-        found.append((milliseconds(middle.latency.p99), f"ms p99 at {middle.rate:.4g} images/s"))
+        found.append((milliseconds(middle.latency.p99), f"ms p99 at {in_words(middle.rate or 0.0)} images/s"))
     if way.peak_memory:
         found.append((f"{sum(way.peak_memory.values()) / (1 << 20):.0f}", "MiB at most: " + memory(way)))
     tiles = "".join(f"<div><b>{escape(value)}</b>{escape(words)}</div>" for value, words in found)

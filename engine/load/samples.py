@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.engine.load.target import Answer, Failure
-from assay.engine.outcome import Verdict
+from assay.engine.outcome import Reason, Rejection, Verdict
 
-VERDICT = "verdict"
+VERDICT, REJECTED = 1, 2
 CACHED = ("cached", "shared")
 """Stages of a verdict that was not computed for this image."""
 
@@ -29,7 +29,7 @@ class Samples:
     sent: "array[float]" = field(default_factory=lambda: array("d"))
     answered: "array[float]" = field(default_factory=lambda: array("d"))
     scored: "array[int]" = field(default_factory=lambda: array("b"))
-    """1 for an image with a verdict."""
+    """`VERDICT`, `REJECTED` (for what it is, not for want of room), or 0."""
     rejections: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     stages: Counter[str] = field(default_factory=Counter)
@@ -52,7 +52,10 @@ class Samples:
     def note(self, place: int, answer: Answer, now: float) -> None:
         """The answer to the image at `place`."""
         self.answered[place] = now
-        self.scored[place] = isinstance(answer, Verdict)
+        if isinstance(answer, Verdict):
+            self.scored[place] = VERDICT
+        elif isinstance(answer, Rejection) and answer.reason is not Reason.OVERLOADED:
+            self.scored[place] = REJECTED
         if not self.began <= self.intended[place] < self.ended:
             return
         if isinstance(answer, Failure):
@@ -74,7 +77,7 @@ class Samples:
     @property
     def latencies(self) -> NDArray[np.float64]:
         """Seconds from the intended moment to the verdict, of counted images that have one."""
-        chosen: NDArray[np.bool_] = self.counted & (np.array(self.scored) == 1)
+        chosen: NDArray[np.bool_] = self.counted & (np.array(self.scored) == VERDICT)
         taken: NDArray[np.float64] = np.array(self.answered) - np.array(self.intended)
         return taken[chosen]
 
@@ -92,9 +95,16 @@ class Samples:
 
     def answers_between(self, start: float, end: float) -> int:
         """How many answers came in a span of time, those of the warm-up included."""
-        answered = np.array(self.answered)
-        return int(((answered >= start) & (answered < end)).sum())
+        return int(self._between(start, end).sum())
+
+    def images_between(self, start: float, end: float) -> int:
+        """Of these, verdicts and rejections of images for what they are."""
+        return int((self._between(start, end) & (np.array(self.scored) > 0)).sum())
 
     def verdicts_between(self, start: float, end: float) -> int:
-        answered = np.array(self.answered)
-        return int(((answered >= start) & (answered < end) & (np.array(self.scored) == 1)).sum())
+        """Of these, verdicts."""
+        return int((self._between(start, end) & (np.array(self.scored) == VERDICT)).sum())
+
+    def _between(self, start: float, end: float) -> NDArray[np.bool_]:
+        answered: NDArray[np.float64] = np.array(self.answered)
+        return (answered >= start) & (answered < end)

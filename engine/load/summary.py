@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assay.engine.load.arrivals import in_words
 from assay.engine.load.latency import latency, percentile
 from assay.engine.load.meter import Meter
 from assay.engine.load.result import Moment, Outcomes, Round
-from assay.engine.load.samples import Samples
+from assay.engine.load.samples import VERDICT, Samples
 
 BUSY = 0.9
 """Share of a core above which a client of one Python process is at its end."""
@@ -16,6 +17,8 @@ LATENESS = 0.01
 """Seconds of lateness of a client, at the 99th percentile, that are borne at any latency."""
 LATENESS_SHARE = 0.25
 """Of the latency there that are borne, too."""
+KEPT, QUEUED = 0.9, 16
+"""Share of the images that a server answers while they come, if it keeps up; more than so many were left."""
 MOMENTS = 120
 
 
@@ -36,10 +39,10 @@ def summary(asked: Asked, samples: Samples, meter: Meter, alone: bool) -> Round:
     late = np.sort(samples.lateness)
     lateness = percentile(late, 0.99) if len(late) and asked.rate else None
     problem = _problem(asked, samples, lateness, alone)
-    verdicts = int((counted & (np.array(samples.scored) == 1)).sum())
+    verdicts = int((counted & (np.array(samples.scored) == VERDICT)).sum())
     told = sum(samples.rejections.values()) + sum(samples.failures.values())
     given = samples.verdicts_between(samples.began, samples.ended)
-    answers = samples.answers_between(*meter.span) if meter.span else 0
+    images = samples.images_between(*meter.span) if meter.span else 0
     return Round(
         loop="open" if asked.rate else "closed",
         outstanding=asked.outstanding,
@@ -57,8 +60,8 @@ def summary(asked: Asked, samples: Samples, meter: Meter, alone: bool) -> Round:
         cached=samples.cached,
         latency=None if problem and problem.startswith(CLIENT) else latency(samples.latencies),
         stages=_each(samples.stages, verdicts),
-        cpu=_each(meter.cpu, answers),
-        joules=meter.joules / answers if meter.joules is not None and answers else None,
+        cpu=_each(meter.cpu, images),
+        joules=meter.joules / images if meter.joules is not None and images else None,
         client_lateness=lateness,
         client_cores=samples.client_cores,
         problem=problem,
@@ -70,20 +73,22 @@ CLIENT = "the client could not keep up"
 
 
 def _problem(asked: Asked, samples: Samples, lateness: float | None, alone: bool) -> str | None:
-    sent, sending = len(samples.sent), max(samples.ended - samples.sent[0], 1e-9) if samples.sent else 1.0
+    busy = alone and samples.client_cores > BUSY
     if asked.rate is None:
-        if alone and samples.client_cores > BUSY:
-            return (
-                f"the client was busy with {samples.client_cores:.2f} of the one core that it can use: the "
-                "server may give more than this"
-            )
-        return None
-    if samples.fell_behind == "client" or (samples.fell_behind and alone and samples.client_cores > BUSY):
+        if not busy:
+            return None
         return (
-            f"{CLIENT}: it sent {sent / sending:.0f} images/s, and {asked.rate:g} were asked for; lower the "
-            "rate, or send from several machines"
+            f"the client was busy with {samples.client_cores:.2f} of the one core that it can use: the "
+            "server may give more than this"
         )
-    if samples.fell_behind == "server":
+    sent = len(samples.sent)
+    sending = max(samples.ended - samples.sent[0], 1e-9) if sent else 1.0
+    if samples.fell_behind == "client" or (samples.fell_behind and busy):
+        return (
+            f"{CLIENT}: it sent {in_words(sent / sending)} images/s, and {in_words(asked.rate)} were asked "
+            "for; lower the rate, or send from several machines"
+        )
+    if samples.fell_behind:
         return (
             f"the server fell behind: {samples.unanswered} images were unanswered after {sending:.1f} s, and "
             "no more were sent"
@@ -94,6 +99,13 @@ def _problem(asked: Asked, samples: Samples, lateness: float | None, alone: bool
         return (
             f"{CLIENT}: one image of a hundred was sent {1000 * lateness:.0f} ms late or more; lower the "
             "rate, or give the client a core of its own"
+        )
+    answers = samples.answers_between(samples.began, samples.ended)
+    if samples.unanswered > QUEUED and answers < KEPT * samples.counted.sum():
+        measured = samples.ended - samples.began
+        return (
+            f"the server could not keep up: it answered {in_words(answers / measured)} images/s; the longer "
+            "such a load lasts, the longer is the latency"
         )
     return None
 

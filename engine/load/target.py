@@ -15,6 +15,9 @@ class Failure:
     sentence: str
 
 
+PAUSE = "pause"
+"""In `about` of a rejection as `overloaded`: the seconds after which to come again, as the server says."""
+
 Answer = Outcome | Failure
 Answered = Callable[[Answer], None]
 

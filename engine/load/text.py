@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
+from assay.engine.load.arrivals import in_words
 from assay.engine.load.result import Outcomes, Result, Round, Way, WayName
 from assay.engine.report.markdown import table
 from assay.engine.settings import MIB
@@ -55,7 +56,7 @@ def load_of(measured: Round) -> str:
     """A round in a few words."""
     if measured.rate is None:
         return f"closed, {measured.outstanding} at a time"
-    return f"open, {measured.rate:.4g}/s"
+    return f"open, {in_words(measured.rate)}/s"
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -6,7 +6,7 @@ import grpc
 
 from assay.engine.load.images import Images
 from assay.engine.load.place import Place
-from assay.engine.load.target import Answered, Failure
+from assay.engine.load.target import PAUSE, Answered, Failure
 from assay.engine.outcome import Reason, Rejection
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc
@@ -53,10 +53,12 @@ def _answer(answered: Answered, call: "grpc.Future[pb.ScoreResponse]") -> None:
 
 
 def _refused(error: grpc.RpcError) -> Rejection | Failure:
-    """A server that is full says so in `assay-reason`."""
-    named = {each.key: each.value for each in error.trailing_metadata() or ()}.get("assay-reason")
-    if str(named) == Reason.OVERLOADED:
-        return Rejection("", Reason.OVERLOADED, error.details() or "")
+    """A server that is full says so in `assay-reason`, and when to come again in gRPC's own way."""
+    told = {each.key: str(each.value) for each in error.trailing_metadata() or ()}
+    if told.get("assay-reason") == Reason.OVERLOADED:
+        milliseconds = told.get("grpc-retry-pushback-ms", "")
+        about = {PAUSE: int(milliseconds) / 1000} if milliseconds.isdigit() else {}
+        return Rejection("", Reason.OVERLOADED, error.details() or "", about)
     return failure(error)
 
 

@@ -9,12 +9,12 @@ from support.load import VERDICT, HandClock, OneByOne
 from assay.engine.errors import SetupError
 from assay.engine.load import loop as loops
 from assay.engine.load.arrivals import poisson
-from assay.engine.load.loop import LOST, PATIENCE, Loop, Lost, Stopped
+from assay.engine.load.loop import LOST, LOST_SECONDS, PATIENCE, Loop, Lost, Stopped
 from assay.engine.load.meter import Meter
 from assay.engine.load.result import Round
 from assay.engine.load.samples import Samples
 from assay.engine.load.summary import CLIENT, Asked, summary
-from assay.engine.load.target import Answer, Answered, Failure
+from assay.engine.load.target import PAUSE, Answer, Answered, Failure
 from assay.engine.load.usage import Processes
 from assay.engine.outcome import Reason, Rejection
 
@@ -46,6 +46,22 @@ def test_a_closed_loop_keeps_its_images_under_way_and_no_more() -> None:
     assert samples.ended - samples.began == pytest.approx(10.0)
     assert samples.verdicts_between(samples.began, samples.ended) == pytest.approx(1000, abs=2)
     assert samples.latencies == pytest.approx(np.full(len(samples.latencies), 0.08))
+
+
+def test_a_place_of_a_closed_loop_that_is_refused_rests() -> None:
+    """The server has room for one image of four, and tells the others to come again in half a second."""
+    clock = HandClock()
+
+    class Full(OneByOne):
+        def send(self, number: int, answered: Answered) -> None:
+            if self.under_way:
+                answered(Rejection("", Reason.OVERLOADED, "no room", {PAUSE: 0.5}))
+            else:
+                super().send(number, answered)
+
+    said = said_of(Loop(Full(clock, 0.1), clock).closed(4, 0.0, 10.0), Asked(0.0, 10.0, outstanding=4))
+    assert said.outcomes.verdicts == pytest.approx(100, abs=3)
+    assert said.outcomes.rejections["overloaded"] == pytest.approx(60, abs=20)
 
 
 def test_warm_up_is_sent_and_does_not_count() -> None:
@@ -118,6 +134,26 @@ def test_a_server_that_falls_behind_is_sent_no_more_than_it_holds() -> None:
     assert said.outcomes.verdicts == 20
 
 
+def test_a_server_that_refuses_for_a_while_is_not_lost() -> None:
+    clock = HandClock()
+    full = Failure("UNAVAILABLE", "refused")
+    target = OneByOne(clock, 0.001, answer=lambda number: full if 100 < number < 400 else VERDICT)
+    said = said_of(Loop(target, clock).open(evenly(200, 5), 0.0, 5.0), Asked(0.0, 5.0, rate=200.0))
+    assert said.outcomes.errors == {"UNAVAILABLE": 299}
+    assert said.outcomes.verdicts == 701
+
+
+def test_a_server_that_cannot_keep_up_is_told_of_with_its_latencies() -> None:
+    clock = HandClock()
+    samples = Loop(OneByOne(clock, 0.02), clock).open(evenly(100, 10), 0.0, 10.0)
+    said = said_of(samples, Asked(0.0, 10.0, rate=100.0))
+    assert (said.problem or "").startswith(
+        "the server could not keep up: it answered 50 images/s; the longer"
+    )
+    assert said.latency
+    assert said.latency.max == pytest.approx(10.0, abs=0.1)
+
+
 def test_a_server_that_falls_behind_in_the_warm_up_is_told_of_too() -> None:
     clock = HandClock()
     samples = Loop(OneByOne(clock, 1.0, holds=20), clock).open(evenly(100, 10), 5.0, 5.0)
@@ -169,7 +205,8 @@ def test_a_server_that_is_lost_ends_the_round_with_what_is_known(way: str) -> No
     loop = Loop(target, clock)
     with pytest.raises(Lost, match="a stub: it is gone") as lost:
         loop.closed(8, 0.0, 10.0) if way == "closed" else loop.open(evenly(100, 60), 0.0, 60.0)
-    assert lost.value.samples.failures["UNAVAILABLE"] in range(LOST, LOST + 9)
+    assert lost.value.samples.failures["UNAVAILABLE"] >= LOST
+    assert clock.now() - lost.value.samples.sent[499] == pytest.approx(LOST_SECONDS, abs=0.3)
     assert len(lost.value.samples.latencies) > 480
 
 

@@ -150,7 +150,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "address": (["--grpc", "nowhere"], "the gRPC address 'nowhere' is not HOST:PORT"),
     "rates": (["--rates", "10,fast"], "option --rates: 'fast' is neither images/s, such as 50, nor a share"),
     "no rate": (["--rates", "-5"], "option --rates: '-5' is neither"),
-    "impossible rate": (["--rates", "1e9"], "1e+09 images/s for 0.4 s are more than the 1,000,000 images"),
+    "impossible rate": (
+        ["--rates", "1e9"],
+        "1,000,000,000 images/s for 0.4 s are more than the 1,000,000 images",
+    ),
     "size": (["--size", "tall"], "option --size: 'tall' is no WIDTHxHEIGHT of at most 50 megapixels"),
     "seconds": (["--seconds", "0"], "option --seconds: 0 s are not between 0.1 and 86400"),
     "no folder": (["/nowhere"], "/nowhere does not exist"),

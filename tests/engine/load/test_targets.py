@@ -14,7 +14,7 @@ from assay.engine.doors.grpc import GrpcDoor, GrpcSettings
 from assay.engine.errors import SetupError
 from assay.engine.load.images import Images, from_size
 from assay.engine.load.place import Place
-from assay.engine.load.target import Answer, Failure, Target
+from assay.engine.load.target import PAUSE, Answer, Failure, Target
 from assay.engine.load.targets.folder import Folder
 from assay.engine.load.targets.kafka import Kafka
 from assay.engine.load.targets.stream import Stream
@@ -121,6 +121,7 @@ def test_a_refused_call_is_an_outcome_and_is_made_once(core: StubCore, door: Grp
     answer = heard.answers[0]
     assert isinstance(answer, Rejection)
     assert answer.reason is Reason.OVERLOADED
+    assert answer.about[PAUSE] == 5.0
     target.close()
 
 
