@@ -112,6 +112,7 @@ class Session:
             except SetupError:
                 opened.check()
                 raise
+            opened.check()
             self._passed += self._plan.warm_up + self._plan.seconds
 
     def _look(self, seconds: float, answered: int) -> None:
