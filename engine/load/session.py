@@ -28,9 +28,6 @@ class Rate:
     value: float
     share: bool = False
 
-    def __str__(self) -> str:
-        return f"{100 * self.value:g}% of that" if self.share else f"{self.value:g}/s"
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -97,9 +94,8 @@ class Session:
         self._courses.append(course)
         loop = Loop(opened.target, watch=self._look, window=course.meter)
         for rate in (None, *self._plan.rates):
-            closed = f"{self._plan.outstanding} at a time"
-            self._words = f"{way}: {closed if rate is None else rate}"
             asked = self._asked(rate, course)
+            self._words = f"{way}: {asked}"
             try:
                 course.note(asked, self._load(loop, asked))
             except Stopped as early:

@@ -31,6 +31,9 @@ class Asked:
     outstanding: int | None = None
     rate: float | None = None
 
+    def __str__(self) -> str:
+        return f"{in_words(self.rate)}/s" if self.rate else f"{self.outstanding} at a time"
+
 
 def summary(asked: Asked, samples: Samples, meter: Meter, alone: bool) -> Round:
     """`alone`: this process is a client, and no part of the engine that it measures."""

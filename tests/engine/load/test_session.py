@@ -118,7 +118,7 @@ def on(topics: Topics) -> list[str]:
 
 def test_ctrl_c_ends_it_with_code_130_and_leaves_no_server(folder: Path) -> None:
     code = "from assay.engine.commands.app import main; main()"
-    options = ["--bundle", str(folder), "--workers", "1", "--images", "3", "--size", "48x40", "--json"]
+    options = ["--bundle", str(folder), "--workers", "0", "--images", "3", "--size", "48x40", "--json"]
     with Server("-c", code, "bench", "--seconds", "600", *options) as process:
         wait_until(lambda: any("serve" in command(pid) for pid in below(process.process.pid)), 60)
         children = below(process.process.pid)
@@ -196,10 +196,10 @@ def test_images_without_verdicts_have_no_share(
 
 def test_a_server_that_is_killed_ends_it_with_what_is_known(folder: Path) -> None:
     plan = Plan([WayName.STREAM], [Rate(1000)], outstanding=2, warm_up=0.0, seconds=0.5)
-    ways = Ways(from_size(48, 40, 2), str(folder), Settings(workers=1))
+    ways = Ways(from_size(48, 40, 2), str(folder), Settings(workers=0))
 
     def watch(what: str, seconds: float, answered: int) -> None:
-        if what == "stream: 1000/s":
+        if what == "stream: 1,000/s":
             for pid in [each for each in below(os.getpid()) if "serve" in command(each)]:
                 os.kill(pid, signal.SIGKILL)
 
