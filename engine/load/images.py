@@ -13,6 +13,7 @@ from PIL import Image
 from assay.engine.doors.files import find_files, read_file
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Refused
+from assay.engine.printable import printable
 from assay.engine.settings import MIB, Limits
 
 HELD = 256 * MIB
@@ -59,7 +60,7 @@ def from_paths(paths: Sequence[Path]) -> Images:
             break
         files.append(data)
         held += len(data)
-    named = ", ".join(map(str, paths))
+    named = ", ".join(map(printable, paths))
     if not files:
         raise SetupError(f"there is no file to send in {named}")
     unread = f", without {left_out} that cannot be sent" if left_out else ""

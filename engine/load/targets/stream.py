@@ -9,10 +9,9 @@ import grpc
 from assay.engine.load.images import Images
 from assay.engine.load.place import Place
 from assay.engine.load.target import Answer, Answered, Failure
-from assay.engine.load.targets.unary import failure
+from assay.engine.load.targets.unary import failure, read
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc
-from assay.engine.wire.convert import from_message
 
 
 class Stream:
@@ -69,7 +68,7 @@ class Stream:
         try:
             for response in self._call:
                 for outcome in response.outcomes:
-                    self._answer(outcome.id, from_message(outcome))
+                    self._answer(outcome.id, read(outcome))
             self._fail(Failure("ENDED", "the server ended the stream"))
         except grpc.RpcError as error:
             self._fail(failure(error))

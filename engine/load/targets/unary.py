@@ -6,7 +6,7 @@ import grpc
 
 from assay.engine.load.images import Images
 from assay.engine.load.place import Place
-from assay.engine.load.target import PAUSE, Answered, Failure
+from assay.engine.load.target import PAUSE, Answer, Answered, Failure
 from assay.engine.outcome import Reason, Rejection
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc
@@ -49,7 +49,15 @@ def _answer(answered: Answered, call: "grpc.Future[pb.ScoreResponse]") -> None:
     except grpc.FutureCancelledError:
         answered(Failure("CANCELLED", "the call was given up"))
     else:
-        answered(from_message(message.outcome))
+        answered(read(message.outcome))
+
+
+def read(message: pb.Outcome) -> Answer:
+    """The outcome of a message, or that this version cannot read it."""
+    try:
+        return from_message(message)
+    except ValueError as error:
+        return Failure("UNREADABLE", str(error))
 
 
 def _refused(error: grpc.RpcError) -> Rejection | Failure:

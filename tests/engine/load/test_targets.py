@@ -18,8 +18,9 @@ from assay.engine.load.target import PAUSE, Answer, Failure, Target
 from assay.engine.load.targets.folder import Folder
 from assay.engine.load.targets.kafka import Kafka
 from assay.engine.load.targets.stream import Stream
-from assay.engine.load.targets.unary import Unary
+from assay.engine.load.targets.unary import Unary, read
 from assay.engine.outcome import Reason, Rejection, Verdict
+from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 
 IMAGES = Images([b"good", b"bad image", b"other", b"bad", b""], "stubs")
 KINDS = [Verdict, Rejection, Verdict, Rejection, Rejection]
@@ -123,6 +124,12 @@ def test_a_refused_call_is_an_outcome_and_is_made_once(core: StubCore, door: Grp
     assert answer.reason is Reason.OVERLOADED
     assert answer.about[PAUSE] == 5.0
     target.close()
+
+
+def test_an_outcome_that_cannot_be_read_is_a_failure() -> None:
+    answer = read(pb.Outcome(id="1"))
+    assert isinstance(answer, Failure)
+    assert "the server is newer" in answer.sentence
 
 
 def test_a_message_holds_what_waits_and_waits_for_nothing(core: StubCore, door: GrpcDoor) -> None:
