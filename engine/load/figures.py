@@ -1,13 +1,13 @@
 """The plots of a way: title, how to read it, drawing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.engine.load.axis import linear, logarithmic, nines
 from assay.engine.load.barchart import bar_chart
 from assay.engine.load.linechart import Line, line_chart
 from assay.engine.load.result import Latency, Round, Way
-from assay.engine.load.text import WAITING, load_of, stage_names
+from assay.engine.load.text import NAMES, WAITING, load_of, stage_names
 
 PERCENTILES = {"p50": "p50", "p95": "p95", "p99": "p99", "p99.9": "p999"}
 
@@ -39,6 +39,26 @@ def figures(way: Way) -> Iterator[Figure]:
         )
     if opened:
         yield _over_time([each for each, _ in opened])
+
+
+def compared(ways: Sequence[Way]) -> Figure | None:
+    """The ways beside each other; None where there are not two with open loops."""
+    lines = []
+    for way in ways:
+        points = [(each.rate, _ms(each.latency.p95)) for each in way.rounds if each.rate and each.latency]
+        if any(height for _, height in points):
+            lines.append(Line(NAMES[way.way], sorted(points)))
+    if len(lines) < 2:
+        return None
+    return Figure(
+        "The ways beside each other",
+        "Latency within which 95 % of the images had a verdict, over the rate at which they came.",
+        line_chart(
+            lines,
+            linear("images/s that arrive", [rate for line in lines for rate, _ in line.points]),
+            logarithmic("ms", [height for line in lines for _, height in line.points if height]),
+        ),
+    )
 
 
 def _over_rate(way: Way, opened: list[tuple[Round, Latency]]) -> Figure:

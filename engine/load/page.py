@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from assay.engine.load.arrivals import in_words
-from assay.engine.load.figures import Figure, figures
+from assay.engine.load.figures import Figure, compared, figures
 from assay.engine.load.result import Result, Round, Way
 from assay.engine.load.text import (
     HEAD,
@@ -90,6 +90,22 @@ def _header(result: Result) -> Iterator[str]:
     if result.ended:
         yield f'<p class="notice">Not complete: {escape(result.ended)}.</p>'
     yield "</header>\n"
+    if len(result.ways) > 1:
+        yield from _compared(result.ways)
+
+
+def _compared(ways: Sequence[Way]) -> Iterator[str]:
+    rows = [
+        [NAMES[way.way], *row(each)[1:-1], memory(way)]
+        for way in ways
+        for each in way.rounds
+        if each.loop == "closed"
+    ]
+    yield "<section><h2>Closed loops</h2>"
+    yield _table([["way", *HEAD[1:-1], "peak memory"], *rows])
+    if figure := compared(ways):
+        yield f'<div class="grid-of">{_figure(figure)}</div>'
+    yield "</section>\n"
 
 
 def _way(way: Way) -> str:

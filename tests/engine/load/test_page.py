@@ -76,10 +76,19 @@ def result(*rounds: Round, **changed: object) -> Result:
     return Result(**{**fields, **changed})  # type: ignore[arg-type]
 
 
+def two(*rounds: Round) -> Result:
+    first = result(*rounds)
+    [way] = first.ways
+    second = way.model_copy(update={"way": WayName.KAFKA})
+    return first.model_copy(update={"ways": [way, second]})
+
+
 CLOSED = measured(loop="closed", rate=None, outstanding=64, joules=0.25, client_lateness=None)
 FAILED = measured(rate=900.0, latency=None, problem=NASTY, stages={}, cpu={}, cached=3, moments=[])
 RESULTS = {
     "whole": result(CLOSED, measured(), measured(rate=100.0), FAILED),
+    "two ways": two(CLOSED, measured(), measured(rate=100.0)),
+    "two ways, closed": two(CLOSED),
     "closed alone": result(CLOSED),
     "nothing answered": result(FAILED, ended=NASTY),
     "nothing at all": result(ways=[], ended="stopped by Ctrl-C"),
@@ -141,6 +150,13 @@ def test_figures_of_a_page_are_those_of_the_result() -> None:
     assert "<b>500</b>ms p99 at 80 images/s" in written
     assert "joules of the GPU" in written
     assert written.count("<circle") == 2 * 4 + 4 + 2
+
+
+def test_ways_are_shown_beside_each_other() -> None:
+    assert "The ways beside each other" in page(RESULTS["two ways"])
+    assert "Closed loops" in page(RESULTS["two ways, closed"])
+    assert "The ways beside each other" not in page(RESULTS["two ways, closed"])
+    assert "Closed loops" not in page(RESULTS["whole"])
 
 
 def test_text_says_what_was_measured_and_what_was_not() -> None:
