@@ -20,10 +20,10 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
-from assay.bench.decode import made
 from assay.bench.provenance import provenance
 from assay.engine.admission import admit
 from assay.engine.decode.turbo import decode_one
+from assay.engine.load.images import made
 from assay.engine.outcome import Refused
 from assay.engine.report.markdown import table
 from assay.engine.settings import Limits

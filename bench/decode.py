@@ -8,7 +8,6 @@ combinations run in every round, in turn; medians are shown, and ratios to libjp
 CPU time is that of the whole process.
 """
 
-import io
 import statistics
 import time
 from pathlib import Path
@@ -16,35 +15,16 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from PIL import Image
 
 from assay.bench.provenance import provenance
 from assay.engine.admission import admit
 from assay.engine.decode import Decoder, Encoded, make_decoder
+from assay.engine.load.images import made
 from assay.engine.outcome import Refused
 from assay.engine.report.markdown import table
 from assay.engine.settings import Limits
 
 SHARES = (0.0, 0.01, 0.1)
-
-
-def made(count: int) -> list[bytes]:
-    """`count` JPEGs of 512x384: light that varies smoothly over several scales, with sensor noise."""
-    random = np.random.default_rng(0)
-    files = []
-    for _ in range(count):
-        light = random.normal(0, 5, (384, 512, 3))
-        for side in (4, 16, 64):
-            patches = random.normal(128 / 3, 25, (side, side, 3)).astype(np.float32)
-            planes = [
-                Image.fromarray(patches[..., plane]).resize((512, 384), Image.Resampling.BICUBIC)
-                for plane in range(3)
-            ]
-            light += np.stack([np.asarray(plane) for plane in planes], axis=2)
-        file = io.BytesIO()
-        Image.fromarray(np.clip(light, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
-        files.append(file.getvalue())
-    return files
 
 
 def corrupted(files: list[bytes], share: float) -> list[bytes]:

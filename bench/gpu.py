@@ -20,7 +20,6 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from assay.bench.decode import made
 from assay.bench.gpu_kernels import BATCHES, graph_table, kernel_table
 from assay.bench.gpu_rates import Say, decode_alone, encoded, model_alone, plain_torch, whole_path
 from assay.bench.papers import PAPERS, paper_bundle
@@ -28,6 +27,7 @@ from assay.bench.provenance import provenance
 from assay.engine.bundle import Bundle, find, shipped
 from assay.engine.decode import make_decoder
 from assay.engine.errors import AssayError, BundleError, SetupError
+from assay.engine.load.images import made
 from assay.engine.outcome import Refused
 from assay.engine.settings import Settings
 from assay.engine.telemetry.metrics import verdicts

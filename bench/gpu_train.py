@@ -16,8 +16,8 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from assay.bench.decode import made
 from assay.engine.errors import AssayError
+from assay.engine.load.images import made
 from assay.trainers.cli.options import Device
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.run import LOG

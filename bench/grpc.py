@@ -28,13 +28,14 @@ from typing import Annotated
 import grpc
 import typer
 
-from assay.bench.decode import made
 from assay.bench.provenance import provenance, served_as
-from assay.bench.scan import DISTINCT, cpu_seconds
+from assay.bench.scan import DISTINCT
 from assay.engine.bundle import DEFAULT, Bundle, find
 from assay.engine.client import Client
 from assay.engine.core import Core
 from assay.engine.item import Item, Priority
+from assay.engine.load.images import made
+from assay.engine.load.usage import cpu_seconds
 from assay.engine.outcome import Outcome, Verdict
 from assay.engine.report.markdown import table
 from assay.engine.settings import Settings

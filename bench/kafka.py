@@ -22,9 +22,8 @@ import typer
 from kafka import KafkaProducer
 
 from assay.bench.broker import Broker
-from assay.bench.decode import made
 from assay.bench.provenance import provenance, served_as
-from assay.bench.scan import DISTINCT, Run, cpu_seconds
+from assay.bench.scan import DISTINCT, Run
 from assay.engine.bundle import DEFAULT, find
 from assay.engine.core import Core
 from assay.engine.doors.kafka import KafkaDoor, KafkaSettings, clients
@@ -32,6 +31,8 @@ from assay.engine.doors.kafka.answer import to_answer
 from assay.engine.doors.kafka.door import Core as Offered
 from assay.engine.doors.kafka.records import to_item
 from assay.engine.item import Item
+from assay.engine.load.images import made
+from assay.engine.load.usage import cpu_seconds
 from assay.engine.outcome import Label, Outcome, Verdict
 from assay.engine.settings import Settings
 

@@ -19,13 +19,13 @@ import typer
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from assay.bench.broker import Broker
-from assay.bench.decode import made
 from assay.bench.kafka import PARTITIONS, InstantCore, by_door, pairs_of
 from assay.bench.provenance import provenance, served_as
 from assay.bench.scan import DISTINCT, Run
 from assay.engine.bundle import DEFAULT, find
 from assay.engine.core import Core
 from assay.engine.doors.kafka import KafkaDoor, KafkaSettings
+from assay.engine.load.images import made
 from assay.engine.settings import Settings
 
 Delivery = Literal["exactly-once", "at-least-once"]

@@ -24,12 +24,13 @@ from typing import Annotated, Any
 import grpc
 import typer
 
-from assay.bench.decode import made
 from assay.bench.grpc import server
 from assay.bench.provenance import provenance, served_as
-from assay.bench.scan import DISTINCT, cpu_seconds
+from assay.bench.scan import DISTINCT
 from assay.engine.bundle import DEFAULT, find
 from assay.engine.core.core import LEAST_PAUSE
+from assay.engine.load.images import made
+from assay.engine.load.usage import cpu_seconds
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 
 METHOD = "/assay.v1.ScoringService/Score"

@@ -3,9 +3,9 @@
 import os
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from assay.engine.bundle import Bundle
+from assay.engine.load.machine import cpu_name
 from assay.engine.settings import Settings
 from assay.engine.worker.scorer import Chain
 
@@ -14,19 +14,6 @@ def provenance(*packages: str) -> str:
     """One paragraph of Markdown: when, on what, with which versions of `packages`."""
     versions = ", ".join(f"{package} {_version(package)}" for package in packages)
     return f"{datetime.now(UTC):%Y-%m-%d}, {len(os.sched_getaffinity(0))} cores of {cpu_name()}; {versions}."
-
-
-def cpu_name() -> str:
-    """The processor's name, and the arithmetic of it that decides inference speed."""
-    info = Path("/proc/cpuinfo").read_text()
-    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-    flags = {name.strip(): value for name, value in fields.items()}
-    features = [
-        name
-        for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
-        if name in flags.get("flags", "").split()
-    ]
-    return f"{flags.get('model name', 'unknown processor').strip()} ({', '.join(features)})"
 
 
 def served_as(bundle: Bundle) -> str:

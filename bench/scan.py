@@ -20,7 +20,6 @@ from typing import Annotated
 
 import typer
 
-from assay.bench.decode import made
 from assay.bench.provenance import provenance, served_as
 from assay.engine.admission import admit
 from assay.engine.bundle import DEFAULT, Bundle, find
@@ -28,13 +27,14 @@ from assay.engine.core import Core
 from assay.engine.decode import make_decoder
 from assay.engine.detectors import Stopwatch
 from assay.engine.doors.files import find_files, scan
+from assay.engine.load.images import made
+from assay.engine.load.usage import cpu_seconds
 from assay.engine.outcome import Refused
 from assay.engine.settings import Settings
 from assay.engine.worker.scorer import Chain
 
 BATCH = 4
 DISTINCT = 200
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,6 @@ class Run:
 
     rate: float
     cpu: float
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time that a process has used, all threads together."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def by_scan(bundle: Bundle, folder: Path, count: int) -> Run:

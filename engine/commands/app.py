@@ -70,6 +70,10 @@ COMMANDS = {
         "Say what is installed, what each bundle would run on and why, and what is missing.",
     ),
     "client": Command("assay.engine.commands.client:client_command", "Send files and folders to a server."),
+    "bench": Command(
+        "assay.engine.commands.bench:bench_command",
+        "Measure how many images a second a server or engine scores, and how soon.",
+    ),
     "replay": Command(
         "assay.engine.commands.replay:replay_command",
         "Send the dead letters of a Kafka topic through again, as they came, with their story.",

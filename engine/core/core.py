@@ -344,6 +344,11 @@ class Core:
             if ticket.future.running() or ticket.future.set_running_or_notify_cancel():
                 ticket.future.set_exception(fault)
 
+    @property
+    def description(self) -> str:
+        """What a worker serves, on what and in which precision."""
+        return next(filter(None, (runner.description for runner in self._fleets.current.runners)), "")
+
     def pids(self) -> list[int]:
         """The process ids of the living workers."""
         self._check_process()

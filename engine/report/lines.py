@@ -157,6 +157,11 @@ def check_picture(file: Path) -> None:
     """Raises `SetupError` where `file` cannot be written as a picture, known before there is one."""
     if Image.registered_extensions().get(file.suffix.lower()) not in Image.SAVE:
         raise SetupError(f"{file} cannot be written: its name has to end as that of a picture, such as .png")
+    check_file(file)
+
+
+def check_file(file: Path) -> None:
+    """Raises `SetupError` where `file` cannot be written, known before there is anything to write."""
     new = not os.path.lexists(file)
     try:
         file.open("ab").close()

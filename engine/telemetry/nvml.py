@@ -89,7 +89,7 @@ class GpuCollector(Collector):
             self._gpus = {str(device): self._handle(device) for device in devices}
         except Exception as error:  # no package, no driver, no such GPU
             log.info("there are no GPU metrics: %s", error)
-        self._start = (self._verdicts(), self._energy())
+        self._start = (self._verdicts(), self.joules())
 
     def _handle(self, device: int) -> Any:
         name = environment(device, os.environ)["CUDA_VISIBLE_DEVICES"]
@@ -104,7 +104,7 @@ class GpuCollector(Collector):
                 gauge.add_metric([number], value)
             if gauge.samples:
                 yield gauge
-        energy = self._energy()
+        energy = self.joules()
         if not energy:
             return
         counter = CounterMetricFamily(
@@ -119,7 +119,7 @@ class GpuCollector(Collector):
             drawn = sum(energy.values()) - sum(before.values())
             yield GaugeMetricFamily(PER_VERDICT, "Energy per verdict since the start", value=drawn / given)
 
-    def _energy(self) -> dict[str, float]:
+    def joules(self) -> dict[str, float]:
         """Joules of each GPU that counts them."""
         return self._values(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000)
 

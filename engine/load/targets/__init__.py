@@ -1,0 +1,1 @@
+"""The ways that load can be sent: one file each."""
