@@ -70,7 +70,7 @@ def assemble(
         parameters=parameters.model_dump(mode="json"),
         graphs=graphs,
         thresholds=Thresholds(synthetic=0.5, authentic=float(np.nextafter(0.5, 0))),
-        **named,  # type: ignore[arg-type]
+        **named,
     )
     return write_manifest(manifest, folder)
 
