@@ -21,10 +21,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 import typer
 
 from assay.bench.gpu_kernels import BATCHES, graph_table, kernel_table
+from assay.bench.gpu_path import path_table
 from assay.bench.gpu_rates import Say, decode_alone, encoded, model_alone, plain_torch, whole_path
 from assay.bench.papers import PAPERS, paper_bundle
 from assay.bench.provenance import provenance
-from assay.engine.bundle import Bundle, find, shipped
+from assay.engine.bundle import DEFAULT, Bundle, find, shipped
 from assay.engine.decode import make_decoder
 from assay.engine.errors import AssayError, BundleError, SetupError
 from assay.engine.load.images import made
@@ -101,8 +102,7 @@ def chosen_bundles(names: Sequence[str]) -> Iterator[Iterator[Bundle]]:
 
 
 def measure(bundle: Bundle, paths: Sequence[Path], images: int, nvml: GpuCollector, say: Say) -> None:
-    data = [path.read_bytes() for path in paths]
-    files = (data * -(-images // len(data)))[:images]
+    files = repeated(paths, images)
     decode_limit = decode_alone(files, 64, say)
     decoder = make_decoder(gpu=True, threads=host_threads(1))
     on_device = [one for one in decoder.decode(encoded(files[:256])) if not isinstance(one, Refused)]
@@ -145,6 +145,28 @@ def measure(bundle: Bundle, paths: Sequence[Path], images: int, nvml: GpuCollect
         say(f"\nPillow and plain torch, fp32, batch 64: {rate:.0f} images/s.")
 
 
+def shipped_names() -> list[str]:
+    """The bundles that ship, the default first."""
+    return sorted((folder.name for folder in shipped()), key=lambda name: name != DEFAULT)
+
+
+def path(bundles: Sequence[Bundle], paths: Sequence[Path], images: int, say: Say) -> None:
+    """A row for each bundle, as it is served by default."""
+    files = repeated(paths, images)
+    decoder = make_decoder(gpu=True, threads=host_threads(1))
+    say("\n## Bundles as they are served by default\n")
+    limit = decode_alone(files, 64, say)
+    on_device = [one for one in decoder.decode(encoded(files[:256])) if not isinstance(one, Refused)]
+    say("")
+    path_table(bundles, Settings(devices=(0,)), files, on_device, limit, say)
+
+
+def repeated(paths: Sequence[Path], images: int) -> list[bytes]:
+    """So many files, again from the first one where there are fewer."""
+    data = [path.read_bytes() for path in paths]
+    return (data * -(-images // len(data)))[:images]
+
+
 def _figures(nvml: GpuCollector) -> str:
     said = {metric.name.removeprefix("assay_gpu_"): metric.samples[0].value for metric in nvml.collect()}
     return ", ".join(f"{name} {value:.4g}" for name, value in said.items()) or "nothing"
@@ -182,6 +204,10 @@ def main(
         if part == "decoders":
             with photographs(photos, images) as paths:
                 decode_alone([path.read_bytes() for path in paths], 64, say)
+            return
+        if part == "path":
+            with photographs(photos, images) as paths:
+                path(list(map(find, bundle or shipped_names())), paths, images, say)
             return
         with photographs(photos, images) as paths, chosen_bundles(bundle or []) as chosen_ones:
             for chosen in chosen_ones:

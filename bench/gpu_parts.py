@@ -47,7 +47,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "decoders": Part((*_BENCH, "--part", "decoders"), 0.09),
     "test-decoders": Part((*_TESTS, "tests/gpu/test_decoders.py"), 0.09),
-    "path": Part((*_BENCH, "--part", "path", "--bundle", "plain-mobilenet"), 0.22),
+    "path": Part((*_BENCH, "--part", "path", "--images", "1024"), 0.3),
     "train": Part(("-P", "-m", "assay.bench.gpu_train"), 0.1),
     "test-executors": Part((*_TESTS, "tests/gpu/test_executors.py"), 0.13),
     "test-device-path": Part((*_TESTS, "tests/gpu/test_device_path.py"), 0.08),

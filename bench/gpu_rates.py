@@ -76,19 +76,24 @@ def model_alone(chain: Chain, images: Sequence[Any], batch: int) -> float:
 
 
 def whole_path(bundle: Bundle, settings: Settings, files: Sequence[bytes]) -> tuple[float, dict[str, float]]:
-    """Images/s from bytes to verdicts through front and worker, and each stage's share of a worker's time."""
+    """`engine_path` of an engine that is started for it."""
     with Engine(bundle, settings=settings) as engine:
-        seconds: dict[str, float] = {}
+        return engine_path(engine, files)
 
-        def run() -> int:
-            outcomes = engine.score(list(files))
-            for outcome in outcomes:
-                assert isinstance(outcome, Verdict)
-                for stage, taken in outcome.seconds.items():
-                    seconds[stage] = seconds.get(stage, 0.0) + taken
-            return len(files)
 
-        rate = best(run)
+def engine_path(engine: Engine, files: Sequence[bytes]) -> tuple[float, dict[str, float]]:
+    """Images/s from bytes to verdicts through front and worker, and each stage's share of a worker's time."""
+    seconds: dict[str, float] = {}
+
+    def run() -> int:
+        outcomes = engine.score(list(files))
+        for outcome in outcomes:
+            assert isinstance(outcome, Verdict)
+            for stage, taken in outcome.seconds.items():
+                seconds[stage] = seconds.get(stage, 0.0) + taken
+        return len(files)
+
+    rate = best(run)
     seconds.pop("queue", None)
     total = sum(seconds.values())
     return rate, {stage: taken / total for stage, taken in seconds.items()}

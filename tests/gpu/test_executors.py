@@ -8,13 +8,16 @@ from support.executors_suite import check_contract, check_values
 from support.gpu import assert_asynchronous
 
 from assay.engine.bundle import Bundle
+from assay.engine.executors.choose import onnxruntime_sees_gpu
 from assay.engine.executors.executor import Executor
+from assay.engine.executors.onnxruntime import OnnxRuntimeGraph
 from assay.engine.executors.tensorrt.executor import TensorRtGraph, runs_here
 from assay.engine.executors.torch_export import TorchExportGraph
 from assay.engine.executors.torch_onnx import TorchOnnxGraph
 
 pytestmark = pytest.mark.gpu
 on_cuda = partial(TorchExportGraph, device="cuda")
+by_onnxruntime = partial(OnnxRuntimeGraph, gpu=True)
 CANDIDATES = [
     Candidate("torch fp32", partial(TorchOnnxGraph, device="cuda"), "fp32", 1e-4, on_gpu=True),
     Candidate("torch bf16", partial(TorchOnnxGraph, device="cuda"), "bf16", 0.1, on_gpu=True),
@@ -22,6 +25,8 @@ CANDIDATES = [
     Candidate("torch_export fp32", on_cuda, "fp32", 1e-4, on_gpu=True),
     Candidate("torch_export bf16", on_cuda, "bf16", 0.1, on_gpu=True),
     Candidate("torch_export fp16", on_cuda, "fp16", 0.02, on_gpu=True),
+    Candidate("onnxruntime fp32", by_onnxruntime, "fp32", 1e-4, on_gpu=True),
+    Candidate("onnxruntime fp16", by_onnxruntime, "fp16", 0.02, on_gpu=True),
     Candidate("tensorrt fp32", TensorRtGraph, "fp32", 1e-4, on_gpu=True),
     Candidate("tensorrt bf16", TensorRtGraph, "bf16", 0.1, on_gpu=True),
     Candidate("tensorrt fp16", TensorRtGraph, "fp16", 0.02, on_gpu=True),
@@ -40,6 +45,8 @@ def made(
     candidate: Candidate = request.param
     if candidate.make is TensorRtGraph and not runs_here():
         pytest.skip("no TensorRT that is installed here runs on this GPU")
+    if candidate.make is by_onnxruntime and not onnxruntime_sees_gpu():
+        pytest.skip("the ONNX Runtime that is installed here is the one for CPUs")
     spec = exported.manifest.graphs["classify"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
