@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from assay.engine.errors import SetupError
 from assay.trainers.cli import options
 from assay.trainers.cli.needs import need_torch
 
@@ -48,6 +49,14 @@ def calibrate(
             help="Where fp16 and bf16 are measured: cuda or cuda:N, a GPU; on the cpu by an emulation of one."
         ),
     ] = "cpu",
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Leave calibration, thresholds and int8 as they are, and only measure fp16 and bf16: on a "
+            "GPU, say, of a bundle that was calibrated elsewhere.",
+        ),
+    ] = False,
     int8: Annotated[
         bool,
         typer.Option(
@@ -56,6 +65,8 @@ def calibrate(
     ] = False,
 ) -> None:
     """Fit a bundle's calibration and thresholds, and measure its precisions, on held-out images."""
+    if keep and (method or doubts is not None):
+        raise SetupError("--keep fits nothing: leave out --method and --doubts")
     need_torch()
     from assay.engine.bundle import Bundle
     from assay.trainers.data.samples import of_split, read_samples
@@ -74,6 +85,7 @@ def calibrate(
             doubts=doubts,
             scale_on=of_split(samples, "train") if int8 else (),
             device=device,
+            keep=keep,
             advance=lambda count: progress.advance(task, count),
         )
     fitted, limits = done.choice.calibration, done.bundle.manifest.thresholds
@@ -82,7 +94,9 @@ def calibrate(
         f"{fitted.method}: {form}, shift {fitted.shift:.4g}; "
         f"synthetic from {limits.synthetic:.4f}, authentic up to {limits.authentic:.4f}"
     )
-    if done.choice.losses:
+    if keep:
+        console.print("calibration and thresholds were left as they are")
+    elif done.choice.losses:
         losses = ", ".join(f"{name} {loss:.4f}" for name, loss in done.choice.losses.items())
         console.print(f"cross-entropy on held-out {done.choice.folds}: {losses}")
         console.print(

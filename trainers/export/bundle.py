@@ -27,7 +27,13 @@ from assay.trainers.evaluate.means import Means, Ready, ready
 from assay.trainers.evaluate.metrics import Evaluation
 from assay.trainers.evaluate.reliability import calibration_error, reliability
 from assay.trainers.evaluate.score import Scored, score, torch_graph
-from assay.trainers.export.calibrate import Choice, Method, choose_calibration, fit_thresholds
+from assay.trainers.export.calibrate import (
+    Choice,
+    Method,
+    choose_calibration,
+    fit_thresholds,
+    kept_calibration,
+)
 from assay.trainers.export.domain import doubtful, fit_domain
 from assay.trainers.export.parity import LIMITS
 from assay.trainers.fit.device import device_of
@@ -166,13 +172,15 @@ def calibrated(
     doubts: float | None = None,
     scale_on: Sequence[Sample] = (),
     device: str = "cpu",
+    keep: bool = False,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Calibrated:
     """The bundle with calibration, thresholds and offered precisions fitted on `samples`, written in place.
 
-    `method` is that of `choose_calibration`. A precision is offered where no sample's probability differs by
-    more than its limit from fp32. fp16 and bf16 are measured on `device`, as `device_of` takes it; without a
-    GPU by an emulation of one, but for bf16 on a CPU that computes in it. int8 forms are made, scaled on the
+    `method` is that of `choose_calibration`. keep: calibration, thresholds and int8 forms stay as they are,
+    and fp16 and bf16 alone are measured. A precision is offered where no sample's probability differs by more
+    than its limit from fp32. fp16 and bf16 are measured on `device`, as `device_of` takes it; without a GPU
+    by an emulation of one, but for bf16 on a CPU that computes in it. int8 forms are made, scaled on the
     images of `scale_on`, where there are any, with as few first layers in fp32 as it takes to pass; they stay
     in the bundle if int8 is offered. `doubts`: the share of the images that each limit of the domain may
     doubt; without it the bundle keeps the domain that it has.
@@ -188,9 +196,10 @@ def calibrated(
         )
     reference = score(samples, manifest, graphs_of(bundle), advance, measured=measured)
     before = Evaluation(reference, manifest.calibration, manifest.thresholds).probabilities
-    choice = choose_calibration(reference, method)
+    choice = kept_calibration(manifest.calibration) if keep else choose_calibration(reference, method)
     calibration = choice.calibration
-    differences, emulated = {"fp32": 0.0}, []
+    differences = {"fp32": 0.0} | (_measured_int8(manifest) if keep else {})
+    emulated: list[str] = []
     lower: tuple[PrecisionName, ...] = ("fp16", "bf16")
     unmeasured: dict[str, str] = {}
     for precision in lower:
@@ -230,7 +239,9 @@ def calibrated(
     for file in bundle.path.glob(INT8.format("*")):
         if file.name not in {spec.int8.file for spec in specs.values() if spec.int8}:
             file.unlink()
-    thresholds = fit_thresholds(reference, calibration, false_alarms=false_alarms, misses=misses)
+    thresholds = manifest.thresholds
+    if not keep:
+        thresholds = fit_thresholds(reference, calibration, false_alarms=false_alarms, misses=misses)
     domain = manifest.domain if doubts is None else fit_domain(reference, doubts)
     shares = doubtful(reference, domain) if domain and measured else {}
     update = {"calibration": calibration, "thresholds": thresholds, "graphs": specs, "domain": domain}
@@ -264,6 +275,12 @@ def with_int8(bundle: Bundle, images: Sequence[Path], first_fp32: float = 0.0) -
             (bundle.path / named.file).write_bytes(data)
         specs[name] = specs[name].model_copy(update={"int8": named})
     return bundle.manifest.model_copy(update={"graphs": specs})
+
+
+def _measured_int8(manifest: Manifest) -> dict[str, float]:
+    """What int8 was measured to change, where the bundle offers it."""
+    measured = (spec.precisions.get("int8") for spec in manifest.graphs.values())
+    return next(({"int8": value} for value in measured if value is not None), {})
 
 
 def _without_int8(manifest: Manifest) -> Manifest:

@@ -54,6 +54,11 @@ def choose_calibration(scored: Scored, method: Method | None = None) -> Choice:
     return Choice(FITS[chosen](scored), losses, error, of)
 
 
+def kept_calibration(calibration: Calibration) -> Choice:
+    """The calibration that a bundle has already: nothing is fitted, so nothing is compared."""
+    return Choice(calibration, {}, float("nan"), "")
+
+
 def fit_calibration(scored: Scored) -> Calibration:
     """Temperature and shift of least cross-entropy, photographs and synthetic images weighing the same.
 

@@ -8,6 +8,9 @@ from rich.console import Console
 
 from assay.engine.report.markdown import table
 
+BESIDE = 0.1
+"""Between the dots of two methods, as a share of what is between two places."""
+
 
 def write(folder: Path, name: str, text: str, rows: Iterable[Sequence[object]]) -> None:
     """Writes `name`.md and `name`.csv, whose rows begin with a header, into `folder`."""
@@ -40,8 +43,11 @@ def plot(
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for name, curve in curves.items():
-        axes.plot(*zip(*curve, strict=True), marker="o", label=name, linestyle="none" if names else "solid")
+    for number, (name, curve) in enumerate(curves.items()):
+        lefts, values = zip(*curve, strict=True)
+        if names:  # beside each other, so that no dot hides another
+            lefts = [left + BESIDE * (number - (len(curves) - 1) / 2) for left in lefts]
+        axes.plot(lefts, values, marker="o", label=name, linestyle="none" if names else "solid")
     if names:
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     if ticks:

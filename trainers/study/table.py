@@ -43,7 +43,8 @@ def family(generator: str) -> str:
 class Line:
     """One method's average precisions in percent.
 
-    generators: by generator, against the photographs of its pool. families: means over a family's generators.
+    generators: by generator, against the photographs of its pool. families: means over a family's generators,
+    in the paper's order.
     total: the mean over all generators (Total mAP). pooled: of all images together (Global AP).
     """
 
@@ -68,10 +69,12 @@ def line(method: str, scored: Scored) -> Line:
     families: dict[str, list[float]] = defaultdict(list)
     for name, precision in generators.items():
         families[family(name)].append(precision)
+    as_printed = {name: place for place, name in enumerate(FAMILIES)}
+    in_order = sorted(families, key=lambda name: as_printed.get(name, len(as_printed)))
     return Line(
         method,
         generators,
-        {name: float(np.mean(each)) for name, each in families.items()},
+        {name: float(np.mean(families[name])) for name in in_order},
         float(np.mean(list(generators.values()))),
         100 * average_precision(labels, scored.logits),
     )

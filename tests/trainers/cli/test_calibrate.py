@@ -10,7 +10,7 @@ from PIL import Image
 from support.bundles import plain_bundle
 from support.command import exit_code
 
-from assay.engine.bundle import Bundle
+from assay.engine.bundle import Bundle, File, sha256_of
 from assay.engine.detectors import detector_of, make_graphs
 from assay.engine.engine import Engine
 from assay.engine.executors.torch_onnx import TorchOnnxGraph
@@ -86,6 +86,40 @@ def test_fp16_is_offered_by_an_emulation_until_a_gpu_has_measured_it(
     assert asked == [("cuda:0", "fp16"), ("cuda:0", "bf16")]
     assert "fp16" in measured.precisions
     assert measured.emulated == ()
+
+
+def test_precisions_are_measured_of_a_bundle_that_keeps_its_calibration(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(folder / "bundle", ignore_errors=True)
+    given = (plain_bundle(folder / "bundle"), "--data", folder / "data")
+    before = Bundle.load(folder / "bundle").manifest
+    spec = before.graphs["classify"]
+    assert "fp16" not in spec.precisions
+    int8 = folder / "bundle/classify.int8.onnx"
+    int8.write_bytes((folder / "bundle" / spec.file).read_bytes())
+    named = File(file=int8.name, sha256=sha256_of(int8))
+    spec = spec.model_copy(update={"int8": named, "precisions": {"fp32": 0.0, "int8": 0.04}})
+    before = before.model_copy(update={"graphs": {"classify": spec}})
+    exporting.write_manifest(before, folder / "bundle")
+    assert exit_code("calibrate", *given, "--keep") == 0
+    assert "left as they are" in capfd.readouterr().err
+    after = Bundle.load(folder / "bundle").manifest
+    assert after.calibration == before.calibration
+    assert after.thresholds == before.thresholds
+    assert "fp16" in after.graphs["classify"].precisions
+    assert after.graphs["classify"].precisions["int8"] == 0.04
+    assert after.graphs["classify"].int8 == named
+    assert exit_code("calibrate", *given) == 0
+    assert Bundle.load(folder / "bundle").manifest.calibration != before.calibration
+
+
+@pytest.mark.parametrize("more", [("--method", "isotonic"), ("--doubts", 0.1)])
+def test_to_keep_and_to_fit_is_a_contradiction(
+    folder: Path, more: tuple[object, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("calibrate", folder / "bundle", "--data", folder / "data", "--keep", *more) == 2
+    assert "--keep fits nothing" in capfd.readouterr().err
 
 
 def test_a_gpu_that_is_not_there_is_said_before_anything_is_written(

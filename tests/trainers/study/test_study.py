@@ -32,6 +32,7 @@ def test_means_are_taken_over_generators_and_families_apart() -> None:
     found = table.line("method", scored(rows))
     assert found.generators == pytest.approx({"progan": 100, "stylegan": 50, "biggan": 100, "ours": 83.3333})
     assert found.families == pytest.approx({"Seen (ProGAN)": 100, "Unconditional GANs": 75, "ours": 83.3333})
+    assert list(found.families) == ["Seen (ProGAN)", "Unconditional GANs", "ours"]
     assert found.total == pytest.approx(83.3333)
     # synthetic images at ranks 1, then 3 equal ones among ranks 4 to 6, then rank 7, of 10
     assert found.pooled == pytest.approx(100 * (1 * 1 + 3 * 4 / 6 + 1 * 5 / 7) / 5)
