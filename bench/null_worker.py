@@ -1,6 +1,7 @@
-"""Workers that look at nothing and answer at once, so that what is left is the front's own work.
+"""Workers that look at nothing, so that what is left is the front's own work.
 
-They are in the front; or processes, started in the place of `assay.engine.worker`, to which batches are handed.
+They are in the front and answer at once; or processes, started in the place of `assay.engine.worker`, where a
+batch takes `SECONDS` without work.
 """
 
 import os
@@ -9,12 +10,16 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from time import sleep
 
 from assay.engine.core import fleet
 from assay.engine.outcome import Label, Outcome, Verdict
 from assay.engine.ticket import Ticket
 from assay.engine.worker.channel import Channel
 from assay.engine.worker.process import WorkerProcess
+
+SECONDS = 0.002
+"""Of a batch in a process."""
 
 VERDICT = Verdict(
     "",
@@ -70,7 +75,9 @@ def main() -> None:
         channel.send({"ready": "nothing", "pace": 0.001, "graphs": []})
         answer = VERDICT.to_dict()
         while True:
-            channel.send({"outcomes": [answer] * len(channel.receive()["images"])})
+            images = len(channel.receive()["images"])
+            sleep(SECONDS)
+            channel.send({"outcomes": [answer] * images})
     os._exit(0)
 
 
