@@ -49,7 +49,7 @@ class Outcomes(Record):
 
 class Moment(Record):
     """A part of a round: its end in seconds since the warm-up, and of the images that were to be sent in it
-    how many there were, and the longest latency."""
+    how many there were, and the longest latency of a verdict."""
 
     second: float
     images: int

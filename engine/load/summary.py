@@ -19,7 +19,8 @@ LATENESS_SHARE = 0.25
 """Of the latency there that are borne, too."""
 KEPT, QUEUED = 0.9, 16
 """Share of the images that a server answers while they come, if it keeps up; more than so many were left."""
-MOMENTS = 120
+MOMENTS, IMAGES = 100, 4
+"""Most parts of a round that are told of by themselves, and how many images one has at least in the mean."""
 
 
 @dataclass(frozen=True)
@@ -118,18 +119,18 @@ def _each(sums: Mapping[str, float], images: int) -> dict[str, float]:
 
 
 def _moments(samples: Samples, measured: float) -> list[Moment]:
-    """Parts of equal length, so many that a stall of a tenth of a second is seen in a short round."""
+    """Parts of equal length, short enough that a stall is seen, and long enough that few are empty."""
     if not measured:
         return []
-    parts = min(MOMENTS, max(1, round(measured / 0.1)))
     counted = samples.counted
+    parts = min(MOMENTS, max(1, int(counted.sum()) // IMAGES))
     begun = np.array(samples.intended)[counted] - samples.began
     taken = (np.array(samples.answered) - np.array(samples.intended))[counted]
     place = np.minimum((begun * parts / measured).astype(int), parts - 1)
     images = np.bincount(place, minlength=parts)
     longest = np.full(parts, -1.0)
-    answered = ~np.isnan(taken)
-    np.maximum.at(longest, place[answered], taken[answered])
+    scored = np.array(samples.scored)[counted] == VERDICT
+    np.maximum.at(longest, place[scored], taken[scored])
     return [
         Moment(
             second=(number + 1) * measured / parts,

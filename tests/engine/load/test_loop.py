@@ -237,6 +237,15 @@ def test_moments_show_when_the_stall_was() -> None:
     ]  # fmt: skip
 
 
+def test_moments_are_of_verdicts_and_hold_a_few_images_each() -> None:
+    clock = HandClock()
+    refused = Rejection("", Reason.OVERLOADED, "no room")
+    target = OneByOne(clock, 0.01, answer=lambda number: VERDICT if number <= 20 else refused)
+    moments = said_of(Loop(target, clock).open(evenly(4, 10), 0.0, 10.0), Asked(0.0, 10.0, rate=4.0)).moments
+    assert [moment.images for moment in moments] == [4] * 10
+    assert [moment.longest is not None for moment in moments] == [True] * 5 + [False] * 5
+
+
 def test_whoever_watches_is_told_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = HandClock()
     monkeypatch.setattr(loops, "PATIENCE", 5.0)

@@ -20,9 +20,10 @@ from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.errors import SetupError
 from assay.engine.load.images import from_size
 from assay.engine.load.place import Place
-from assay.engine.load.result import Result, WayName
+from assay.engine.load.result import Result, Round, WayName
 from assay.engine.load.server import variables
 from assay.engine.load.session import STOPPED, Plan, Rate, Session
+from assay.engine.load.summary import CLIENT
 from assay.engine.load.usage import below, command
 from assay.engine.load.ways import Ways
 from assay.engine.settings import Limits, Settings
@@ -73,12 +74,17 @@ def test_servers_and_an_engine_that_it_starts(folder: Path, tmp_path: Path) -> N
     assert result.ended is None
 
 
+def check_open(measured: Round, images: int) -> None:
+    """All were sent, unless this machine was too busy for it: then that is said."""
+    assert measured.sent == images or (measured.problem or "").startswith(CLIENT)
+
+
 def test_a_server_that_runs(served: str) -> None:
     result = found("--grpc", served, "--rates", "30", "--outstanding", "4")
     [way] = result.ways
     assert (way.place, way.started, way.runs, way.bundle) == (served, False, None, "first 1.0.0")
     assert way.rounds[0].outcomes.verdicts == way.rounds[0].sent > 0
-    assert way.rounds[1].sent == 9
+    check_open(way.rounds[1], 9)
     [way] = found("--grpc", served, "--rates", "", "--bundle", "second", "--over", "stream").ways
     assert way.bundle == "second 1.0.0"
 
@@ -105,7 +111,7 @@ def test_kafka_with_a_server_that_it_starts(broker: Broker, folder: Path) -> Non
     [way] = found(*on(topics), "--serve", "--bundle", folder, "--workers", "1", "--rates", "40").ways
     assert way.started
     assert way.rounds[0].outcomes.verdicts == way.rounds[0].sent > 0
-    assert way.rounds[1].sent == 12
+    check_open(way.rounds[1], 12)
     assert way.peak_memory.keys() == {"front", "workers", "client"}
 
 
