@@ -32,7 +32,7 @@ def with_crops(seen: Trace, logits: Sequence[float], side: int) -> Image.Image:
     colours = [COLOURS[Label.SYNTHETIC if logit > shift else Label.AUTHENTIC] for logit in logits]
     photo = seen.photo(side)
     draw = ImageDraw.Draw(photo.image)
-    boxes = [photo.box(*box) for box in crop_boxes(seen)]
+    boxes = [photo.box(*box) for box in crop_boxes(seen)[: len(logits)]]  # adaptive crops may be fewer
     for box, colour in zip(boxes, colours, strict=True):
         draw.rectangle(box, outline=colour, width=3)
     for number, (box, colour) in enumerate(zip(boxes, colours, strict=True), 1):

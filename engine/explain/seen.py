@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,14 @@ class Call:
 
     inputs: tuple[Floats, ...]
     outputs: tuple[Floats, ...]
+
+    def followed_by(self, later: Self) -> Self:
+        """Both as if they had been one: the graph was asked again, of further views."""
+        inputs, outputs = (
+            tuple(np.concatenate(pair) for pair in zip(one, two, strict=True))
+            for one, two in ((self.inputs, later.inputs), (self.outputs, later.outputs))
+        )
+        return type(self)(inputs, outputs)
 
 
 @dataclass(frozen=True)

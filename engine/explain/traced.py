@@ -17,7 +17,8 @@ def traced(scorer: Scorer, bundle: str, job: Job, batch: Batch) -> Rejection | t
     calls: dict[str, Call] = {}
 
     def keep(name: str, inputs: Arrays, outputs: Arrays) -> None:
-        calls[name] = Call(tuple(map(on_host, inputs)), tuple(map(on_host, outputs)))
+        call = Call(tuple(map(on_host, inputs)), tuple(map(on_host, outputs)))
+        calls[name] = calls[name].followed_by(call) if name in calls else call
 
     [outcome] = scorer.infer(bundle, batch, keep)
     [pixels] = batch.results

@@ -14,6 +14,7 @@ from torch import nn
 
 from assay.engine.bundle import Bundle, Calibration, File, GraphSpec, Manifest, sha256_of
 from assay.engine.detectors import Graph, detector_of, make_graphs
+from assay.engine.detectors.plain import all_crops
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.executors.openvino import OpenVinoGraph, computes_bf16
 from assay.engine.executors.torch_export import TorchExportGraph
@@ -194,7 +195,8 @@ def calibrated(
             f"{bundle.path} takes images from {manifest.min_side} pixels, and only those from {LEAST_SIDE} "
             "can be measured: raise its min_side, or leave --doubts out"
         )
-    reference = score(samples, manifest, graphs_of(bundle), advance, measured=measured)
+    whole = Bundle(bundle.path, all_crops(manifest))
+    reference = score(samples, whole.manifest, graphs_of(bundle), advance, measured=measured)
     before = Evaluation(reference, manifest.calibration, manifest.thresholds).probabilities
     choice = kept_calibration(manifest.calibration) if keep else choose_calibration(reference, method)
     calibration = choice.calibration
@@ -204,20 +206,21 @@ def calibrated(
     unmeasured: dict[str, str] = {}
     for precision in lower:
         try:
-            candidate, real = _lower(bundle, precision, device)
+            candidate, real = _lower(whole, precision, device)
         except AssayError as fault:
             if device_of(device).type == "cuda":
                 raise
             unmeasured[precision] = str(fault)  # an operator that the emulation does not know
             continue
-        other = score(samples, manifest, candidate.graphs, advance, candidate.detect)
+        other = score(samples, whole.manifest, candidate.graphs, advance, candidate.detect)
         differences[precision] = _largest_difference(reference, other, calibration)
         emulated += [] if real else [precision]
     if scale_on:  # a run that is stopped must not leave a manifest that names another form's hash
         bundle = write_manifest(_without_int8(manifest), bundle.path)
         for first_fp32 in FIRST_FP32:
             manifest = with_int8(bundle, [sample.path for sample in scale_on], first_fp32)
-            other = score(samples, manifest, graphs_of(Bundle(bundle.path, manifest), "int8"), advance)
+            int8 = graphs_of(Bundle(bundle.path, manifest), "int8")
+            other = score(samples, all_crops(manifest), int8, advance)
             differences["int8"] = _largest_difference(reference, other, calibration)
             if differences["int8"] <= LIMITS["int8"]:
                 break
