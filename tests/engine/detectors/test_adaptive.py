@@ -18,7 +18,9 @@ from assay.engine.bundle import Bundle
 from assay.engine.detectors import detector_of
 from assay.engine.detectors.detector import Graph, Image, Stopwatch, tapped
 from assay.engine.detectors.plain import all_crops, rules
-from assay.engine.explain import explain
+from assay.engine.explain import PANELS, explain, plain
+from assay.engine.explain.seen import Trace
+from assay.engine.explain.sheet import Panel
 from assay.engine.settings import Settings
 from assay.kernels import view
 from assay.trainers.export.bundle import graphs_of
@@ -159,9 +161,12 @@ def test_the_page_of_an_explanation_shows_what_was_looked_at(
     made: Bundle, monkeypatch: pytest.MonkeyPatch, left: int, views: int
 ) -> None:
     """As many crops as were looked at, in two calls of the graph or in one."""
-    from assay.engine.explain import PANELS, plain
+    drawn: list[Panel] = []
 
-    drawn = []
-    monkeypatch.setitem(PANELS, "plain", lambda seen: drawn.extend(plain.panels(seen)) or drawn)
+    def panels(seen: Trace) -> list[Panel]:
+        drawn.extend(plain.panels(seen))
+        return drawn
+
+    monkeypatch.setitem(PANELS, "plain", panels)
     explain("sides.png", encode(sides(left, 250), "PNG"), made, Settings(workers=0))
     assert [panel.title for panel in drawn[1:]] == [f"Crop {number}" for number in range(1, views + 1)]

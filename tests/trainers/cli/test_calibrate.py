@@ -11,7 +11,8 @@ from support.bundles import plain_bundle
 from support.command import exit_code
 
 from assay.engine.bundle import Bundle, File, sha256_of
-from assay.engine.detectors import detector_of, make_graphs
+from assay.engine.detectors import Graph, detector_of, make_graphs
+from assay.engine.detectors.detector import tapped
 from assay.engine.engine import Engine
 from assay.engine.executors.torch_onnx import TorchOnnxGraph
 from assay.engine.outcome import Doubt, Label, Verdict
@@ -120,6 +121,33 @@ def test_to_keep_and_to_fit_is_a_contradiction(
 ) -> None:
     assert exit_code("calibrate", folder / "bundle", "--data", folder / "data", "--keep", *more) == 2
     assert "--keep fits nothing" in capfd.readouterr().err
+
+
+def test_a_bundle_with_adaptive_crops_is_measured_on_all_of_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photographs are dark on the left, synthetic images grey: the left alone would settle a photograph."""
+    shutil.rmtree(folder / "bundle", ignore_errors=True)
+    same = {"size": 32, "resize": "none", "small": "wrap", "mean": [0.5] * 3, "std": [0.5] * 3}
+    parameters = {"crops": "adaptive", "margin": 0, "more_views": [{"crop": [[0, 1]], **same}]}
+    plain_bundle(folder / "bundle", view={"crop": [[0, 0]], **same}, parameters=parameters)
+    for group in ("a", "b"):
+        for label, left in (("0_real", 0), ("1_fake", 128)):
+            (target := folder / "halves/val" / group / label).mkdir(parents=True)
+            pixels = np.full((32, 64, 3), 140, np.uint8)
+            pixels[:, :32] = left
+            Image.fromarray(pixels).save(target / "one.png")
+    views: list[int] = []
+
+    def graphs_of(bundle: Bundle, *precision: str) -> dict[str, Graph]:
+        graphs = made(bundle, *precision)
+        return tapped(graphs, graphs, lambda name, inputs, outputs: views.append(len(inputs[0])))
+
+    made = exporting.graphs_of
+    monkeypatch.setattr(exporting, "graphs_of", graphs_of)
+    assert exit_code("calibrate", folder / "bundle", "--data", folder / "halves") == 0
+    assert set(views) == {8}, "two views of each of the four images, in one call"
+    assert Bundle.load(folder / "bundle").manifest.parameters["crops"] == "adaptive"
 
 
 def test_a_gpu_that_is_not_there_is_said_before_anything_is_written(
