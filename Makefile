@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 # what each stamp installs beside the engine
 EXTRAS_demo := demo
 EXTRAS_dev := demo,data,train,faces,gpu,int8,dev
+EXTRAS_peers := peers
 
-.PHONY: help demo quick test test-full chaos fuzz lint format bench gpu proto reference clean
+.PHONY: help demo quick test test-full chaos fuzz lint format bench bench-peers gpu proto reference clean
 
 # Fast and without worker processes, a broker, a GPU or torch.
 QUICK := tests/kernels tests/test_docs.py $(addprefix tests/engine/, admission decode detectors report wire \
@@ -49,6 +50,13 @@ format: $(VENV)/.dev ## Put the sources in order
 
 bench: $(VENV)/.dev ## Measure throughput against ceilings and peers; writes bench/results/
 	$(BIN)/python -P -m assay.bench
+
+bench-peers: $(VENV)/.peers $(VENV)/triton ## Measure beside other servers (12 minutes, ROUNDS=10); writes bench/results/peers.md
+	$(BIN)/python -P -m assay.bench.peers --rounds $(or $(ROUNDS),10)
+
+# The wheel wants NumPy 1: a folder of its own. Where there is no such wheel, Triton is left out of the table.
+$(VENV)/triton:
+	-$(BIN)/pip install --quiet --target $@ --no-deps 'nvidia-pytriton>=0.7' 'numpy<2'
 
 # Such a machine may have no network: without an environment here, $(PYTHON) runs this folder as it lies.
 gpu: GPU_PYTHON := $(if $(wildcard $(BIN)/python),$(BIN)/python,PYTHONPATH=$(CURDIR)/.types $(PYTHON))
