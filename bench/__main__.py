@@ -26,6 +26,8 @@ NAMES = (
     "corruption",
     "memory",
     "gpu_worker",
+    "screen",
+    "start",
 )
 
 
