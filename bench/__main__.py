@@ -27,6 +27,8 @@ NAMES = (
     "corruption",
     "memory",
     "gpu_worker",
+    "screen",
+    "start",
 )
 
 

@@ -71,9 +71,9 @@ def null_graph(file: Path, spec: GraphSpec, precision: str) -> Callable[..., tup
 
     def call(*arrays: Array) -> tuple[Array, ...]:
         calls["graph"] += 1
-        varying = {"N": len(arrays[0])}
+        varying: dict[int | str, int | str] = {"N": len(arrays[0])}
         return tuple(
-            random.standard_normal([varying.get(str(side), side) for side in shape], np.float32)
+            random.standard_normal([int(varying.get(side, side)) for side in shape], np.float32)
             for shape in spec.outputs.values()
         )
 

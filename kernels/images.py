@@ -30,10 +30,11 @@ class Gathered(tuple[Array, ...]):
     @overload
     def __getitem__(self, at: slice) -> "Gathered": ...
     def __getitem__(self, at: SupportsIndex | slice) -> "Array | Gathered":
-        part = super().__getitem__(at)
-        if not isinstance(at, slice):
-            return part
-        return self if len(part) == len(self) else Gathered(part)
+        part: Any = super().__getitem__(at)
+        if isinstance(at, slice):
+            return self if range(len(self))[at] == range(len(self)) else Gathered(part)
+        found: Array = part
+        return found
 
     @cached_property
     def gpu(self) -> bool:

@@ -17,7 +17,7 @@ def results(images: object, boxes: np.ndarray) -> list[np.ndarray]:
     return [np.asarray(one) for one in (view(images, RULE), measure(images), crop_resize(images, boxes, 16))]
 
 
-@pytest.mark.parametrize("part", [slice(None), slice(0, 5), slice(1, 3), slice(4, 9)])
+@pytest.mark.parametrize("part", [slice(None), slice(0, 5), slice(1, 3), slice(4, 9), slice(None, None, -1)])
 @pytest.mark.parametrize("gpu", [True, False])
 def test_each_part_gives_what_a_list_gives(gpu: bool, part: slice) -> None:
     boxes = np.array([[[0, 0, 20, 30]]] * len(IMAGES[part]), np.int32)

@@ -61,14 +61,14 @@ class Owner:
         self.cause = cause
 
 
-def play(ids: str, act: Act) -> tuple[dict[str, Outcome], list[list[str]]]:
+def play(ids: str, act: Act, slots: int = 2) -> tuple[dict[str, Outcome], list[list[str]]]:
     """Score one image for each letter, four at a time -> their outcomes, and the batches that were tried."""
     queue = Queue(BatchLimits(images=4, encoded=1000, bytes=10_000))
     header = Header("tiff", 64, 48)
     queue.put(Ticket(Item(one, b"1"), "a", header, 1, float(n), Future()) for n, one in enumerate(ids))
     queue.close()
     owner, log = Owner(), list[list[str]]()
-    Runner(lambda: Scripted(act, log), queue, owner, "a runner").run()
+    Runner(lambda: Scripted(act, log), queue, owner, "a runner", slots).run()
     assert owner.cause is None
     assert sorted(owner.outcomes) == sorted(ids)
     return owner.outcomes, log
@@ -146,3 +146,43 @@ def test_slow_once_and_lost_once_in_either_order(slow_first: bool) -> None:
     outcomes, log = play("X", act)
     assert rejected(outcomes)["X"].reason is Reason.UNDECODABLE
     assert len(log) == (1 if slow_first else 2)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_worker_holds_so_many_batches_and_no_more(number: int) -> None:
+    held: list[int] = []
+
+    class Counted(Scripted):
+        def receive(self) -> list[Outcome]:
+            held.append(len(self._batches))
+            return super().receive()
+
+    queue = Queue(BatchLimits(images=2, encoded=1000, bytes=10_000))
+    header = Header("tiff", 64, 48)
+    queue.put(
+        Ticket(Item(one, b"1"), "a", header, 1, float(n), Future()) for n, one in enumerate("abcdefghij")
+    )
+    queue.close()
+    owner = Owner()
+    Runner(lambda: Counted(lambda ids: None, []), queue, owner, "a runner", number).run()
+    assert len(owner.outcomes) == 10
+    assert held == [*[number] * (6 - number), *range(number - 1, 0, -1)]
+
+
+@pytest.mark.parametrize("place", range(12))
+def test_one_that_ends_workers_is_found_among_three_batches(place: int) -> None:
+    """Which ends a worker while an earlier batch is scored, because the worker has begun with its own."""
+    ids = "abcdefghijkl"
+    bad = ids[place]
+    waiting: list[str] = list(ids)
+
+    def act(batch: list[str]) -> None:
+        ahead = waiting[: waiting.index(batch[0]) + 12] if len(batch) > 1 else batch
+        if bad in ahead:
+            raise WorkerLost("worker 1 was ended by signal 11")
+        for one in batch:
+            waiting.remove(one)
+
+    outcomes, _ = play(ids, act, 3)
+    assert list(rejected(outcomes)) == [bad]
+    assert rejected(outcomes)[bad].reason is Reason.INTERNAL
