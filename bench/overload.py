@@ -29,7 +29,7 @@ from assay.bench.grpc import server
 from assay.bench.provenance import provenance, served_as
 from assay.bench.scan import DISTINCT, cpu_seconds
 from assay.engine.bundle import DEFAULT, find
-from assay.engine.core.core import LEAST_PAUSE
+from assay.engine.core.pressure import LEAST_PAUSE
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 
 METHOD = "/assay.v1.ScoringService/Score"
