@@ -1,9 +1,9 @@
 """The core as the doors of a front process see it: everything goes on to the one in the engine's process.
 
 What a front does itself is reading headers, so that what is refused by them never leaves it. Calls return at
-once: an item that was given away is a future, and how many may be given away is known here. What is on its way
-lies in the ring. Of what may wait for room (`offer`), `LOBBY` bytes of each priority wait with the engine, which
-says when they have left; beyond that nothing is taken, as where a core has no room.
+once: an item that was given away is a future, and how many may be given away is known here. What is on its
+way lies in the ring. Of what may wait for room (`offer`) `LOBBY` bytes of each priority wait with the engine,
+which says when they have left; beyond that nothing is taken, as where a core has no room.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """What doors count in a front process, added to what the engine's process counts: one `/metrics` shows all.
 
-A front sends by how much its counters grew, so no sum falls when a front is replaced; what one that was killed
-counted in its last moment is lost. Gauges of Kafka are each front's own, and go with it.
+A front sends by how much its counters grew, so no sum falls when a front is replaced; what one that was
+killed counted in its last moment is lost. Gauges of Kafka are each front's own, and go with it.
 """
 
 from collections.abc import Iterable

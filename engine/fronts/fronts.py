@@ -1,8 +1,8 @@
 """Several front processes as one door of the server: started, supervised, drained and ended together.
 
 A front that ends while images are let in is replaced. What it had given away is cancelled, so that its bytes
-are free again; its clients see a lost connection and try again, and what Kafka delivered to it goes to another
-member of the group, because no offset was committed beyond its outcomes.
+are free again; its clients see a lost connection and try again, and what Kafka delivered to it goes to
+another member of the group, because no offset was committed beyond its outcomes.
 """
 
 import logging

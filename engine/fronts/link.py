@@ -61,7 +61,7 @@ class Link:
         self._closed = False
         self._knows = threading.Condition()
         self._edition = 0
-        self._outbox = Outbox(channel, self._gather, lambda: RETRY if any(self._lobby) else None)
+        self._outbox = Outbox(channel, self.gather, lambda: RETRY if any(self._lobby) else None)
 
     def start(self) -> None:
         self._outbox.start()
@@ -196,7 +196,7 @@ class Link:
                 future.set_result(rejection)
                 self._watch(number, future)
 
-    def _gather(self) -> dict[str, Any]:
+    def gather(self) -> dict[str, Any]:
         """What the front has to be told."""
         if self._others:
             return self._others.popleft()

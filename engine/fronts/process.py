@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from assay.engine.doors.door import DoorKind
-from assay.engine.errors import AssayError
 from assay.engine.fronts import wire
 from assay.engine.fronts.ring import Ring
 from assay.engine.settings import MIB, Settings
@@ -42,6 +41,9 @@ class Plan:
 class FrontProcess:
     """A front that was started; it is ready when it says so."""
 
+    program = "assay.engine.fronts"
+    """The module that it runs."""
+
     def __init__(self, plan: Plan, bundles: Mapping[str, Any], number: int, count: int) -> None:
         size = plan.settings.limits.max_bytes + ON_ITS_WAY
         self.ring = Ring.create(size)
@@ -51,7 +53,7 @@ class FrontProcess:
         with theirs:
             # -P: the caller's working directory must not shadow the modules of the front
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "assay.engine.fronts", *map(str, fds)],
+                [sys.executable, "-P", "-m", self.program, *map(str, fds)],
                 pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 stdout=STDERR,
@@ -110,6 +112,3 @@ class FrontProcess:
         """End the process at once, and wait for its end."""
         self._process.kill()
         self._process.wait()
-
-
-__all__ = ["AssayError", "FrontLost", "FrontProcess", "Plan"]
