@@ -23,6 +23,7 @@ NAMES = (
     "scan",
     "grpc",
     "kafka",
+    "ingest",
     "corruption",
     "memory",
 )

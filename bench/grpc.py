@@ -115,6 +115,27 @@ def unary(address: str, images: list[bytes]) -> None:
     _with_stub(address, run)
 
 
+def called(per_message: int) -> Callable[[str, list[bytes]], None]:
+    """Unary calls with several images each, to a server that takes and gives any bytes."""
+
+    def score(address: str, images: list[bytes]) -> None:
+        async def run() -> None:
+            async with grpc.aio.insecure_channel(address) as channel:
+                call = channel.unary_unary("/assay.v1.ScoringService/Score")
+                waiting = iter(range(0, len(images), per_message))
+
+                async def ask() -> None:
+                    for at in waiting:
+                        share = [pb.Image(data=data) for data in images[at : at + per_message]]
+                        await call(pb.ScoreStreamRequest(images=share).SerializeToString())
+
+                await asyncio.gather(*(ask() for _ in range(OUTSTANDING // per_message)))
+
+        asyncio.run(run())
+
+    return score
+
+
 def streamed(per_message: int) -> Callable[[str, list[bytes]], None]:
     def score(address: str, images: list[bytes]) -> None:
         async def run(stub: scoring_pb2_grpc.ScoringServiceStub) -> None:

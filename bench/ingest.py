@@ -76,8 +76,9 @@ def grpc_ways(bundle: Bundle, images: list[bytes]) -> Iterator[dict[str, Way]]:
             "gRPC stream": Way(over(assay, grpc.streamed(1)), "gRPC stream, floor"),
             "gRPC stream, `Client.score_many`": Way(over(assay, grpc.by_client), "gRPC stream, floor"),
             "gRPC stream, 8 a message, floor": Way(over(eight, grpc.streamed(EIGHT))),
+            "gRPC unary, 8 a message, floor": Way(over(eight, grpc.called(EIGHT))),
             "gRPC stream, 8 a message": Way(
-                over(assay, grpc.streamed(EIGHT)), "gRPC stream, 8 a message, floor", 2.5
+                over(assay, grpc.streamed(EIGHT)), "gRPC unary, 8 a message, floor", 2.5
             ),
         }
 
@@ -131,7 +132,7 @@ def rounds_of(ways: Mapping[str, Way], count: int) -> list[dict[str, Run]]:
     """Run all ways in turn, forwards and backwards."""
     found = []
     for number in range(count):
-        order = list(ways) if number % 2 == 0 else list(reversed(ways))
+        order = list(ways) if number % 2 == 0 else list(ways)[::-1]
         found.append({name: ways[name].run() for name in order})
     return found
 

@@ -43,9 +43,8 @@ async def bare(outcomes: int) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    asyncio.get_running_loop().add_signal_handler(
-        signal.SIGTERM, lambda: asyncio.create_task(server.stop(None))
-    )
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     print(f"gRPC on 127.0.0.1:{port}", file=sys.stderr, flush=True)
     await stopping.wait()
     await server.stop(None)

@@ -1,6 +1,7 @@
 """How far a JPEG was compressed, by its quantisation table (ITU-T T.81, annexes B.2.4.1 and K.1)."""
 
 from bisect import bisect_left
+from functools import lru_cache
 
 # The steps of table K.1, in any order: only their sum is compared.
 _LUMA = (
@@ -42,6 +43,7 @@ def luma_steps(data: bytes | memoryview, position: int, length: int) -> int:
     return 0
 
 
+@lru_cache(1024)
 def quality_of(steps: int) -> int:
     """The quality, 1 to 100, at which the steps of libjpeg's luma table have the sum nearest to `steps`."""
     place = bisect_left(_SUMS, steps)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from assay.engine import telemetry
 from assay.engine.core.queue import Queue
+from assay.engine.core.together import together
 from assay.engine.errors import BundleError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome, Reason, Rejection, of_item
@@ -144,7 +145,8 @@ class Runner(threading.Thread):
                 if not taken and not in_flight:
                     return
                 if tickets := [ticket for ticket in taken if self._wanted(ticket)]:
-                    self._check(process, tickets)
+                    if not in_flight:  # else it ended with what it was scoring, which says so
+                        self._check(process, tickets)
                     in_flight.append(InFlightBatch(tickets, monotonic()))
                     process.send(tickets)
                 if taken:
@@ -184,9 +186,10 @@ class Runner(threading.Thread):
         telemetry.BATCHES.observe(len(batch.tickets))
         if traces := [ticket.item.trace for ticket in batch.tickets if ticket.item.trace is not None]:
             telemetry.trace_batch(traces, batch.tickets[0].bundle, len(batch.tickets), begun, now)
-        for ticket, outcome in zip(batch.tickets, outcomes, strict=True):
-            before = {"queue": batch.departed - ticket.submitted, "held": held}
-            self._owner.settle(ticket, of_item(outcome, ticket.item.id, before))
+        with together():
+            for ticket, outcome in zip(batch.tickets, outcomes, strict=True):
+                before = {"queue": batch.departed - ticket.submitted, "held": held}
+                self._owner.settle(ticket, of_item(outcome, ticket.item.id, before))
 
     def _blame(self, in_flight: deque[InFlightBatch], cause: Exception) -> None:
         """Hand back what a lost worker held; refuse an image that, alone, has now ended `TRIES` of them.

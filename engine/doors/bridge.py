@@ -1,8 +1,8 @@
 """Joins the core, which knows threads and `concurrent.futures`, to the event loop of a door.
 
 Both ways are batched, because a wake-up costs more than the item that it is for: calls that the loop runs
-in one turn are submitted together, up to what belongs in a turn, and futures that finish while the loop is
-busy are handed to it by one `call_soon_threadsafe`.
+in one turn are submitted together, up to what belongs in a turn, and futures that finish in one batch, or
+while the loop is busy, are handed to it by one `call_soon_threadsafe`.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
+from assay.engine.core.together import soon
 from assay.engine.doors.backend import Backend
 from assay.engine.doors.turns import HEAVY, IMAGES
 from assay.engine.errors import SetupError
@@ -89,10 +90,14 @@ class Bridge:
             self.watch(future, call.settle)
 
     def _on_done(self, callback: Callback, future: Future[Outcome]) -> None:
-        """Runs in a thread of the core. The flag is looked at after the append and cleared before the queue
-        is emptied, so nothing is left behind; two threads at once cost a wake-up too many at worst.
-        """
+        """Runs in a thread of the core."""
         self._finished.append((callback, future))
+        soon(self._wake)
+
+    def _wake(self) -> None:
+        """The flag is looked at after the append and cleared before the queue is emptied, so nothing is left
+        behind; two threads at once cost a wake-up too many at worst.
+        """
         if not self._woken:
             self._woken = True
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -8,6 +8,8 @@ from struct import Struct
 from typing import Any
 
 _NUMBER = Struct("<Bd")
+_NUMBER_ELEMENT = Struct("<BBBd")
+_NUMBERS = frozenset({int, float})
 # Keys of the fields: of an entry in a map, of `Value`, and the one field of `Struct` and of `ListValue`.
 _KEY, _VALUE = b"\x0a", b"\x12"
 _NULL, _FALSE, _TRUE = b"\x08\x00", b"\x20\x00", b"\x20\x01"
@@ -30,7 +32,7 @@ def _value(value: Any) -> bytes:
     if isinstance(value, str):
         return _sized(_STRING, value.encode())
     if isinstance(value, (list, tuple)):
-        return _sized(_LIST, b"".join([_sized(_ITEM, _value(each)) for each in value]))
+        return _sized(_LIST, b"".join([_element(each) for each in value]))
     if value is None:
         return _NULL
     if isinstance(value, bool):
@@ -40,6 +42,12 @@ def _value(value: Any) -> bytes:
     if isinstance(value, Mapping):
         return _sized(_STRUCT, encoded(value))
     raise ValueError(f"{type(value).__name__} is not what a Struct can hold")
+
+
+def _element(value: Any) -> bytes:
+    if type(value) in _NUMBERS:  # as in most lists: boxes, logits
+        return _NUMBER_ELEMENT.pack(_ITEM[0], _NUMBER.size, _DOUBLE, value)
+    return _sized(_ITEM, _value(value))
 
 
 def _sized(key: bytes, content: bytes) -> bytes:

@@ -188,7 +188,7 @@ def test_bundles_change_for_all_fronts_before_the_call_returns(tmp_path: Path) -
     with started(*more, *OPEN) as server:
         until(lambda: metric(server, "assay_fronts") == 2)
         data = encode(photograph(48, 64))
-        clients = [Client(f"127.0.0.1:{server.grpc}") for _ in range(CALLERS)]
+        clients = [Client(f"127.0.0.1:{server.grpc}", bundle="other") for _ in range(CALLERS)]
         with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             states = {one.name: one.state for one in stub.RepositoryIndex(pb.RepositoryIndexRequest()).models}
@@ -196,11 +196,11 @@ def test_bundles_change_for_all_fronts_before_the_call_returns(tmp_path: Path) -
             for _ in range(2):
                 stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name="other"))
                 for client in clients:
-                    assert isinstance(client.score(data, bundle="other"), Verdict)
+                    assert isinstance(client.score(data), Verdict)
                 stub.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name="other"))
                 for client in clients:
                     with pytest.raises(Exception, match="'other' is not served here"):
-                        client.score(data, bundle="other")
+                        client.score(data)
             with pytest.raises(grpc.RpcError, match="alone is served"):
                 stub.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name="brightness"))
         for client in clients:

@@ -27,6 +27,7 @@ from kafka.errors import (
 )
 
 from assay.engine import telemetry
+from assay.engine.core.together import soon, together
 from assay.engine.doors.door import Door, DoorKind, Spread
 from assay.engine.doors.kafka import clients, complaints
 from assay.engine.doors.kafka.assignment import Assignment, Rebalance, offsets
@@ -308,11 +309,12 @@ class KafkaDoor(Door):
             ahead = list(islice(self._held, OFFER))
             items = [held.item for held in takewhile(_has_bytes, ahead) if held.item]
             futures = self._core.offer(items) if items else [self._without_bytes(ahead[0])]
-            for held, future in zip(ahead, futures, strict=False):
-                self._held.popleft()
-                trace = held.item.trace if held.item else None
-                held.partition.take(Taken(held.record, record_size(held.record), future, trace))
-                future.add_done_callback(partial(self._finished, held.partition))
+            with together():  # what is answered at once
+                for held, future in zip(ahead, futures, strict=False):
+                    self._held.popleft()
+                    trace = held.item.trace if held.item else None
+                    held.partition.take(Taken(held.record, record_size(held.record), future, trace))
+                    future.add_done_callback(partial(self._finished, held.partition))
             if len(futures) < len(items):
                 return
 
@@ -339,8 +341,8 @@ class KafkaDoor(Door):
 
     def _finished(self, partition: Partition, _: Future[Outcome]) -> None:
         """Called by a thread of the core."""
-        self._emitter.notify(partition)
-        self._wake.set()
+        soon(self._emitter.notify, partition)
+        soon(self._wake.set)
 
     def _commit(self, consumer: Any) -> None:
         owned = self._assignment.owned
