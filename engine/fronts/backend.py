@@ -12,19 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import count
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.engine import telemetry
 from assay.engine.admission import Header, admit
 from assay.engine.bundle import Bundle
 from assay.engine.core.pressure import Pressure
 from assay.engine.core.refusals import not_served
+from assay.engine.core.together import together
 from assay.engine.errors import EngineFault
 from assay.engine.fronts import wire
 from assay.engine.fronts.ring import Ring
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, Reason, Refused, Rejection
 from assay.engine.settings import MIB, Settings
+
+if TYPE_CHECKING:
+    from assay.engine.telemetry.spans import ImageTrace
 
 LOBBY = 8 * MIB
 """Bytes of each priority that a front may have waiting for room; one image, however large, may always."""
@@ -37,8 +41,9 @@ log = logging.getLogger(__name__)
 class _Away(Future[Outcome]):
     """The outcome of an item that was given away. Cancelling says so to the engine."""
 
-    def __init__(self, owner: "FrontBackend", number: int) -> None:
+    def __init__(self, owner: "FrontBackend", number: int, trace: "ImageTrace | None") -> None:
         super().__init__()
+        self.trace = trace
         self._owner = owner
         self._number = number
 
@@ -135,7 +140,7 @@ class FrontBackend:
             if waits:
                 self._lobby[item.priority] += size
             number = next(self._numbers)
-            future = self._away[number] = _Away(self, number)
+            future = self._away[number] = _Away(self, number, item.trace)
             self._entries.append(wire.entry_of(number, place, item, header, waits))
             self._since += 1
         return future
@@ -178,9 +183,10 @@ class FrontBackend:
                 self._since = 0
                 self._asking = self._asked = False
             answers = [(self._away.pop(said[0], None), said) for said in message.get("outcomes", ())]
-        for future, said in answers:
-            if future is not None:
-                wire.answer(future, said)
+        with together():
+            for future, said in answers:
+                if future is not None:
+                    wire.answer(future, future.trace, said)
 
 
 def _no_room(item: Item) -> Rejection:

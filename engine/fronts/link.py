@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from assay.engine import telemetry
 from assay.engine.bundle import Bundle
 from assay.engine.core.pressure import Pressure
 from assay.engine.core.refusals import not_served
+from assay.engine.core.together import soon
 from assay.engine.doors.backend import Backend, Operations
 from assay.engine.errors import EngineFault, SetupError
 from assay.engine.fronts import wire
@@ -25,6 +26,9 @@ from assay.engine.fronts.ring import Ring
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, Reason, Rejection
 from assay.engine.worker.channel import Channel
+
+if TYPE_CHECKING:
+    from assay.engine.telemetry.spans import ImageTrace
 
 RETRY = 0.02
 """Seconds after which what waits for room is offered again, whoever made some."""
@@ -53,7 +57,7 @@ class Link:
         self._lock = threading.RLock()  # a core may answer within a call
         self._lobby: tuple[dict[int, Item], ...] = tuple({} for _ in Priority)
         self._away: dict[int, Future[Outcome]] = {}
-        self._done: deque[tuple[int, Future[Outcome]]] = deque()
+        self._done: deque[tuple[int, ImageTrace | None, Future[Outcome]]] = deque()
         self._others: deque[dict[str, Any]] = deque()
         self._left = [0 for _ in Priority]
         self._read = self._told = 0
@@ -134,21 +138,21 @@ class Link:
                 for number, item in items.items():
                     self._submit({number: item})
             else:
-                self._watch(next(iter(items)), _failed(error))
+                self._watch(*next(iter(items.items())), _failed(error))
             return
-        for number, future in zip(items, futures, strict=True):
-            self._watch(number, future)
+        for (number, item), future in zip(items.items(), futures, strict=True):
+            self._watch(number, item, future)
 
-    def _watch(self, number: int, future: Future[Outcome]) -> None:
+    def _watch(self, number: int, item: Item, future: Future[Outcome]) -> None:
         self._away[number] = future
-        future.add_done_callback(partial(self._finished, number))
+        future.add_done_callback(partial(self._finished, number, item.trace))
 
-    def _finished(self, number: int, future: Future[Outcome]) -> None:
+    def _finished(self, number: int, trace: "ImageTrace | None", future: Future[Outcome]) -> None:
         """Called by a thread of the core, which must not wait: the lock is held while the core is called."""
         self._away.pop(number, None)
         if not future.cancelled():
-            self._done.append((number, future))
-            self._outbox.notify()
+            self._done.append((number, trace, future))
+            soon(self._outbox.notify)
 
     def _cancel(self, number: int) -> None:
         with self._lock:
@@ -178,7 +182,7 @@ class Link:
                     for (number, item), future in zip(first.items(), futures, strict=False):
                         del lobby[number]
                         self._leave(item)
-                        self._watch(number, future)
+                        self._watch(number, item, future)
                     if len(futures) < len(first):
                         break
 
@@ -194,7 +198,7 @@ class Link:
                 telemetry.count(rejection, "")
                 future: Future[Outcome] = Future()
                 future.set_result(rejection)
-                self._watch(number, future)
+                self._watch(number, item, future)
 
     def gather(self) -> dict[str, Any]:
         """What the front has to be told."""

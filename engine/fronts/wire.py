@@ -6,10 +6,11 @@ from concurrent.futures import Future
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
+from assay.engine import telemetry
 from assay.engine.admission import Header
 from assay.engine.bundle import Bundle, Manifest
 from assay.engine.errors import AssayError, BundleError, EngineFault, SetupError
@@ -17,9 +18,12 @@ from assay.engine.fronts.ring import Place
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, from_dict
 
+if TYPE_CHECKING:
+    from assay.engine.telemetry.spans import ImageTrace
+
 Entry = list[Any]
 """An item: number, offset, length, position behind it, id, bundle, deadline, priority, whether it is drawn,
-header, whether it may wait for room."""
+header, its trace, whether it may wait for room."""
 
 ERRORS: Mapping[str, type[AssayError]] = {
     each.__name__: each for each in (BundleError, SetupError, EngineFault)
@@ -29,28 +33,36 @@ _header = attrgetter(*(each.name for each in fields(Header)))
 
 def entry_of(number: int, place: Place, item: Item, header: Header, waits: bool) -> Entry:
     about = (item.id, item.bundle, item.deadline, int(item.priority), item.drawn)
-    return [number, *place, *about, _header(header), waits]
+    trace = None if item.trace is None else item.trace.said()
+    return [number, *place, *about, _header(header), trace, waits]
 
 
 def item_of(entry: Entry, data: bytes) -> Item:
-    id, bundle, deadline, priority, drawn, header = entry[4:10]
-    return Item(id, data, bundle, deadline, Priority(priority), drawn, header=Header(*header))
+    id, bundle, deadline, priority, drawn, header, trace = entry[4:11]
+    own = telemetry.remote(trace) if trace else None
+    return Item(id, data, bundle, deadline, Priority(priority), drawn, own, Header(*header))
 
 
-def answer_of(number: int, future: Future[Outcome]) -> list[Any]:
-    """The outcome of a future that is done and was not cancelled, or what it raises."""
+def answer_of(number: int, trace: "ImageTrace | None", future: Future[Outcome]) -> list[Any]:
+    """The outcome of a future that is done and was not cancelled, with its batch for the trace; or what it
+    raises."""
     error = future.exception()
-    return [number, future.result().to_dict()] if error is None else [number, None, error_of(error)]
+    if error is not None:
+        return [number, None, error_of(error)]
+    batch = getattr(trace, "batch", None)
+    return [number, future.result().to_dict()] + ([batch] if batch else [])
 
 
-def answer(future: Future[Outcome], said: list[Any]) -> None:
+def answer(future: Future[Outcome], trace: "ImageTrace | None", said: list[Any]) -> None:
     """Gives `future` what `answer_of` made."""
     if not future.set_running_or_notify_cancel():
         return
     if said[1] is None:
         future.set_exception(to_error(said[2]))
-    else:
-        future.set_result(from_dict(said[1]))
+        return
+    if trace is not None and len(said) > 2:
+        trace.scored_there(said[2])
+    future.set_result(from_dict(said[1]))
 
 
 def error_of(error: BaseException) -> list[str]:

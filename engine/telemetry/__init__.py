@@ -33,7 +33,7 @@ from assay.engine.telemetry.metrics import (
     took,
     verdicts,
 )
-from assay.engine.telemetry.traces import about, called, consumed, trace_batch
+from assay.engine.telemetry.traces import about, called, consumed, remote, trace_batch
 
 __all__ = [
     "BATCHES",
@@ -68,6 +68,7 @@ __all__ = [
     "called",
     "consumed",
     "count",
+    "remote",
     "took",
     "trace_batch",
     "verdicts",

@@ -1,24 +1,30 @@
 """What goes from a front to the core and back, in every order of both ends' messages."""
 
-from collections.abc import Callable, Iterator
+import os
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.fronts import HandCore, Pair, jpeg
 
 from assay.engine import telemetry
 from assay.engine.bundle import Bundle
 from assay.engine.core import Core
 from assay.engine.core.pressure import Pressure
+from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.errors import EngineFault, SetupError
 from assay.engine.fronts import backend
 from assay.engine.fronts.wire import plain
 from assay.engine.item import Item, Priority
-from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.outcome import Doubt, Label, Outcome, Reason, Rejection, Verdict
 from assay.engine.settings import MIB, Settings
+from assay.engine.telemetry.spans import Spans
+from assay.engine.telemetry.traces import recording
 
 IMAGE = jpeg()
 INTERACTIVE, BACKLOG = Priority.INTERACTIVE, Priority.BACKLOG
@@ -326,9 +332,6 @@ class TestTheEnd:
         """Of a core whose only worker is stopped meanwhile: nothing is finished, all is given back."""
         core = Core([bundle], Settings(workers=1))
         try:
-            import os
-            import signal
-
             [worker] = core.pids()
             os.kill(worker, signal.SIGSTOP)
             pair = Pair(core)
@@ -350,9 +353,6 @@ def test_priority_holds_across_fronts(bundle: Bundle) -> None:
     order: list[str] = []
     pairs = [Pair(core), Pair(core)]
     try:
-        import os
-        import signal
-
         [worker] = core.pids()
         os.kill(worker, signal.SIGSTOP)
         fill = pairs[0].front.submit([Item(f"fill{n}", jpeg(grey=n)) for n in range(8)])
@@ -380,8 +380,6 @@ def test_priority_holds_across_fronts(bundle: Bundle) -> None:
 
 def test_the_byte_budget_is_one_for_all_fronts(bundle: Bundle) -> None:
     settings = Settings(workers=0, memory=4 * MIB, limits={"max_bytes": MIB // 4, "max_pixels": 1 << 16})
-    core = HandCore({bundle.name: bundle})
-    core.settings = settings
     real = Core([bundle], settings)
     real._budget.reserve(real._budget.limit(Priority.BACKLOG), Priority.BACKLOG)
     pairs = [Pair(real), Pair(real)]
@@ -393,6 +391,7 @@ def test_the_byte_budget_is_one_for_all_fronts(bundle: Bundle) -> None:
         real._budget.release(real._budget.limit(Priority.BACKLOG))
         for pair in pairs:
             pair.settle()
+            assert not any(pair.link._lobby)
     finally:
         real.stop()
         for pair in pairs:
@@ -407,4 +406,24 @@ def test_passwords_reach_a_front() -> None:
     assert KafkaSettings(**plain(settings)) == settings
 
 
-Enter = Callable[[list[Item]], object]
+def test_a_trace_has_its_stages_and_its_batch_from_the_engine(pair: Pair, core: HandCore) -> None:
+    exporter = InMemorySpanExporter()
+    spans = Spans(SimpleSpanProcessor(exporter))
+    with recording(spans):
+        trace = spans.caller("Score", "server", (), {}).image("x")
+        [future] = pair.front.submit([Item("x", IMAGE, trace=trace)])
+        pair.settle()
+        item, ours = core.taken[0]
+        assert item.trace is not None
+        assert item.trace.trace_id == trace.trace_id
+        telemetry.trace_batch([item.trace], "brightness", 3, 100.0, 101.0)
+        ours.set_result(replace(verdict("x"), seconds={"queue": 1.0, "decode": 0.25}))
+        pair.settle()
+        assert isinstance(future.result(0), Verdict)
+    found = {span.name: span for span in exporter.get_finished_spans()}
+    assert set(found) == {"Score", "batch", "queue", "decode"}
+    batch, image = found["batch"], found["Score"]
+    assert [link.context.span_id for link in image.links] == [batch.context.span_id]
+    assert [link.context.span_id for link in batch.links] == [image.context.span_id]
+    decode = found["decode"]
+    assert decode.end_time - decode.start_time == pytest.approx(0.75e9)  # as long as the whole batch

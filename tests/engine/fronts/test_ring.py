@@ -43,7 +43,8 @@ def test_little_to_do_uses_the_same_pages() -> None:
     ring = Ring.create(SIZE)
     for _ in range(5):
         place = ring.write(b"x" * 400)
-        assert place and place.offset == 0
+        assert place
+        assert place.offset == 0
         ring.read_to(place.end)
     ring.close()
 
