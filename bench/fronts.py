@@ -177,7 +177,7 @@ def main(
             found.append({key: runs[key] for key in order})
     print(
         f"{images} JPEGs of 512x384, {CONNECTIONS} connections with {OUTSTANDING} outstanding each from one "
-        f"client and one null worker on the same cores, not counted; of 1 the engine's process takes images in "
+        f"client and one null worker on the same cores, not counted; of 1 the engine's process takes them in "
         f"itself; medians of {rounds} rounds."
     )
     print(f"\n{provenance('assay', 'grpcio', 'protobuf')}\n")
