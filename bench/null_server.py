@@ -1,7 +1,8 @@
 """Servers for `assay.bench.ingest`: gRPC's own cost, and a front whose workers cost nothing.
 
     python -m assay.bench.null_server bare OUTCOMES     # answers each message at once, with so many outcomes
-    python -m assay.bench.null_server assay ARGUMENT... # `assay ARGUMENT...` with null workers
+    python -m assay.bench.null_server front ARGUMENT... # `assay ARGUMENT...` with null workers in the front
+    python -m assay.bench.null_server processes ARGUMENT... # the same with processes
 
 The bare one is grpc.aio with the options of the door, and neither reads what it gets nor makes what it sends.
 """
@@ -13,12 +14,11 @@ from typing import Any
 
 import grpc
 
-from assay.bench.null_worker import VERDICT
+from assay.bench.null_worker import VERDICT, take_over
 from assay.engine.doors.grpc.service import SERVICE
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.convert import to_message
 from assay.engine.wire.pieces import MAX_MESSAGE
-from assay.engine.worker.process import WorkerProcess
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -56,7 +56,7 @@ def main() -> None:
         return
     from assay.engine.commands.app import main as assay
 
-    WorkerProcess.program = "assay.bench.null_worker"
+    take_over(processes=sys.argv[1] == "processes")
     sys.argv[:2] = ["assay"]
     assay()
 

@@ -1,15 +1,25 @@
-"""A worker process that looks at nothing and answers at once, so that what is left is the front's own work.
+"""Workers that look at nothing, so that what is left is the front's own work.
 
-Started in the place of `assay.engine.worker`; see `WorkerProcess.program`.
+They are in the front and answer at once; or processes, started in the place of `assay.engine.worker`, where a
+batch takes `SECONDS` without work.
 """
 
 import os
 import socket
 import sys
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
+from time import sleep
 
-from assay.engine.outcome import Label, Verdict
+from assay.engine.core import fleet
+from assay.engine.outcome import Label, Outcome, Verdict
+from assay.engine.ticket import Ticket
 from assay.engine.worker.channel import Channel
+from assay.engine.worker.process import WorkerProcess
+
+SECONDS = 0.002
+"""Of a batch in a process."""
 
 VERDICT = Verdict(
     "",
@@ -24,14 +34,50 @@ VERDICT = Verdict(
 """What each image gets; as long as one of the default bundle."""
 
 
+class NullWorker:
+    """Takes the place of a `WorkerProcess` in the front."""
+
+    description = "nothing"
+    pid = None
+
+    def __init__(self, *_: object) -> None:
+        self._held: deque[int] = deque()
+
+    def check(self) -> None:
+        """It does not end."""
+
+    def send(self, tickets: Sequence[Ticket]) -> None:
+        self._held.append(len(tickets))
+
+    def receive(self) -> list[Outcome]:
+        return [VERDICT] * self._held.popleft()
+
+    def interrupt(self) -> None:
+        """It is never busy."""
+
+    def kill(self) -> None:
+        """It holds nothing."""
+
+
+def take_over(processes: bool) -> None:
+    """Have all workers that this process starts from here on be null workers."""
+    if processes:
+        WorkerProcess.program = "assay.bench.null_worker"
+    else:
+        fleet.WorkerProcess = NullWorker  # type: ignore[misc, assignment]
+
+
 def main() -> None:
+    """The process."""
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     with suppress(EOFError):
         channel.receive()
         channel.send({"ready": "nothing", "pace": 0.001, "graphs": []})
         answer = VERDICT.to_dict()
         while True:
-            channel.send({"outcomes": [answer] * len(channel.receive()["images"])})
+            images = len(channel.receive()["images"])
+            sleep(SECONDS)
+            channel.send({"outcomes": [answer] * images})
     os._exit(0)
 
 
