@@ -119,11 +119,11 @@ async def stream(stub: scoring_pb2_grpc.ScoringServiceStub, images: list[bytes],
 @contextmanager
 def servers() -> Iterator[dict[int, Server]]:
     bundle = str(find(DEFAULT).path)
-    serve = ["assay", "serve", "--bundle", bundle, "--grpc", "127.0.0.1:0", "--cache-mib", "0"]
+    serve = ["serve", "--bundle", bundle, "--grpc", "127.0.0.1:0", "--cache-mib", "0"]
     with ExitStack() as stack:
         found = {}
         for count in COUNTS:
-            arguments = ["-m", "assay.bench.null_server", *serve, "--fronts", str(count)]
+            arguments = ["-m", "assay.bench.null_server", "processes", *serve, "--fronts", str(count)]
             address, pid = stack.enter_context(
                 started(arguments, ASSAY_QUEUE_SECONDS="60", ASSAY_WORKERS="1")
             )

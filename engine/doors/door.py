@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
+from assay.engine.core import Core
 from assay.engine.doors.backend import Backend, Operations
 from assay.engine.errors import AssayError
 
@@ -63,7 +64,7 @@ class DoorKind:
     """
 
     settings: type[BaseSettings]
-    make: Callable[[Backend, Any], Door]
+    make: Callable[[Core, Any], Door]
     takes: str
     options: Mapping[str, tuple[str, str]]
     scores: bool = True

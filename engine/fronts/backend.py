@@ -102,18 +102,17 @@ class FrontBackend:
         futures: list[Future[Outcome]] = []
         for item in items:
             found = self._look(item, bundles[item.bundle or default])
-            if isinstance(found, Header):
-                future = self._send(item, found, waits)
-                if future is None and waits:
+            future = self._send(item, found, waits) if isinstance(found, Header) else None
+            if future is None:
+                if isinstance(found, Header) and waits:
                     break
-                found = future or _no_room(item)
-            if isinstance(found, Rejection):
-                telemetry.count(found, item.bundle or default)
-                rejection, found = found, Future()
-                found.set_result(rejection)
+                rejection = _no_room(item) if isinstance(found, Header) else found
+                telemetry.count(rejection, item.bundle or default)
+                future = Future()
+                future.set_result(rejection)
             if item.trace is not None:
-                found.add_done_callback(item.trace.done)
-            futures.append(found)
+                future.add_done_callback(item.trace.done)
+            futures.append(future)
         self._notify()
         return futures
 
