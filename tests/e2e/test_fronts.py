@@ -131,6 +131,7 @@ def test_one_that_is_killed_is_replaced_and_its_callers_try_again(server: Server
     assert "Traceback" not in server.err
 
 
+@pytest.mark.full
 def test_a_stream_that_is_cut_off_leaves_nothing_behind(server: Server) -> None:
     data = [encode(photograph(480, 640, seed=n)) for n in range(4)]
     with Client(f"127.0.0.1:{server.grpc}") as client:
@@ -163,6 +164,7 @@ def test_what_was_received_is_answered_before_the_end(server: Server) -> None:
     assert "Traceback" not in server.err
 
 
+@pytest.mark.full
 def test_health_says_first_that_the_end_is_near(bundle: Path) -> None:
     os.environ["ASSAY_SERVE_DELAY"] = "2"
     try:
@@ -237,7 +239,7 @@ def test_a_front_that_cannot_open_its_doors_ends_the_server_with_its_sentence(bu
     assert "Traceback" not in server.err
 
 
-@pytest.mark.parametrize("delivery", ["at-least-once", "exactly-once"])
+@pytest.mark.parametrize("delivery", [pytest.param("at-least-once", marks=pytest.mark.full), "exactly-once"])
 def test_killed_members_of_a_consumer_group_lose_no_record(
     bundle: Path, broker: Broker, delivery: str
 ) -> None:
