@@ -24,6 +24,7 @@ NAMES = (
     "grpc",
     "kafka",
     "ingest",
+    "fronts",
     "corruption",
     "memory",
     "gpu_worker",

@@ -28,7 +28,7 @@ from assay.bench.grpc import server
 from assay.bench.provenance import provenance, served_as
 from assay.bench.scan import DISTINCT
 from assay.engine.bundle import DEFAULT, find
-from assay.engine.core.core import LEAST_PAUSE
+from assay.engine.core.pressure import LEAST_PAUSE
 from assay.engine.load.images import made
 from assay.engine.load.usage import cpu_seconds
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb

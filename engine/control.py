@@ -8,7 +8,7 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,17 @@ class Bundles:
         self._copies.close()
 
 
+def loadable(repository: Path | None, served: Container[str]) -> Mapping[str, str]:
+    """Names in a repository that are not served -> why they are not."""
+    if repository is None:
+        return {}
+    try:
+        names = sorted(file.parent.name for file in repository.glob(f"*/{MANIFEST}"))
+    except OSError:
+        return {}
+    return {name: "not loaded" for name in names if name not in served}
+
+
 class Control:
     """Changes what `core` serves, which is `sources` at first.
 
@@ -101,6 +112,8 @@ class Control:
         self._bundles = bundles
         self._sources = list(sources)
         self.repository = repository
+        self.on_change: list[Callable[[], None]] = []
+        """Called when others are served, before whoever asked for it is answered."""
         self._left: list[Source] = []  # answers what was taken, so its copy is still needed
         self._asked: SimpleQueue[tuple[Callable[[], None], Future[None]]] = SimpleQueue()
         threading.Thread(target=self._run, name="assay-control", daemon=True).start()
@@ -122,13 +135,7 @@ class Control:
 
     def index(self) -> Mapping[str, str]:
         """Names that may be loaded and are not served -> why they are not."""
-        if self.repository is None:
-            return {}
-        try:
-            names = sorted(file.parent.name for file in self.repository.glob(f"*/{MANIFEST}"))
-        except OSError:
-            return {}
-        return {name: "not loaded" for name in names if name not in self._core.bundles}
+        return loadable(self.repository, self._core.bundles)
 
     def _ask(self, change: Callable[[], None]) -> Future[None]:
         future: Future[None] = Future()
@@ -207,6 +214,8 @@ class Control:
         self._bundles.forget(self._left)  # the swap has waited for those that had it
         self._left = [source for source in former if source not in sources]
         self._sources = list(sources)
+        for told in self.on_change:
+            told()
         telemetry.SWAPS.labels("done").inc()
         log.info("served from now on: %s", ", ".join(_title(source.bundle) for source in sources))
 

@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from assay.engine.admission import Header
     from assay.engine.telemetry.spans import ImageTrace
 
 
@@ -21,7 +22,8 @@ class Item:
 
     `deadline` is a moment of `time.monotonic()`: past it the item is answered with a `deadline` rejection
     instead of being scored. `drawn`: the evidence of its verdict is wanted as pictures, too, which takes a
-    worker several times as long (`engine/explain/drawn.py`). `trace` is there while traces are on.
+    worker several times as long (`engine/explain/drawn.py`). `trace` is there while traces are on, `header`
+    where the image was admitted before, by a front process.
     """
 
     id: str
@@ -31,3 +33,4 @@ class Item:
     priority: Priority = Priority.BACKLOG
     drawn: bool = False
     trace: "ImageTrace | None" = field(default=None, compare=False, repr=False)
+    header: "Header | None" = field(default=None, compare=False, repr=False)

@@ -62,6 +62,9 @@ class ServeSettings(BaseSettings):
     with them: its scores are in the metrics."""
     shadow_share: float = Field(0.1, gt=0, le=1)
     """Share of the images that it scores, chosen by their content."""
+    fronts: int | None = Field(None, ge=1, le=64)
+    """Processes that take images in by gRPC and Kafka, in front of the one with the engine; 1: that one does
+    it itself. By default 1 without GPUs, and with them one for every four cores, at most two a GPU."""
     repository: DirectoryPath | None = None
     """Folder of bundles' folders. With it bundles may be loaded and unloaded by calls of the Open Inference
     Protocol, by whoever may call at all; without it none may."""
@@ -111,7 +114,7 @@ def serve(
             door.not_serving()
         if not isinstance(event, EngineFault):
             _raise_failure(_wait(events, settings.delay))
-            _drain(doors[::-1], settings.timeout * DOORS_SHARE)
+            drain(doors[::-1], settings.timeout * DOORS_SHARE)
         _raise_failure(event)
         _raise_failure(_wait(events, 0))
         core.stop(settings.timeout * CORE_SHARE)
@@ -124,7 +127,7 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _drain(doors: Sequence[Door], timeout: float) -> None:
+def drain(doors: Sequence[Door], timeout: float) -> None:
     """All at once, but asked in order: the backlog is stopped first."""
     if not doors:
         return

@@ -24,6 +24,7 @@ from assay.engine.core.cache import Cache, Work
 from assay.engine.core.deadlines import Deadlines
 from assay.engine.core.fleet import Fleet
 from assay.engine.core.fleets import Fleets
+from assay.engine.core.pressure import Pressure
 from assay.engine.core.refusals import not_served, overloaded, too_many
 from assay.engine.core.runner import too_late
 from assay.engine.errors import BundleError, EngineFault, SetupError
@@ -43,8 +44,6 @@ _PRIORITIES = {priority: priority.name.lower() for priority in Priority}
 STREAM_SHARE = 0.5
 """Of `queue_seconds` that items may fill which can wait where they are: those of a stream. Else one that is
 always ready to send would leave no room to calls that cannot."""
-LEAST_PAUSE = 0.1
-"""Seconds that a refused caller is told to wait at least."""
 
 
 class Core:
@@ -166,10 +165,12 @@ class Core:
 
         Asked before an image is read, so that refusing costs less than reading.
         """
-        ahead = self._fleets.seconds() + coming * self._fleets.cost(self._fleets.current.default)
-        if ahead > self.settings.queue_seconds or self._budget.full:
-            return max(LEAST_PAUSE, ahead)
-        return None
+        return self.pressure().pause(coming, self.settings.queue_seconds)
+
+    def pressure(self) -> Pressure:
+        """How much waits now."""
+        fleets = self._fleets
+        return Pressure(fleets.seconds(), fleets.cost(fleets.current.default), self._budget.full)
 
     def _enter(
         self, items: Sequence[Item], when_full: Literal["wait", "refuse", "leave"]
@@ -228,7 +229,9 @@ class Core:
         return too_late(item) if item.deadline is not None and monotonic() > item.deadline else ticket
 
     def _admit(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket:
-        header = admit(item.data, self.settings.limits, bundle.manifest.min_side)
+        header = item.header
+        if header is None or min(header.width, header.height) < bundle.manifest.min_side:
+            header = admit(item.data, self.settings.limits, bundle.manifest.min_side)
         need = len(item.id) + len(item.data) + header.peak_bytes + self._intermediate[bundle.name]
         if item.drawn:
             need += DRAWING + DRAWN_PIXEL_BYTES * header.pixels

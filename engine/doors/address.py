@@ -38,6 +38,21 @@ def check_free(host: str, port: int, what: str) -> None:
         raise cannot_listen(host, port, what, error) from error
 
 
+def reserve(host: str, port: int, what: str) -> socket.socket:
+    """A socket that keeps `port`, or any that is free for 0, for processes of this user that share it.
+
+    It does not listen itself. Raises SetupError where another has the port."""
+    check_free(host, port, what)
+    reserved = socket.socket(address_family(host), socket.SOCK_STREAM)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind((host, port))
+    except OSError as error:
+        reserved.close()
+        raise cannot_listen(host, port, what, error) from error
+    return reserved
+
+
 def cannot_listen(host: str, port: int, what: str, error: OSError) -> SetupError:
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
     return SetupError(f"{what} cannot listen on {host}:{port}: {reason}")

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from assay.engine.core import Core
 from assay.engine.core.together import soon
+from assay.engine.doors.backend import Backend
 from assay.engine.doors.turns import HEAVY, IMAGES
 from assay.engine.errors import SetupError
 from assay.engine.item import Item
@@ -25,7 +25,7 @@ Callback = Callable[[Future[Outcome]], None]
 class Bridge:
     """Belongs to one event loop; every method but the core's callback is called in its thread."""
 
-    def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, core: Backend, loop: asyncio.AbstractEventLoop) -> None:
         self._core = core
         self._loop = loop
         self._calls: deque[_Call] = deque()

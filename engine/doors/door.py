@@ -1,13 +1,14 @@
 """What every door of a running server can do, and what `assay serve` needs to open one."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_settings import BaseSettings
 
-from assay.engine.control import Control
 from assay.engine.core import Core
+from assay.engine.doors.backend import Backend, Operations
 from assay.engine.errors import AssayError
 
 
@@ -18,7 +19,7 @@ class Door:
         """Has `callback` called, once and from any thread, with what ended the door while it served, such as
         a broker that is lost for good."""
 
-    def operate(self, control: Control) -> None:
+    def operate(self, control: Operations) -> None:
         """Has the calls of operators answered by `control`, where the door knows such calls."""
 
     def start(self) -> None:
@@ -37,6 +38,20 @@ class Door:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How several processes have a door of a kind each, for one server.
+
+    make: a door, still closed, that shares with those of other processes.
+    part: settings of the one with a number, counted from 0, among so many.
+    hold: the settings for all of them, with what has to be held open meanwhile entered.
+    """
+
+    make: Callable[[Backend, Any], Door]
+    part: Callable[[Any, int, int], BaseSettings]
+    hold: Callable[[Any, ExitStack], BaseSettings] = lambda settings, stack: settings
+
+
+@dataclass(frozen=True)
 class DoorKind:
     """What `assay serve` needs of a kind of door.
 
@@ -45,6 +60,7 @@ class DoorKind:
         by setting. The first one opens the door, as the variable of its setting does.
     scores: whether images come in by it.
     check: raises SetupError where the settings cannot be served, before an engine is built for them.
+    spread: how front processes have it; None: it stays with the engine.
     """
 
     settings: type[BaseSettings]
@@ -53,6 +69,7 @@ class DoorKind:
     options: Mapping[str, tuple[str, str]]
     scores: bool = True
     check: Callable[[Any], None] = lambda settings: None
+    spread: Spread | None = None
 
     @property
     def opening(self) -> str:

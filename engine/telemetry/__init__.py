@@ -9,6 +9,8 @@ from assay.engine.telemetry.metrics import (
     CACHE_BYTES,
     CACHE_ENTRIES,
     DOUBTS,
+    FRONT_RESTARTS,
+    FRONTS,
     GRAPHS,
     IMAGE_EDGES,
     IMAGES,
@@ -31,7 +33,7 @@ from assay.engine.telemetry.metrics import (
     took,
     verdicts,
 )
-from assay.engine.telemetry.traces import about, called, consumed, trace_batch
+from assay.engine.telemetry.traces import about, called, consumed, remote, trace_batch
 
 __all__ = [
     "BATCHES",
@@ -42,6 +44,8 @@ __all__ = [
     "CACHE_BYTES",
     "CACHE_ENTRIES",
     "DOUBTS",
+    "FRONTS",
+    "FRONT_RESTARTS",
     "GRAPHS",
     "IMAGES",
     "IMAGE_EDGES",
@@ -64,6 +68,7 @@ __all__ = [
     "called",
     "consumed",
     "count",
+    "remote",
     "took",
     "trace_batch",
     "verdicts",

@@ -92,6 +92,8 @@ KAFKA_HELD = Gauge("assay_kafka_held_bytes", "Bytes of records taken without an 
 KAFKA_UNANSWERED = Counter(
     "assay_kafka_unanswered_total", "Records without an outcome that could not be read or answered", ["topic"]
 )
+FRONTS = Gauge("assay_fronts", "Front processes that let images in; 0: the engine's process does")
+FRONT_RESTARTS = Counter("assay_front_restarts_total", "Front processes that were replaced")
 RESTARTS = Counter("assay_worker_restarts_total", "Workers that were replaced")
 
 

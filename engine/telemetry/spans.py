@@ -15,7 +15,18 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from assay.engine.outcome import Outcome, Reason, Verdict
@@ -133,6 +144,15 @@ class ImageTrace:
         self.span.add_link(batch.get_span_context())
         self._begun, self._images = begun, images
 
+    def said(self) -> list[int] | None:
+        """What another process makes a `RemoteTrace` of; None where nothing is recorded."""
+        return _said(self.span.get_span_context()) if self.span.is_recording() else None
+
+    def scored_there(self, batch: Sequence[Any]) -> None:
+        """`scored`, of what a `RemoteTrace` was told."""
+        *context, images, begun = batch
+        self.scored(NonRecordingSpan(_span_context(context)), images, begun)
+
     def done(self, future: Future[Outcome]) -> None:
         """The image has its outcome, or nobody waits for it any more."""
         span = self.span
@@ -182,6 +202,36 @@ class ImageTrace:
 
     def _at(self, moment: float) -> int:
         return self._offset + int(moment * NANO)
+
+
+class RemoteTrace(ImageTrace):
+    """The trace of an image whose span a front has: what is learnt here goes back with the outcome."""
+
+    __slots__ = ("batch",)
+
+    def __init__(self, said: Sequence[int]) -> None:
+        self.span = _Elsewhere(_span_context(said))
+        self.batch: list[Any] | None = None
+
+    def scored(self, batch: Span, images: int, begun: float) -> None:
+        self.batch = [*_said(batch.get_span_context()), images, begun]
+
+    def done(self, future: Future[Outcome]) -> None:
+        """The front sees to it."""
+
+
+class _Elsewhere(NonRecordingSpan):
+    def is_recording(self) -> bool:
+        return True
+
+
+def _said(context: SpanContext) -> list[int]:
+    return [context.trace_id, context.span_id, context.trace_flags]
+
+
+def _span_context(said: Sequence[int]) -> SpanContext:
+    trace, span, flags = said
+    return SpanContext(trace, span, is_remote=True, trace_flags=TraceFlags(flags))
 
 
 def _tracer(provider: TracerProvider, processor: SpanProcessor) -> Tracer:

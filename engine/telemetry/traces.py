@@ -13,7 +13,7 @@ from assay.engine.errors import SetupError
 from assay.engine.item import Item
 
 if TYPE_CHECKING:
-    from assay.engine.telemetry.spans import Caller, ImageTrace, Spans
+    from assay.engine.telemetry.spans import Caller, ImageTrace, RemoteTrace, Spans
 
 Headers = Iterable[tuple[str, str | bytes | None]]
 """Names in any case, and values: what may hold a W3C trace context."""
@@ -45,6 +45,13 @@ def trace_batch(traces: "Sequence[ImageTrace]", bundle: str, images: int, begun:
     `time.monotonic()`."""
     if _spans is not None:
         _spans.batch(traces, bundle, images, begun, ended)
+
+
+def remote(said: Sequence[int]) -> "RemoteTrace":
+    """The trace of an image of a front, as `ImageTrace.said` told of it."""
+    from assay.engine.telemetry.spans import RemoteTrace  # the front has it already
+
+    return RemoteTrace(said)
 
 
 def about(item: Item) -> dict[str, str]:

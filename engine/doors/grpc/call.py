@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import grpc
 
-from assay.engine.core import Core
+from assay.engine.doors.backend import Backend
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.turns import Turns
 from assay.engine.errors import AssayError
@@ -27,7 +27,7 @@ class StreamCall(ABC):
 
     def __init__(
         self,
-        core: Core,
+        core: Backend,
         bridge: Bridge,
         turns: Turns,
         context: "grpc.aio.ServicerContext[Any, Any]",

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import grpc
@@ -16,11 +16,10 @@ from grpc_reflection.v1alpha import reflection
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from assay.engine.control import Control
-from assay.engine.core import Core
-from assay.engine.doors.address import check_free, parse_address
+from assay.engine.doors.address import check_free, parse_address, reserve
+from assay.engine.doors.backend import Backend, Operations
 from assay.engine.doors.bridge import Bridge
-from assay.engine.doors.door import Door, DoorKind
+from assay.engine.doors.door import Door, DoorKind, Spread
 from assay.engine.doors.grpc.connections import close_connections
 from assay.engine.doors.grpc.inference import service as inference
 from assay.engine.doors.grpc.reflection import Descriptors
@@ -62,11 +61,15 @@ class GrpcSettings(Secured):
 
 
 class GrpcDoor(Door):
-    """Serves one core over gRPC. `port` is the one that is listened on, once started."""
+    """Serves one core over gRPC. `port` is the one that is listened on, once started.
 
-    def __init__(self, core: Core, settings: GrpcSettings) -> None:
+    `shared`: other processes listen on it, too, and the system spreads connections over them.
+    """
+
+    def __init__(self, core: Backend, settings: GrpcSettings, shared: bool = False) -> None:
+        self._shared = shared
         self._core = core
-        self._control: Control | None = None
+        self._control: Operations | None = None
         self._settings = settings
         self._host, self.port = parse_address(settings.address, "gRPC")
         self._certificates = Certificates(settings) if settings.certificate_file else None
@@ -78,12 +81,13 @@ class GrpcDoor(Door):
         self._service: ScoringService | None = None
         self._inference: inference.InferenceService | None = None
 
-    def operate(self, control: Control) -> None:
+    def operate(self, control: Operations) -> None:
         self._control = control
 
     def start(self) -> None:
         """Raises SetupError where the address cannot be listened on."""
-        check_free(self._host, self.port, "gRPC")
+        if not self._shared:
+            check_free(self._host, self.port, "gRPC")
         self._loop = asyncio.new_event_loop()
         logging.getLogger("grpc._cython.cygrpc").addFilter(_still_there)
         self._thread = threading.Thread(target=self._loop.run_forever, name="assay-grpc", daemon=True)
@@ -130,7 +134,7 @@ class GrpcDoor(Door):
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_send_message_length", MAX_MESSAGE),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(self._shared)),
                 ("grpc.max_concurrent_streams", CONNECTION_CALLS),
                 ("grpc.keepalive_time_ms", ALIVE),
                 ("grpc.keepalive_timeout_ms", ANSWER),
@@ -183,10 +187,24 @@ class GrpcDoor(Door):
         answered.cancel()
 
 
+def _hold(settings: GrpcSettings, held: ExitStack) -> GrpcSettings:
+    """The port is one for all, also where any would do, and nobody else's between two of them."""
+    host, port = parse_address(settings.address, "gRPC")
+    reserved = held.enter_context(reserve(host, port, "gRPC"))
+    shown = f"[{host}]" if ":" in host else host
+    return settings.model_copy(update={"address": f"{shown}:{reserved.getsockname()[1]}"})
+
+
+def _part(settings: GrpcSettings, _number: int, count: int) -> GrpcSettings:
+    """They have together as many streams as one would, which take memory."""
+    return settings.model_copy(update={"max_streams": -(-settings.max_streams // count)})
+
+
 KIND = DoorKind(
     GrpcSettings,
     GrpcDoor,
     "HOST:PORT",
     {"address": ("--grpc", "HOST:PORT to serve gRPC on.")},
     check=lambda settings: check_free(*parse_address(settings.address, "gRPC"), "gRPC"),
+    spread=Spread(lambda core, settings: GrpcDoor(core, settings, shared=True), _part, _hold),
 )

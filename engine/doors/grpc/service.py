@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import grpc
 
 from assay.engine import telemetry
-from assay.engine.core import Core
 from assay.engine.core.refusals import not_served
+from assay.engine.doors.backend import Backend
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import StreamCall
 from assay.engine.doors.grpc.stream import Stream, unknown_bundle
@@ -50,7 +50,7 @@ class ScoringService:
     message itself, as a stream would, because a call that is refused must not be read first.
     """
 
-    def __init__(self, core: Core, bridge: Bridge, window: int, max_streams: int) -> None:
+    def __init__(self, core: Backend, bridge: Bridge, window: int, max_streams: int) -> None:
         self._core = core
         self._bridge = bridge
         self._window = window

@@ -17,8 +17,8 @@ from typing import Any
 import grpc
 
 from assay.engine import telemetry
-from assay.engine.core import Core
 from assay.engine.core.refusals import not_served
+from assay.engine.doors.backend import Backend
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import RETRY_ROOM, StreamCall
 from assay.engine.doors.turns import HEAVY, IMAGES, Turns
@@ -45,7 +45,7 @@ class Stream(StreamCall):
 
     def __init__(
         self,
-        core: Core,
+        core: Backend,
         bridge: Bridge,
         turns: Turns,
         context: "grpc.aio.ServicerContext[Any, Any]",

@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, unquote
 from assay.engine import telemetry
 from assay.engine.admission import check_bytes
 from assay.engine.bundle import Bundle
-from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.core.refusals import not_served
+from assay.engine.doors.backend import Operations
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.http import inference, repository
 from assay.engine.doors.http.answer import Answer, as_json, error
@@ -71,7 +71,7 @@ class Api:
         bridge: Bridge,
         ready: Callable[[], bool],
         dashboard: Dashboard | None = None,
-        control: Control | None = None,
+        control: Operations | None = None,
     ) -> None:
         self._dashboard = dashboard
         self._drawing = False

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from assay.engine.control import Control
 from assay.engine.core import Core
 from assay.engine.doors.address import (
     address_family,
@@ -20,6 +19,7 @@ from assay.engine.doors.address import (
     is_loopback,
     parse_address,
 )
+from assay.engine.doors.backend import Operations
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.door import Door, DoorKind
 from assay.engine.doors.http.api import Api
@@ -72,7 +72,7 @@ class HttpDoor(Door):
         self._tokens = Tokens(settings.tokens_file) if settings.tokens_file else None
         self._ready = ready
         self._core = core
-        self._control: Control | None = None
+        self._control: Operations | None = None
         self._places = Places()
         wanted = settings.dashboard if settings.dashboard is not None else is_loopback(self._host)
         guarded = bool(settings.tokens_file or settings.client_ca_file)
@@ -86,7 +86,7 @@ class HttpDoor(Door):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def operate(self, control: Control) -> None:
+    def operate(self, control: Operations) -> None:
         self._control = control
 
     def start(self) -> None:

@@ -5,8 +5,8 @@ import json
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from assay.engine.control import Control
 from assay.engine.core import Core
+from assay.engine.doors.backend import Operations
 from assay.engine.doors.http.answer import Answer, as_json, error
 from assay.engine.doors.inference import about
 from assay.engine.errors import AssayError, EngineFault
@@ -17,7 +17,7 @@ MOST_BYTES = 1 << 16
 """Of a body."""
 
 
-async def answer(path: str, body: bytes, core: Core, control: Control | None) -> Answer:
+async def answer(path: str, body: bytes, core: Core, control: Operations | None) -> Answer:
     """The answer to a POST below `PREFIX`. Raises InvalidMessage."""
     asked = _asked(body)
     match [unquote(part) for part in path.removeprefix(PREFIX).split("/")]:

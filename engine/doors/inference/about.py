@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assay.engine.bundle import Bundle
-from assay.engine.control import Control
+from assay.engine.doors.backend import Operations
 from assay.engine.doors.inference import models
 from assay.engine.doors.inference.statistics import Duration, Statistics
 from assay.engine.version import own_version
@@ -66,7 +66,7 @@ def statistics(bundle: Bundle, counted: Statistics) -> dict[str, Any]:
     }
 
 
-def index(bundles: Mapping[str, Bundle], control: Control | None, ready: bool) -> list[dict[str, Any]]:
+def index(bundles: Mapping[str, Bundle], control: Operations | None, ready: bool) -> list[dict[str, Any]]:
     """The repository's models: those that are served, and without `ready` those that may be loaded."""
     served = [{"name": one.name, "version": one.version, "state": "READY"} for one in bundles.values()]
     if ready or control is None:

@@ -28,7 +28,7 @@ from kafka.errors import (
 
 from assay.engine import telemetry
 from assay.engine.core.together import soon, together
-from assay.engine.doors.door import Door, DoorKind
+from assay.engine.doors.door import Door, DoorKind, Spread
 from assay.engine.doors.kafka import clients, complaints
 from assay.engine.doors.kafka.assignment import Assignment, Rebalance, offsets
 from assay.engine.doors.kafka.batches import Unreadable
@@ -387,6 +387,12 @@ def _unreadable(record: Unreadable) -> Future[Outcome]:
     return failed
 
 
+def _part(settings: KafkaSettings, number: int, count: int) -> KafkaSettings:
+    """Each is a member of the group, and they hold together what one would."""
+    name = settings.instance and f"{settings.instance}-{number}"
+    return settings.model_copy(update={"window": max(1, settings.window // count), "instance": name})
+
+
 KIND = DoorKind(
     KafkaSettings,
     KafkaDoor,
@@ -400,4 +406,5 @@ KIND = DoorKind(
         "shadow_topic": ("--shadow-topic", "Topic of what the shadow bundle says."),
         "delivery": ("--delivery", "at-least-once (the default) or exactly-once."),
     },
+    spread=Spread(KafkaDoor, _part),
 )

@@ -12,8 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from assay.engine.bundle import Bundle
-from assay.engine.control import Control
-from assay.engine.core import Core
+from assay.engine.doors.backend import Backend, Operations
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
 from assay.engine.doors.grpc.inference.stream import InferStream
@@ -28,17 +27,23 @@ SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 Context = grpc.aio.ServicerContext
 
 
+CHANGES: dict[str, Callable[[Operations, str], Future[None]]] = {
+    "RepositoryModelLoad": lambda control, name: control.load(name),
+    "RepositoryModelUnload": lambda control, name: control.unload(name),
+}
+
+
 class InferenceService:
     """Shares the turns, places and the drain of `scoring`. `ready` is what ServerReady says beside it."""
 
-    def __init__(self, core: Core, bridge: Bridge, scoring: ScoringService, window: int) -> None:
+    def __init__(self, core: Backend, bridge: Bridge, scoring: ScoringService, window: int) -> None:
         self._core = core
         self._bridge = bridge
         self._scoring = scoring
         self._window = window
         self._statistics = Counted()
         self.ready = True
-        self.control: Control | None = None
+        self.control: Operations | None = None
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
         """What a server dispatches the calls of the service to."""
@@ -55,8 +60,8 @@ class InferenceService:
             "RepositoryIndex": self._repository_index,
         }
         methods = {name: self._answering(name, answer) for name, answer in answers.items()}
-        methods["RepositoryModelLoad"] = self._changing("RepositoryModelLoad", Control.load)
-        methods["RepositoryModelUnload"] = self._changing("RepositoryModelUnload", Control.unload)
+        for name, change in CHANGES.items():
+            methods[name] = self._changing(name, change)
         methods["ModelInfer"] = grpc.stream_unary_rpc_method_handler(
             self.model_infer, None, pb.ModelInferResponse.SerializeToString
         )
@@ -110,7 +115,7 @@ class InferenceService:
         return grpc.unary_unary_rpc_method_handler(call, asked.FromString, told.SerializeToString)
 
     def _changing(
-        self, name: str, change: Callable[[Control, str], Future[None]]
+        self, name: str, change: Callable[[Operations, str], Future[None]]
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         """An operator's call, which changes what is served."""
         asked: type[Message] = getattr(pb, f"{name}Request")
@@ -120,7 +125,7 @@ class InferenceService:
             if self.control is None or self.control.repository is None:
                 await context.abort(grpc.StatusCode.UNIMPLEMENTED, about.NO_CONTROL)
                 raise AssertionError("abort always raises")
-            if change is Control.load and len(UnknownFieldSet(request)):
+            if name == "RepositoryModelLoad" and len(UnknownFieldSet(request)):
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, about.NO_PARAMETERS)
             try:
                 await asyncio.wrap_future(change(self.control, request.model_name))

@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 
-from assay.engine.core import Core
+from assay.engine.doors.backend import Backend
 from assay.engine.doors.bridge import Bridge
 from assay.engine.doors.grpc.call import RETRY_ROOM, StreamCall
 from assay.engine.doors.grpc.inference.messages import read_request, write_response
@@ -66,7 +66,7 @@ class InferStream(StreamCall):
 
     def __init__(
         self,
-        core: Core,
+        core: Backend,
         bridge: Bridge,
         turns: Turns,
         context: "grpc.aio.ServicerContext[Any, Any]",

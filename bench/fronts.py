@@ -1,0 +1,188 @@
+"""What taking images in costs in several processes: CPU an image, and images a second, by how many there are.
+
+    python -m assay.bench.fronts [--images 3000] [--rounds 5]
+
+`assay serve` with one worker that answers at once (`null_worker.py`), asked over gRPC from this process over
+several connections. CPU is of the engine's process and of all fronts; worker and client are not counted. All
+are measured in every round, in alternating order, on servers that live as long as the benchmark.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Annotated
+
+import grpc
+import typer
+
+from assay.bench.decode import made
+from assay.bench.grpc import started
+from assay.bench.provenance import provenance
+from assay.bench.scan import DISTINCT, cpu_seconds
+from assay.engine.bundle import DEFAULT, find
+from assay.engine.report.markdown import table
+from assay.engine.wire.assay.v1 import scoring_pb2 as pb
+from assay.engine.wire.assay.v1 import scoring_pb2_grpc
+
+COUNTS = (1, 2, 3)
+"""Processes that take images in; 1: the engine's own does."""
+CONNECTIONS = 8
+"""So that with near certainty each front has one."""
+OUTSTANDING = 16
+"""Images of a connection."""
+OWN = [("grpc.use_local_subchannel_pool", 1)]
+"""Else gRPC has one connection for all channels."""
+WAYS: dict[str, int | None] = {"unary": None, "stream": 1, "stream, 8 a message": 8}
+"""Images of a message."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Images a second; CPU seconds an image, of the engine's process and of fronts."""
+
+    rate: float
+    engine: float
+    fronts: float
+
+
+@dataclass(frozen=True)
+class Server:
+    address: str
+    pid: int
+
+    def fronts(self) -> list[int]:
+        children = Path(f"/proc/{self.pid}/task").glob("*/children")
+        pids = [int(pid) for file in children for pid in file.read_text().split()]
+        return [pid for pid in pids if b"assay.engine.fronts" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def run(self, per_message: int | None, images: list[bytes]) -> Run:
+        fronts = self.fronts()
+        before = cpu_seconds(self.pid), sum(map(cpu_seconds, fronts))
+        start = time.perf_counter()
+        asyncio.run(ask(self.address, per_message, images))
+        seconds = time.perf_counter() - start
+        used = cpu_seconds(self.pid) - before[0], sum(map(cpu_seconds, fronts)) - before[1]
+        return Run(len(images) / seconds, used[0] / len(images), used[1] / len(images))
+
+
+async def ask(address: str, per_message: int | None, images: list[bytes]) -> None:
+    """Send each connection's share of `images` over it."""
+    async with AsyncExitStack() as stack:
+        channels = [
+            await stack.enter_async_context(grpc.aio.insecure_channel(address, OWN))
+            for _ in range(CONNECTIONS)
+        ]
+        stubs = [scoring_pb2_grpc.ScoringServiceStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+        shares = [images[number::CONNECTIONS] for number in range(CONNECTIONS)]
+        if per_message is None:
+            calls = [unary(stub, share) for stub, share in zip(stubs, shares, strict=True)]
+        else:
+            calls = [stream(stub, share, per_message) for stub, share in zip(stubs, shares, strict=True)]
+        await asyncio.gather(*calls)
+
+
+async def unary(stub: scoring_pb2_grpc.ScoringServiceStub, images: list[bytes]) -> None:
+    waiting = iter(images)
+
+    async def one_by_one() -> None:
+        for data in waiting:
+            answer = await stub.Score(pb.ScoreRequest(image=pb.Image(data=data)))
+            assert answer.outcome.HasField("verdict")
+
+    await asyncio.gather(*(one_by_one() for _ in range(OUTSTANDING)))
+
+
+async def stream(stub: scoring_pb2_grpc.ScoringServiceStub, images: list[bytes], per_message: int) -> None:
+    free = asyncio.Semaphore(OUTSTANDING)
+
+    async def requests() -> AsyncIterator[pb.ScoreStreamRequest]:
+        for at in range(0, len(images), per_message):
+            share = [pb.Image(data=data) for data in images[at : at + per_message]]
+            for _ in share:
+                await free.acquire()
+            yield pb.ScoreStreamRequest(images=share)
+
+    answered = 0
+    async for response in stub.ScoreStream(requests()):
+        for outcome in response.outcomes:
+            assert outcome.HasField("verdict")
+            answered += 1
+            free.release()
+    assert answered == len(images)
+
+
+@contextmanager
+def servers() -> Iterator[dict[int, Server]]:
+    bundle = str(find(DEFAULT).path)
+    serve = ["serve", "--bundle", bundle, "--grpc", "127.0.0.1:0", "--cache-mib", "0"]
+    with ExitStack() as stack:
+        found = {}
+        for count in COUNTS:
+            arguments = ["-m", "assay.bench.null_server", "processes", *serve, "--fronts", str(count)]
+            address, pid = stack.enter_context(
+                started(arguments, ASSAY_QUEUE_SECONDS="60", ASSAY_WORKERS="1")
+            )
+            found[count] = Server(address, pid)
+            while len(found[count].fronts()) < (count if count > 1 else 0):
+                time.sleep(0.1)
+        yield found
+
+
+def shown(rounds: list[dict[tuple[str, int], Run]]) -> str:
+    """Medians, and those of each round's ratio to one process."""
+    head = ["", "fronts", "images/s", "CPU us an image", "engine's process", "fronts'", "CPU of 1"]
+    rows = [head]
+    for way, count in rounds[0]:
+        runs = [each[way, count] for each in rounds]
+        engine, fronts = (1e6 * statistics.median(values) for values in zip(*map(_parts, runs), strict=True))
+        ratio = statistics.median(_cpu(each[way, count]) / _cpu(each[way, 1]) for each in rounds)
+        cpu = 1e6 * statistics.median(map(_cpu, runs))
+        rate = statistics.median(run.rate for run in runs)
+        rows.append(
+            [way, f"{count}", f"{rate:.0f}", f"{cpu:.0f}", f"{engine:.0f}", f"{fronts:.0f}", f"{ratio:.2f}"]
+        )
+    return table(rows)
+
+
+def _parts(run: Run) -> tuple[float, float]:
+    return run.engine, run.fronts
+
+
+def _cpu(run: Run) -> float:
+    return run.engine + run.fronts
+
+
+def main(
+    images: Annotated[int, typer.Option(help="Images a run.")] = 3000,
+    rounds: Annotated[int, typer.Option(help="Rounds of all.")] = 5,
+) -> None:
+    """Print a table in Markdown."""
+    images -= images % (8 * CONNECTIONS)  # whole messages
+    data = list(islice(cycle(made(min(DISTINCT, images))), images))
+    found = []
+    with servers() as each:
+        for server in each.values():  # what is only done once is not counted
+            for per_message in WAYS.values():
+                server.run(per_message, data[:256])
+        for number in range(rounds):
+            order = [(name, count) for name in WAYS for count in COUNTS]
+            runs = {}
+            for name, count in order if number % 2 == 0 else order[::-1]:
+                runs[name, count] = each[count].run(WAYS[name], data)
+            found.append({key: runs[key] for key in order})
+    print(
+        f"{images} JPEGs of 512x384, {CONNECTIONS} connections with {OUTSTANDING} outstanding each from one "
+        f"client and one null worker on the same cores, not counted; of 1 the engine's process takes them in "
+        f"itself; medians of {rounds} rounds."
+    )
+    print(f"\n{provenance('assay', 'grpcio', 'protobuf')}\n")
+    print(shown(found))
+
+
+if __name__ == "__main__":
+    typer.run(main)
