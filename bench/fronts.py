@@ -20,11 +20,12 @@ from typing import Annotated
 import grpc
 import typer
 
-from assay.bench.decode import made
 from assay.bench.grpc import started
 from assay.bench.provenance import provenance
-from assay.bench.scan import DISTINCT, cpu_seconds
+from assay.bench.scan import DISTINCT
 from assay.engine.bundle import DEFAULT, find
+from assay.engine.load.images import made
+from assay.engine.load.usage import cpu_seconds
 from assay.engine.report.markdown import table
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc

@@ -18,12 +18,12 @@ from typing import Annotated, Any
 import typer
 from PIL import Image
 
-from assay.bench.decode import made
 from assay.bench.null_device import calls, null_device
 from assay.bench.provenance import provenance
 from assay.engine.admission import admit
 from assay.engine.bundle import DEFAULT, Bundle, find
 from assay.engine.item import Item
+from assay.engine.load.images import made
 from assay.engine.outcome import Verdict
 from assay.engine.provenance import Checker, claims
 from assay.engine.report.markdown import table

@@ -26,13 +26,13 @@ from kafka import KafkaProducer
 
 from assay.bench import grpc, kafka
 from assay.bench.broker import Broker
-from assay.bench.decode import made
 from assay.bench.null_worker import take_over
 from assay.bench.provenance import provenance
 from assay.bench.scan import DISTINCT
 from assay.engine.bundle import DEFAULT, Bundle, find
 from assay.engine.core import Core
 from assay.engine.doors.kafka import KafkaSettings
+from assay.engine.load.images import made
 from assay.engine.report.markdown import table
 from assay.engine.settings import Settings
 

@@ -19,12 +19,12 @@ import typer
 from PIL import Image
 
 from assay.bench.corruption import DAMAGES, FORMS, headers_of, pictures
-from assay.bench.decode import made
 from assay.bench.provenance import provenance
 from assay.engine.admission import admit
 from assay.engine.decode import Encoded
 from assay.engine.decode.screened import screen
 from assay.engine.decode.turbo import decode_one
+from assay.engine.load.images import made
 from assay.engine.outcome import Refused
 from assay.engine.report.markdown import table
 from assay.engine.settings import Limits

@@ -17,10 +17,10 @@ from typing import Annotated
 
 import typer
 
-from assay.bench.decode import made
 from assay.bench.provenance import provenance
 from assay.engine.bundle import DEFAULT
 from assay.engine.client import Client
+from assay.engine.load.images import made
 from assay.engine.outcome import Verdict
 from assay.engine.report.markdown import table
 from assay.engine.worker.patience import processor_time

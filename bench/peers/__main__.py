@@ -19,7 +19,6 @@ from typing import Annotated
 
 import typer
 
-from assay.bench.decode import made
 from assay.bench.peers.assay import Assay
 from assay.bench.peers.client import PeerFault
 from assay.bench.peers.harness import Harness, Plan
@@ -31,6 +30,7 @@ from assay.bench.peers.ray_serve import RayServe
 from assay.bench.peers.report import Report
 from assay.bench.peers.torch import Torch
 from assay.bench.peers.triton import Triton
+from assay.engine.load.images import made
 
 OURS: Peer = Assay()
 PEERS: tuple[Peer, ...] = (Triton(), Mosec(), LitServe(), RayServe(), Torch())

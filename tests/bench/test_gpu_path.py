@@ -9,11 +9,11 @@ pytest.importorskip("torch")
 pytest.importorskip("cupy")
 
 from assay.bench import gpu, gpu_path
-from assay.bench.decode import made
 from assay.bench.gpu_path import COLUMNS, path_table
 from assay.bench.gpu_rates import encoded
 from assay.engine.bundle import DEFAULT, Bundle, find, shipped
 from assay.engine.decode import make_decoder
+from assay.engine.load.images import made
 from assay.engine.settings import Settings
 
 

@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("cupy")
 
 from assay.bench import gpu_worker
-from assay.bench.decode import made
 from assay.engine.bundle import DEFAULT, find
+from assay.engine.load.images import made
 from assay.engine.settings import Settings
 
 SETTINGS = Settings(devices=(0,))

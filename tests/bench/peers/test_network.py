@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from assay.bench.decode import made
 from assay.bench.peers.network import Network
 from assay.bench.peers.one_view import one_view
 from assay.engine import Engine
 from assay.engine.bundle import Bundle
 from assay.engine.executors.openvino import computes_int8
+from assay.engine.load.images import made
 from assay.engine.outcome import Verdict
 from assay.engine.settings import PrecisionName, Settings
 
