@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from support.ensemble import ensemble_bundle, members_in
 from support.images import encode, photograph
 from support.manifests import check_refused
@@ -74,7 +75,7 @@ def detect(bundle: Bundle, images: list[Image]) -> list[Detection]:
     return detector_of(bundle)(images, compiled(bundle.path), Stopwatch())
 
 
-def oracle(members: list[Bundle], images: list[Image]) -> np.ndarray:
+def oracle(members: list[Bundle], images: list[Image]) -> NDArray[np.float64]:
     """(n, M) the logit of each member, loaded and asked by itself, of one image at a time, in float64."""
     return np.array([[detect(one, [image])[0].logit for one in members] for image in images], np.float64)
 
