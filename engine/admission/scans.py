@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 _FILL, _SCAN, _END, _FIRST_RESTART = 0xFF, 0xDA, 0xD9, 0xD0
 _ALONE = frozenset({0xD8, 0x01})  # markers without a length that may stand between scans
-_SHORT, _LONG = 1 << 9, 1 << 18  # bytes that are looked through at once
+_SHORT, _LONG = 1 << 7, 1 << 18  # bytes that are looked through at once
 
 
 def more_scans(data: bytes | memoryview, position: int, limit: int, max_segments: int) -> bool:

@@ -46,7 +46,7 @@ def plot(
     for number, (name, curve) in enumerate(curves.items()):
         lefts, values = zip(*curve, strict=True)
         if names:  # beside each other, so that no dot hides another
-            lefts = [left + BESIDE * (number - (len(curves) - 1) / 2) for left in lefts]
+            lefts = tuple(left + BESIDE * (number - (len(curves) - 1) / 2) for left in lefts)
         axes.plot(lefts, values, marker="o", label=name, linestyle="none" if names else "solid")
     if names:
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
