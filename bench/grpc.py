@@ -121,7 +121,7 @@ def called(per_message: int) -> Callable[[str, list[bytes]], None]:
     def score(address: str, images: list[bytes]) -> None:
         async def run() -> None:
             async with grpc.aio.insecure_channel(address) as channel:
-                call = channel.unary_unary("/assay.v1.ScoringService/Score")
+                call = channel.unary_unary("/assay.v1.ScoringService/Score", None, None)
                 waiting = iter(range(0, len(images), per_message))
 
                 async def ask() -> None:
