@@ -9,11 +9,15 @@ from pydantic_settings import BaseSettings
 
 from assay.engine.core import Core
 from assay.engine.doors.backend import Backend, Operations
+from assay.engine.doors.inference.statistics import Counted
 from assay.engine.errors import AssayError
 
 
 class Door:
     """A way in. `serve` calls the methods in the order in which they stand, from one thread."""
+
+    counted: Counted | None = None
+    """What it counts of each model beside metrics."""
 
     def on_failure(self, callback: Callable[[AssayError], None]) -> None:
         """Has `callback` called, once and from any thread, with what ended the door while it served, such as

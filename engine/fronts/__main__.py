@@ -47,7 +47,8 @@ class Front:
         repository = setup["repository"] and Path(setup["repository"])
         self.operations = FrontOperations(repository, lambda: self.backend.bundles, self.post)
         self.orders: SimpleQueue[Message] = SimpleQueue()
-        self._growth = Growth()
+        self.doors: list[Door] = []
+        self._growth = Growth(self.doors)
         self._counting = threading.Lock()
 
     def start(self) -> None:
@@ -93,6 +94,10 @@ class Front:
             self.post({"edition": message["edition"]})
         if "operated" in message:
             self.operations.hear(message["operated"])
+        if "models" in message:
+            for door in self.doors:
+                if door.counted:
+                    door.counted.hear(message["models"])
         if "order" in message:
             self.orders.put(message)
 
@@ -130,7 +135,7 @@ def leave(channel: Channel, error: Exception) -> None:
 def run(front: Front, setup: Message) -> None:
     """Open the doors, and do as told until the end."""
     front.start()
-    doors: list[Door] = []
+    doors = front.doors
     try:
         for name, values in setup["doors"]:
             doors.append(opened(front, name, values))

@@ -7,7 +7,7 @@ another member of the group, because no offset was committed beyond its outcomes
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Protocol
@@ -117,6 +117,18 @@ class Fronts(Door):
             link.publish(self._core.bundles, self._edition)  # they may have changed since it was started
         link.start()
         return process, link
+
+    def hear_counts(self, number: int, found: dict[str, Any]) -> None:
+        """A front told what it counted. Of models all are told, so that any can be asked for statistics."""
+        self.sums.add(number, found)
+        if "models" in found:
+            self.share(place for place in self.places if place.number != number)
+
+    def share(self, places: Iterable[Place]) -> None:
+        """Tell fronts what the others counted of models."""
+        for place in places:
+            if link := place.link:
+                link.tell({"models": self.sums.elsewhere(place.number)})
 
     def failed(self, error: AssayError) -> None:
         """Serving cannot go on."""

@@ -144,6 +144,7 @@ class Place(threading.Thread):
             telemetry.FRONTS.inc()
             with self._changed:
                 self._ready = self._was_ready = True
+                self._fronts.share([self])
                 if self._quiet:
                     self._order("not_serving")
                 self._changed.notify_all()
@@ -154,7 +155,7 @@ class Place(threading.Thread):
         elif "failed" in message:
             self._fronts.failed(wire.to_error(message["failed"]))
         elif "counts" in message:
-            self._fronts.sums.add(self.number, message["counts"])
+            self._fronts.hear_counts(self.number, message["counts"])
         else:
             link.hear(message)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay.engine.bundle import Bundle
 from assay.engine.doors.door import DoorKind
 from assay.engine.fronts import wire
 from assay.engine.fronts.ring import Ring
@@ -39,14 +40,13 @@ class Plan:
 
 
 class FrontProcess:
-    """A front that was started; it is ready when it says so."""
+    """A front that was started; it is ready when it says so. Raises FrontLost where it ended at once."""
 
     program = "assay.engine.fronts"
     """The module that it runs."""
 
-    def __init__(self, plan: Plan, bundles: Mapping[str, Any], number: int, count: int) -> None:
-        size = plan.settings.limits.max_bytes + ON_ITS_WAY
-        self.ring = Ring.create(size)
+    def __init__(self, plan: Plan, bundles: Mapping[str, Bundle], number: int, count: int) -> None:
+        self.ring = Ring.create(ring_size(plan.settings))
         ours, theirs = socket.socketpair()
         self.channel = Channel(ours)
         fds = [theirs.fileno(), self.ring.fd]
@@ -58,23 +58,14 @@ class FrontProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=STDERR,
             )
-        parts = [
-            (name, wire.plain(kind.spread.part(settings, number, count)))
-            for name, kind, settings in plan.doors
-            if kind.spread
-        ]
-        self.channel.send(
-            {
-                "settings": json.loads(plan.settings.model_dump_json()),
-                "repository": plan.repository and str(plan.repository.absolute()),
-                "traces": plan.traces,
-                "ring": size,
-                "bundles": [wire.bundle_of(each) for each in bundles.values()],
-                "doors": parts,
-                "log_level": logging.getLogger().getEffectiveLevel(),
-                "log_format": chosen(),
-            }
-        )
+        try:
+            self.channel.send(_setup(plan, bundles, number, count))
+        except EOFError:
+            why = self._end()
+            self.kill()
+            self.channel.close()
+            self.ring.close()
+            raise FrontLost(why) from None
 
     @property
     def pid(self) -> int:
@@ -112,3 +103,26 @@ class FrontProcess:
         """End the process at once, and wait for its end."""
         self._process.kill()
         self._process.wait()
+
+
+def _setup(plan: Plan, bundles: Mapping[str, Bundle], number: int, count: int) -> dict[str, Any]:
+    parts = [
+        (name, wire.plain(kind.spread.part(settings, number, count)))
+        for name, kind, settings in plan.doors
+        if kind.spread
+    ]
+    return {
+        "settings": json.loads(plan.settings.model_dump_json()),
+        "repository": plan.repository and str(plan.repository.absolute()),
+        "traces": plan.traces,
+        "ring": ring_size(plan.settings),
+        "bundles": [wire.bundle_of(each) for each in bundles.values()],
+        "doors": parts,
+        "log_level": logging.getLogger().getEffectiveLevel(),
+        "log_format": chosen(),
+    }
+
+
+def ring_size(settings: Settings) -> int:
+    """Bytes of shared memory between a front and the engine."""
+    return settings.limits.max_bytes + ON_ITS_WAY

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import grpc
@@ -27,6 +27,7 @@ from assay.engine.wire.inference import service_pb2 as pb
 from assay.engine.wire.inference import service_pb2_grpc
 
 OPEN = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1", "--fronts", "2")
+ASKED = pb.ModelStatisticsRequest(name="brightness")
 CALLERS = 8  # connections, so that with near certainty each front has one
 
 
@@ -223,6 +224,21 @@ def test_what_doors_refuse_is_counted_once(server: Server) -> None:
         os.kill(front, signal.SIGKILL)
     until(lambda: metric(server, "assay_front_restarts_total") == 2)
     assert metric(server, "assay_outcomes_total") == 2 * CALLERS
+
+
+def test_any_front_knows_the_statistics_of_all(server: Server) -> None:
+    own = [("grpc.use_local_subchannel_pool", 1)]  # else there is one connection for all channels
+    tensor = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[1, 1])
+    tensor.contents.bytes_contents.append(encode(photograph(48, 64)))
+    request = pb.ModelInferRequest(model_name="brightness", inputs=[tensor])
+    with ExitStack() as stack:
+        address = f"127.0.0.1:{server.grpc}"
+        channels = [stack.enter_context(grpc.insecure_channel(address, own)) for _ in range(CALLERS)]
+        stubs = [service_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in channels]
+        for stub in stubs:
+            stub.ModelInfer(request)
+        for stub in stubs:
+            until(lambda stub=stub: stub.ModelStatistics(ASKED).model_stats[0].inference_count == CALLERS)  # type: ignore[misc]
 
 
 def test_fronts_end_with_the_engine(server: Server) -> None:

@@ -24,6 +24,7 @@ from assay.engine.doors.grpc.connections import close_connections
 from assay.engine.doors.grpc.inference import service as inference
 from assay.engine.doors.grpc.reflection import Descriptors
 from assay.engine.doors.grpc.service import SERVICE, ScoringService
+from assay.engine.doors.inference.statistics import Counted
 from assay.engine.errors import SetupError
 from assay.engine.security import Certificates, Secured, Tokens, warn_if_open
 from assay.engine.security.guard import Guard
@@ -68,6 +69,7 @@ class GrpcDoor(Door):
 
     def __init__(self, core: Backend, settings: GrpcSettings, shared: bool = False) -> None:
         self._shared = shared
+        self.counted: Counted = Counted()
         self._core = core
         self._control: Operations | None = None
         self._settings = settings
@@ -144,7 +146,7 @@ class GrpcDoor(Door):
         bridge = Bridge(self._core, asyncio.get_running_loop())
         self._service = ScoringService(self._core, bridge, settings.stream_window, settings.max_streams)
         self._inference = inference.InferenceService(
-            self._core, bridge, self._service, settings.stream_window
+            self._core, bridge, self._service, settings.stream_window, self.counted
         )
         self._inference.control = self._control
         server.add_generic_rpc_handlers((self._service.handler(), self._inference.handler()))

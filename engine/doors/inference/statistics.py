@@ -1,8 +1,9 @@
 """What the protocol counts of each model since the server started: requests, images, and where time went."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from assay.engine.bundle import Bundle
 from assay.engine.outcome import Outcome, Verdict
@@ -58,12 +59,48 @@ class Statistics:
         """A request for the model ended without a response."""
         self.fail.add(seconds)
 
+    def plus(self, other: "Statistics") -> "Statistics":
+        """Of what both counted."""
+        last, *sums = zip(self.said(), other.said(), strict=True)
+        return Statistics.heard([max(last), *map(sum, sums)])
+
+    def said(self) -> list[int]:
+        """Everything as numbers, for another process."""
+        durations = (self.success, self.fail, self.queue, self.input, self.infer)
+        return [
+            self.last,
+            self.images,
+            self.requests,
+            *(n for each in durations for n in (each.count, each.ns)),
+        ]
+
+    @classmethod
+    def heard(cls, said: Sequence[int]) -> "Statistics":
+        """What `said()` told."""
+        durations = [Duration(count, ns) for count, ns in zip(said[3::2], said[4::2], strict=True)]
+        last, images, requests = said[:3]
+        return cls(last, images, requests, *durations)
+
 
 class Counted:
     """The statistics of each version of each bundle; one that takes over begins at nought."""
 
     def __init__(self) -> None:
         self._of: dict[tuple[str, str], Statistics] = {}
+        self._elsewhere: dict[tuple[str, str], Statistics] = {}
+
+    def total(self, bundle: Bundle) -> Statistics:
+        """With what other processes of the same server counted."""
+        key = (bundle.name, bundle.version)
+        return self._of.get(key, Statistics()).plus(self._elsewhere.get(key, Statistics()))
+
+    def said(self) -> list[tuple[str, str, list[int]]]:
+        """What was counted here, for the others."""
+        return [(*key, each.said()) for key, each in self._of.copy().items()]
+
+    def hear(self, said: Iterable[Sequence[Any]]) -> None:
+        """What all others counted."""
+        self._elsewhere = {(name, version): Statistics.heard(each) for name, version, each in said}
 
     def of(self, bundle: Bundle) -> Statistics:
         return self._of.setdefault((bundle.name, bundle.version), Statistics())

@@ -1,5 +1,6 @@
 """Processes that hold the places of fronts: started, replaced, drained, and given up."""
 
+import json
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from support.fronts import HandCore
 
 from assay.engine import telemetry
 from assay.engine.bundle import Bundle
+from assay.engine.doors.inference.statistics import Counted, Statistics
 from assay.engine.errors import AssayError, SetupError
 from assay.engine.fronts import fronts_of, place
 from assay.engine.fronts.counts import Growth, Sums
@@ -153,3 +155,20 @@ def test_counters_grow_by_what_each_front_tells_and_gauges_go_with_it() -> None:
     assert lag == {"1": 8.0}
     sums.forget(1)
     assert gauge(telemetry.KAFKA_HELD) == 0
+
+
+def test_statistics_of_models_are_those_of_all(bundle: Bundle) -> None:
+    counts = [Counted(), Counted(), Counted()]
+    sums = Sums()
+    for number, counted in enumerate(counts):
+        counted.of(bundle).answered([], number + 1.0)
+        counted.of(bundle).failed(0.5)
+        sums.add(number, {"models": json.loads(json.dumps(counted.said()))})
+    sums.forget(2)  # what a front counted that is gone stays
+    for number in (0, 1):
+        counts[number].hear(json.loads(json.dumps(sums.elsewhere(number))))
+        total = counts[number].total(bundle)
+        assert (total.requests, total.success.count, total.fail.count) == (3, 3, 3)
+        assert total.success.ns == 6_000_000_000
+    assert Statistics.heard(total.said()) == total
+    assert counts[0].of(bundle).requests == 1

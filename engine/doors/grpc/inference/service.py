@@ -36,12 +36,14 @@ CHANGES: dict[str, Callable[[Operations, str], Future[None]]] = {
 class InferenceService:
     """Shares the turns, places and the drain of `scoring`. `ready` is what ServerReady says beside it."""
 
-    def __init__(self, core: Backend, bridge: Bridge, scoring: ScoringService, window: int) -> None:
+    def __init__(
+        self, core: Backend, bridge: Bridge, scoring: ScoringService, window: int, statistics: Counted
+    ) -> None:
         self._core = core
         self._bridge = bridge
         self._scoring = scoring
         self._window = window
-        self._statistics = Counted()
+        self._statistics = statistics
         self.ready = True
         self.control: Operations | None = None
 
@@ -160,7 +162,7 @@ class InferenceService:
             bundles: Iterable[Bundle] = [self._find(request.name, request.version)]
         else:
             bundles = self._core.bundles.values()
-        stats = [about.statistics(bundle, self._statistics.of(bundle)) for bundle in bundles]
+        stats = [about.statistics(bundle, self._statistics.total(bundle)) for bundle in bundles]
         return ParseDict({"model_stats": stats}, pb.ModelStatisticsResponse())
 
     def _repository_index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
