@@ -64,7 +64,7 @@ def take_over(processes: bool) -> None:
     if processes:
         WorkerProcess.program = "assay.bench.null_worker"
     else:
-        fleet.WorkerProcess = NullWorker  # type: ignore[assignment, attr-defined]
+        fleet.WorkerProcess = NullWorker  # type: ignore[attr-defined, assignment]
 
 
 def main() -> None:

@@ -155,6 +155,11 @@ def test_no_repetition_of_anything_is_slow(
     check(work_of(data), len(data))
 
 
+def test_a_file_of_nothing_but_segments_is_cheap() -> None:
+    data = b"\xff\xd8\xff" + (b"\xff\xfe\x00\x02" + b"ANMF\0\0\0\0") * 574
+    check(work_of(data), len(data))
+
+
 @pytest.mark.parametrize("name", hostile.SLOW)
 @pytest.mark.full
 def test_twenty_megabytes_take_milliseconds(name: str) -> None:
