@@ -19,7 +19,7 @@ from assay.kernels.arrays import Array
 def decoder(gpu: bool, threads: int) -> Decoder:
     """This decoder. Raises SetupError without a GPU, or where nvImageCodec is not installed."""
     if not gpu:
-        raise SetupError("the decoder 'nvimgcodec' needs a GPU: name one with --devices")
+        raise SetupError("the decoder 'nvimgcodec' needs a GPU: name it with --devices, or --device")
     return on_gpu(NvimgcodecBackend(threads), threads)
 
 
