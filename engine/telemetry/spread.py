@@ -24,9 +24,13 @@ class Spread(Histogram):
         """Raises ValueError for a metric with labels that was given none, and for an exemplar."""
         if exemplar:
             raise ValueError("a Spread keeps no exemplars; use a Histogram")
-        self._raise_if_not_observable()
-        self._waiting.append(amount)
-        if len(self._waiting) >= WAITING:
+        try:
+            waiting = self._waiting
+        except AttributeError:  # of one with labels, which has children instead
+            self._raise_if_not_observable()
+            raise
+        waiting.append(amount)
+        if len(waiting) >= WAITING:
             with self._sorting:
                 self._sort()
 
