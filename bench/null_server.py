@@ -17,12 +17,20 @@ import grpc
 
 from assay.bench.null_worker import VERDICT, take_over
 from assay.engine.doors.grpc.service import SERVICE
-from assay.engine.fronts.fronts import Fronts
+from assay.engine.fronts.fronts import Fronts, Watched
+from assay.engine.fronts.process import Plan
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.convert import to_message
 from assay.engine.wire.pieces import MAX_MESSAGE
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Alone(Fronts):
+    """One front, however many were asked for."""
+
+    def __init__(self, core: Watched, plan: Plan, _count: int) -> None:
+        super().__init__(core, plan, 1)
 
 
 async def bare(outcomes: int) -> None:
@@ -61,7 +69,7 @@ def main() -> None:
 
     take_over(processes=sys.argv[1] != "front")
     if sys.argv[1] == "beside":  # nobody is better off with it, so that `assay serve` has no option for it
-        serve.Fronts = lambda core, plan, _count: Fronts(core, plan, 1)  # type: ignore[attr-defined]
+        serve.Fronts = Alone  # type: ignore[attr-defined, misc]
     sys.argv[:2] = ["assay"]
     assay()
 

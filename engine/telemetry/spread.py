@@ -27,7 +27,7 @@ class Spread(Histogram):
         try:
             waiting = self._waiting
         except AttributeError:  # of one with labels, which has children instead
-            self._raise_if_not_observable()
+            self._raise_if_not_observable()  # type: ignore[no-untyped-call]
             raise
         waiting.append(amount)
         if len(waiting) >= WAITING:
