@@ -69,7 +69,7 @@ def main() -> None:
 
     take_over(processes=sys.argv[1] != "front")
     if sys.argv[1] == "beside":  # nobody is better off with it, so that `assay serve` has no option for it
-        serve.Fronts = Alone  # type: ignore[attr-defined, misc]
+        serve.Fronts = Alone  # type: ignore[attr-defined, assignment]
     sys.argv[:2] = ["assay"]
     assay()
 
