@@ -30,8 +30,8 @@ from assay.engine.report.markdown import table
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.assay.v1 import scoring_pb2_grpc
 
-COUNTS = (1, 2, 3)
-"""Processes that take images in; 1: the engine's own does."""
+COUNTS = (0, 1, 2, 3)
+"""Front processes; 0: the engine's own takes images in."""
 CONNECTIONS = 8
 """So that with near certainty each front has one."""
 OUTSTANDING = 16
@@ -120,28 +120,29 @@ async def stream(stub: scoring_pb2_grpc.ScoringServiceStub, images: list[bytes],
 @contextmanager
 def servers() -> Iterator[dict[int, Server]]:
     bundle = str(find(DEFAULT).path)
-    serve = ["serve", "--bundle", bundle, "--grpc", "127.0.0.1:0", "--cache-mib", "0"]
+    serve = ["serve", "--bundle", bundle, "--grpc", "127.0.0.1:0", "--cache-mib", "0", "--fronts"]
     with ExitStack() as stack:
         found = {}
         for count in COUNTS:
-            arguments = ["-m", "assay.bench.null_server", "processes", *serve, "--fronts", str(count)]
+            processes = ["beside", *serve, "2"] if count == 1 else ["processes", *serve, str(count or 1)]
+            arguments = ["-m", "assay.bench.null_server", *processes]
             address, pid = stack.enter_context(
                 started(arguments, ASSAY_QUEUE_SECONDS="60", ASSAY_WORKERS="1")
             )
             found[count] = Server(address, pid)
-            while len(found[count].fronts()) < (count if count > 1 else 0):
+            while len(found[count].fronts()) < count:
                 time.sleep(0.1)
         yield found
 
 
 def shown(rounds: list[dict[tuple[str, int], Run]]) -> str:
-    """Medians, and those of each round's ratio to one process."""
-    head = ["", "fronts", "images/s", "CPU us an image", "engine's process", "fronts'", "CPU of 1"]
+    """Medians, and those of each round's ratio to no front."""
+    head = ["", "fronts", "images/s", "CPU us an image", "engine's process", "fronts'", "CPU of 0"]
     rows = [head]
     for way, count in rounds[0]:
         runs = [each[way, count] for each in rounds]
         engine, fronts = (1e6 * statistics.median(values) for values in zip(*map(_parts, runs), strict=True))
-        ratio = statistics.median(_cpu(each[way, count]) / _cpu(each[way, 1]) for each in rounds)
+        ratio = statistics.median(_cpu(each[way, count]) / _cpu(each[way, 0]) for each in rounds)
         cpu = 1e6 * statistics.median(map(_cpu, runs))
         rate = statistics.median(run.rate for run in runs)
         rows.append(
@@ -178,8 +179,8 @@ def main(
             found.append({key: runs[key] for key in order})
     print(
         f"{images} JPEGs of 512x384, {CONNECTIONS} connections with {OUTSTANDING} outstanding each from one "
-        f"client and one null worker on the same cores, not counted; of 1 the engine's process takes them in "
-        f"itself; medians of {rounds} rounds."
+        f"client and one null worker on the same cores, not counted; with 0 the engine's process takes them "
+        f"in itself; medians of {rounds} rounds."
     )
     print(f"\n{provenance('assay', 'grpcio', 'protobuf')}\n")
     print(shown(found))

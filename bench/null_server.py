@@ -3,6 +3,7 @@
     python -m assay.bench.null_server bare OUTCOMES     # answers each message at once, with so many outcomes
     python -m assay.bench.null_server front ARGUMENT... # `assay ARGUMENT...` with null workers in the front
     python -m assay.bench.null_server processes ARGUMENT... # the same with processes
+    python -m assay.bench.null_server beside ARGUMENT... # with processes, and of several fronts only one
 
 The bare one is grpc.aio with the options of the door, and neither reads what it gets nor makes what it sends.
 """
@@ -16,11 +17,20 @@ import grpc
 
 from assay.bench.null_worker import VERDICT, take_over
 from assay.engine.doors.grpc.service import SERVICE
+from assay.engine.fronts.fronts import Fronts, Watched
+from assay.engine.fronts.process import Plan
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
 from assay.engine.wire.convert import to_message
 from assay.engine.wire.pieces import MAX_MESSAGE
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Alone(Fronts):
+    """One front, however many were asked for."""
+
+    def __init__(self, core: Watched, plan: Plan, _count: int) -> None:
+        super().__init__(core, plan, 1)
 
 
 async def bare(outcomes: int) -> None:
@@ -54,9 +64,12 @@ def main() -> None:
     if sys.argv[1] == "bare":
         asyncio.run(bare(int(sys.argv[2])))
         return
+    from assay.engine.commands import serve
     from assay.engine.commands.app import main as assay
 
-    take_over(processes=sys.argv[1] == "processes")
+    take_over(processes=sys.argv[1] != "front")
+    if sys.argv[1] == "beside":  # nobody is better off with it, so that `assay serve` has no option for it
+        serve.Fronts = Alone  # type: ignore[attr-defined, assignment]
     sys.argv[:2] = ["assay"]
     assay()
 

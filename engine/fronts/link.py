@@ -2,6 +2,8 @@
 
 Two threads: one reads what the front says, one (the outbox) sends what it is to be told. What the core has no
 room for waits in a lobby, which the front keeps small, and is offered again with every message and `RETRY`.
+What was read is told with the next outcomes, where some will come: a message of its own costs both processes
+the waking of a thread.
 """
 
 import logging
@@ -25,6 +27,7 @@ from assay.engine.fronts.outbox import Outbox
 from assay.engine.fronts.ring import Ring
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Outcome, Reason, Rejection
+from assay.engine.settings import MIB
 from assay.engine.worker.channel import Channel
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ OFFER = 64
 """Items that are offered at once."""
 ANSWERS = 256
 """Outcomes of a message."""
+UNTOLD = MIB
+"""Bytes that may be read, or have left the lobby, before the front is told at once."""
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +103,15 @@ class Link:
                 self._knows.notify_all()
         for call, verb, name in message.get("operate", ()):
             self._operate(call, verb, name)
-        self._outbox.notify()
+        if any(self._lobby):
+            self._offer()
+        if any(self._lobby) or self._must_tell():
+            self._outbox.notify()
+
+    def _must_tell(self) -> bool:
+        """Whether the front needs a message now: much is untold, or no outcome will take it along."""
+        untold = max(self._read - self._told, *self._left)
+        return self._asked or untold >= UNTOLD or (untold > 0 and not self._away)
 
     def close(self) -> None:
         """The front is gone: nobody waits for what it gave away, whose bytes are free again."""
@@ -153,6 +166,8 @@ class Link:
         if not future.cancelled():
             self._done.append((number, trace, future))
             soon(self._outbox.notify)
+        elif not self._away:  # no outcome will take along what is untold
+            self._outbox.notify()
 
     def _cancel(self, number: int) -> None:
         with self._lock:
@@ -204,7 +219,8 @@ class Link:
         """What the front has to be told."""
         if self._others:
             return self._others.popleft()
-        self._offer()
+        if any(self._lobby):
+            self._offer()
         message: dict[str, Any] = {}
         if self._done:
             done = [self._done.popleft() for _ in range(min(ANSWERS, len(self._done)))]

@@ -46,11 +46,12 @@ def item_of(entry: Entry, data: bytes) -> Item:
 def answer_of(number: int, trace: "ImageTrace | None", future: Future[Outcome]) -> list[Any]:
     """The outcome of a future that is done and was not cancelled, with its batch for the trace; or what it
     raises."""
-    error = future.exception()
-    if error is not None:
+    try:
+        outcome = future.result()
+    except BaseException as error:
         return [number, None, error_of(error)]
-    batch = getattr(trace, "batch", None)
-    return [number, future.result().to_dict()] + ([batch] if batch else [])
+    batch = None if trace is None else getattr(trace, "batch", None)
+    return [number, outcome.to_dict(), batch] if batch else [number, outcome.to_dict()]
 
 
 def answer(future: Future[Outcome], trace: "ImageTrace | None", said: list[Any]) -> None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from prometheus_client import Counter, Gauge, Histogram
 
 from assay.engine.outcome import Label, Outcome, Verdict
+from assay.engine.telemetry.spread import Spread
 
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
@@ -18,19 +19,19 @@ DOUBTS = Counter(
     "Uncertain verdicts by why; one with several doubts counts for each",
     ["bundle", "doubt"],
 )
-PROBABILITIES = Histogram(
+PROBABILITIES = Spread(
     "assay_verdict_probability",
     "Calibrated probability of synthetic of each verdict: how it is spread shows when images change",
     ["bundle"],
     buckets=PROBABILITY_EDGES,
 )
-STAGES = Histogram(
+STAGES = Spread(
     "assay_stage_seconds",
     "Seconds that an image spent in a stage",
     ["stage"],
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
-IMAGES = Histogram(
+IMAGES = Spread(
     "assay_image_seconds",
     "Seconds from an image's admission to its outcome: interactive, or of the backlog",
     ["priority"],
@@ -122,11 +123,11 @@ def took(priority: str, seconds: float) -> None:
 def count(outcome: Outcome, bundle: str) -> None:
     """Record one outcome, its probability and its stage times."""
     if isinstance(outcome, Verdict):
-        _of(OUTCOMES, bundle, outcome.label.value).inc()
+        _of(OUTCOMES, bundle, outcome.label).inc()
         for doubt in outcome.doubts:
-            _of(DOUBTS, bundle, doubt.value).inc()
+            _of(DOUBTS, bundle, doubt).inc()
         _of(PROBABILITIES, bundle).observe(outcome.probability)
         for stage, seconds in outcome.seconds.items():
             _of(STAGES, stage).observe(seconds)
     else:
-        _of(OUTCOMES, bundle, outcome.reason.value).inc()
+        _of(OUTCOMES, bundle, outcome.reason).inc()

@@ -8,6 +8,7 @@ from typing import Any
 READ = 1 << 16
 """Bytes that are asked for at once; most messages are shorter."""
 
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _LENGTH = struct.Struct("<I")
 _TIMEVAL = struct.Struct("@ll")
 
@@ -22,7 +23,7 @@ class Channel:
         self._patience: float | None = None  # seconds that the kernel waits for us
 
     def send(self, message: Any) -> None:
-        body = json.dumps(message, separators=(",", ":"), check_circular=False).encode()
+        body = _encode(message).encode()
         try:
             self._socket.sendall(_LENGTH.pack(len(body)) + body)
         except (BrokenPipeError, ConnectionResetError):

@@ -18,7 +18,7 @@ from assay.engine.core import Core
 from assay.engine.core.pressure import Pressure
 from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.errors import EngineFault, SetupError
-from assay.engine.fronts import backend
+from assay.engine.fronts import backend, link
 from assay.engine.fronts.wire import plain
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Doubt, Label, Outcome, Reason, Rejection, Verdict
@@ -427,3 +427,62 @@ def test_a_trace_has_its_stages_and_its_batch_from_the_engine(pair: Pair, core: 
     assert [link.context.span_id for link in batch.links] == [image.context.span_id]
     decode = found["decode"]
     assert decode.end_time - decode.start_time == pytest.approx(0.75e9)  # as long as the whole batch
+
+
+@pytest.fixture
+def wakes(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """One for each time that the link's outbox is told of something."""
+    found: list[bool] = []
+    monkeypatch.setattr(pair.link._outbox, "notify", lambda: found.append(True))
+    return found
+
+
+@pytest.mark.parametrize("enter", ["submit", "offer"])
+def test_what_was_read_is_told_with_the_next_outcome(
+    pair: Pair, core: HandCore, wakes: list[bool], enter: str
+) -> None:
+    future = getattr(pair.front, enter)([Item("a", IMAGE)])[0]
+    pair.up()
+    assert not wakes
+    core.taken[0][1].set_result(verdict("a"))
+    assert wakes
+    said = pair.down()
+    assert said["read"] == len(IMAGE)
+    assert future.done()
+
+
+def test_what_was_read_is_told_at_once_where_no_outcome_will_come(
+    pair: Pair, core: HandCore, wakes: list[bool]
+) -> None:
+    first, second = pair.front.submit([Item("a", IMAGE), Item("b", IMAGE)])
+    pair.up()
+    first.cancel()
+    pair.up()
+    assert not wakes
+    second.cancel()
+    pair.up()
+    assert wakes
+    assert pair.down()["read"] == 2 * len(IMAGE)
+
+
+def test_much_that_was_read_is_told_at_once(
+    pair: Pair, wakes: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "UNTOLD", 2 * len(IMAGE))
+    pair.front.submit([Item("a", IMAGE)])
+    pair.up()
+    assert not wakes
+    pair.front.submit([Item("b", IMAGE)])
+    pair.up()
+    assert wakes
+
+
+def test_what_waits_for_room_is_tried_again(pair: Pair, core: HandCore, wakes: list[bool]) -> None:
+    core.room = 0
+    pair.front.offer([Item("a", IMAGE)])
+    pair.up()
+    assert wakes
+    assert not core.taken
+    core.room = 1
+    pair.down()
+    assert core.taken
