@@ -36,7 +36,7 @@ CONNECTION_CALLS = 256
 # one; one that has not begun to speak HTTP/2 is not waited for longer.
 ALIVE = 60_000
 ANSWER = 20_000
-# Once every image is answered: for the last statuses to be sent, before health watchers are cut off.
+# Once every image is answered: for the last statuses to be sent and read, before what is left is cut off.
 LAST_WORDS = 0.5
 
 log = logging.getLogger(__name__)
@@ -177,6 +177,7 @@ class GrpcDoor(Door):
         if not await self._service.hold():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._service.drain(), timeout)
+            await asyncio.sleep(LAST_WORDS)  # a client that is cut off loses what it has not read yet
             close_connections(self.port)
             await self._server.stop(None)
             return
