@@ -23,6 +23,7 @@ NAMES = (
     "scan",
     "grpc",
     "kafka",
+    "kafka_long",
     "ingest",
     "fronts",
     "corruption",
