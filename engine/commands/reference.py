@@ -45,6 +45,7 @@ USE = """
 address or broker, with one sentence on standard error; 1 the engine lost its last worker, or
 nobody reads its output on.
 """
+SEVERAL = ", several"
 _DOORS: dict[str, DoorKind] = {name: named(DOORS, name, "door") for name in sorted(DOORS)}
 TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("", "ASSAY_", Settings),
@@ -132,14 +133,15 @@ def _command(name: str, callback: Callable[..., Any], level: str = "###") -> str
         required = parameter.default is inspect.Parameter.empty
         spelling = _spelling(parameter.name, kind, info)
         if isinstance(info, ArgumentInfo):
-            usage.append(spelling + ("..." if get_origin(kind) is list else ""))
+            called = spelling + ("..." if _type(kind).endswith(SEVERAL) else "")
+            usage.append(called if required else f"[{called}]")
         elif required:
             usage.append(f"{spelling.split(', ')[0]} {parameter.name.upper()}")
         rows.append((f"`{spelling}`", _type(kind, info), _shown(parameter, info), _line(info.help)))
-    called = "    " + " ".join([*usage, "[OPTIONS]"])
+    usage.append("[OPTIONS]")
     text = inspect.cleandoc(callback.__doc__ or "")
     options = table([("option", "type", "default", "what it is"), *rows], numbers=False) if rows else ""
-    return f"\n{level} {title}\n\n{called}\n\n{text}\n\n{options}"
+    return f"\n{level} {title}\n\n    {' '.join(usage)}\n\n{text}\n\n{options}"
 
 
 def _spelling(name: str, kind: Any, info: OptionInfo | ArgumentInfo) -> str:
@@ -169,7 +171,7 @@ def _type(annotation: Any, info: OptionInfo | ArgumentInfo | None = None) -> str
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in inner)
     if origin in (list, tuple):
-        return f"{_type(inner[0], info)}, several"
+        return _type(inner[0], info) + SEVERAL
     if isinstance(annotation, EnumType):
         members: list[Any] = [*annotation.__members__.values()]
         return ", ".join(f"`{member.value}`" for member in members)

@@ -40,3 +40,9 @@ def test_every_option_is_described_and_hidden_ones_are_not_shown(page: str) -> N
 def test_defaults_of_zero_are_shown(page: str) -> None:
     assert "| `--seed` | integer | `0` |" in page
     assert "| `delay` | `ASSAY_SERVE_DELAY` | number | `0.0` |" in page
+
+
+def test_arguments_that_may_be_left_out_are_in_brackets(page: str) -> None:
+    lines = page.splitlines()
+    assert "    assay bench [PATHS...] [OPTIONS]" in lines
+    assert "    assay scan PATHS... [OPTIONS]" in lines
