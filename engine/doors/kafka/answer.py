@@ -57,7 +57,7 @@ def to_answer(
 
     `partitions` and `limits` give a topic's number of partitions and its `max.message.bytes`. What is largest
     is left out of an answer above the limit, and headers that begin with `assay.omitted` say what. With
-    `source` verdicts are CloudEvents of this source. `context`: headers of the trace, in the place of the
+    `source` answers are CloudEvents of this source. `context`: headers of the trace, in the place of the
     record's own.
 
     Raises:
@@ -65,11 +65,10 @@ def to_answer(
     """
     topic = rejects if isinstance(outcome, Rejection) else output
     partition, limit = record.partition % partitions[topic], limits[topic]
-    event = None if isinstance(outcome, Rejection) else source
-    answer = _answer(record, outcome, topic, partition, set(), event, context)
+    answer = _answer(record, outcome, topic, partition, set(), source, context)
     if answer.size > limit:
-        gone = _largest(record, outcome, answer.size - limit, event)
-        answer = _answer(record, outcome, topic, partition, gone, event, context)
+        gone = _largest(record, outcome, answer.size - limit, source)
+        answer = _answer(record, outcome, topic, partition, gone, source, context)
     if answer.size > limit:
         raise Unanswerable(
             f"the shortest answer to it takes {answer.size} bytes, and topic {topic} takes {limit}:"
@@ -78,18 +77,23 @@ def to_answer(
     return answer
 
 
-def _kept(record: Any, event: str | None) -> Iterator[tuple[int, str, bytes]]:
+def _kept(record: Any, outcome: Outcome, source: str | None) -> Iterator[tuple[int, str, bytes]]:
     """Those headers of a record that its answer has, with their numbers."""
-    for number, (name, value) in enumerate(record.headers):
-        if event is None or events.stays(name):
-            # kafka-python sends no null header values; consumers see an empty one.
-            yield number, name, value or b""
+    for number, (name, given) in enumerate(record.headers):
+        value = given or b""  # kafka-python sends no null header values; consumers see an empty one
+        if source is None:
+            yield number, name, value
+        elif isinstance(outcome, Rejection):
+            yield number, events.beside(name, value), value
+        elif events.stays(name):
+            yield number, name, value
 
 
-def _largest(record: Any, outcome: Outcome, excess: int, event: str | None) -> Set[Part]:
+def _largest(record: Any, outcome: Outcome, excess: int, source: str | None) -> Set[Part]:
     """The fewest parts of an answer that make it shorter by `excess` bytes, or all of them."""
     parts: list[tuple[int, Part]] = [
-        (2 + len(name.encode()) + len(value), number) for number, name, value in _kept(record, event)
+        (2 + len(name.encode()) + len(value), number)
+        for number, name, value in _kept(record, outcome, source)
     ]
     parts.append((len(record.key or b""), "key"))
     if isinstance(outcome, Rejection):
@@ -112,10 +116,10 @@ def _answer(
     topic: str,
     partition: int,
     gone: Set[Part],
-    event: str | None,
+    source: str | None,
     context: Sequence[tuple[str, bytes]],
 ) -> Answer:
-    kept = ((name, value) for number, name, value in _kept(record, event) if number not in gone)
+    kept = ((name, value) for number, name, value in _kept(record, outcome, source) if number not in gone)
     headers = [(name, value) for name, value in kept if not (context and name.lower() in CONTEXT)]
     headers += context
     key = None if "key" in gone else record.key
@@ -125,12 +129,14 @@ def _answer(
         value = b"" if "value" in gone or (record.value is None and key is None) else record.value
         told = (outcome.reason.value, outcome.detail, record.topic, record.partition, record.offset)
         headers += [(name, str(value).encode()) for name, value in zip(TOLD, told, strict=True)]
+        if source is not None:
+            headers += events.rejection_event(record.headers, place(record), outcome, source)
     else:
         verdict = outcome.to_dict()
         if "id" in gone:
             verdict["id"] = place(record)
-        if event is not None:
-            headers += events.verdict_event(record.headers, place(record), verdict["id"], event)
+        if source is not None:
+            headers += events.verdict_event(record.headers, place(record), verdict["id"], source)
         value = json.dumps(verdict, separators=(",", ":")).encode()
     return Answer(topic, partition, key, value, headers + _notes(record, outcome, gone))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from assay.engine.doors.kafka import events
 from assay.engine.doors.kafka.answer import OMITTED, TOLD, Answer, Headers
 from assay.engine.doors.kafka.records import given_id
 
@@ -65,7 +66,12 @@ def read_letter(record: Any) -> Letter | None:
     partition, offset = said.get("assay.partition", b""), said.get("assay.offset", b"")
     if said.keys() != set(TOLD) or not (partition.isdigit() and offset.isdigit()):
         return None
-    own = [header for header in told if header[0] not in (*TOLD, *OMITTED)]
+    before = headers[: starts[-1]]
+    added = {*TOLD, *OMITTED}
+    if events.rejected(told):
+        before = [(name.removeprefix(events.ORIGINAL), value) for name, value in before]
+        added |= events.ADDED
+    own = [header for header in told if header[0] not in added]
     omitted = {name: int(value) for name, value in told if name in OMITTED and value.isdigit()}
     return Letter(
         record,
@@ -74,7 +80,7 @@ def read_letter(record: Any) -> Letter | None:
         said["assay.topic"].decode(errors="replace"),
         int(partition),
         int(offset),
-        headers[: starts[-1]] + own,
+        before + own,
         omitted,
     )
 

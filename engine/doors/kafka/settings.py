@@ -62,7 +62,7 @@ class KafkaSettings(BrokerSettings):
     id_header: str = ID_HEADER
     """Record header that names an image; without it a CloudEvent's `id` does, or `topic/partition/offset`."""
     cloudevents_source: str | None = Field(None, pattern=r"^[!-~]+$")
-    """Write verdicts as CloudEvents with this `source`, a URI reference such as `/assay/uploads`."""
+    """Write outcomes as CloudEvents with this `source`, a URI reference such as `/assay/uploads`."""
     reference_roots: tuple[str, ...] = ()
     """URLs such as `s3://bucket/images/` or `file:///data/`, as text separated by commas, below which records
     without a value may name their image; empty: none may."""

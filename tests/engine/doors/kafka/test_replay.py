@@ -16,22 +16,29 @@ from support.kafka import DisorderedCore, Topics, producer, serving, wait_until
 from assay.bench.broker import Broker
 from assay.engine.doors.kafka.answer import to_answer
 from assay.engine.doors.kafka.letters import REPLAYED, REPLAYS, Letter, read_letter, to_replay
+from assay.engine.doors.kafka.records import given_id
 from assay.engine.doors.kafka.replay import Choice, Replay, Sums
 from assay.engine.doors.kafka.settings import ReplaySettings
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Reason, Rejection
 
-NAMES = st.sampled_from(["h", "assay.id", "assay.reason", "assay.offset", "assay.omitted", REPLAYED])
+NAMES = st.sampled_from(
+    [
+        *("h", "assay.id", "assay.reason", "assay.offset", "assay.omitted", REPLAYED),
+        *("ce_specversion", "ce_id", "ce_type", "ce_traceparent", "content-type"),
+        *("assay.original.ce_id", "assay.original.assay.original.h"),
+    ]
+)
+SOURCES = st.none() | st.just("/assay")
 HEADERS = st.lists(st.tuples(NAMES | st.text(max_size=5), st.binary(max_size=5)), max_size=6)
 BYTES = st.none() | st.binary(max_size=9)
 
 
-def rejected(record: Any, limit: int = 1 << 20) -> Any:
+def rejected(record: Any, limit: int = 1 << 20, source: str | None = None) -> Any:
     """The dead letter of a record."""
     outcome = Rejection("a", Reason.TRUNCATED, "it ends in row 3")
-    answer = to_answer(
-        record, outcome, output="o", rejects="r", partitions={"o": 1, "r": 1}, limits={"o": limit, "r": limit}
-    )
+    sizes = {"partitions": {"o": 1, "r": 1}, "limits": {"o": limit, "r": limit}}
+    answer = to_answer(record, outcome, output="o", rejects="r", source=source, **sizes)
     return SimpleNamespace(
         topic="r",
         partition=0,
@@ -54,11 +61,11 @@ def letter(of: Any) -> Letter:
     return found
 
 
-@given(HEADERS, BYTES, BYTES)
+@given(HEADERS, BYTES, BYTES, SOURCES)
 def test_a_record_comes_back_as_it_was(
-    headers: list[tuple[str, bytes]], key: bytes | None, value: bytes | None
+    headers: list[tuple[str, bytes]], key: bytes | None, value: bytes | None, source: str | None
 ) -> None:
-    dead = letter(rejected(record(headers=headers, key=key, value=value)))
+    dead = letter(rejected(record(headers=headers, key=key, value=value), source=source))
     assert (dead.topic, dead.partition, dead.offset, dead.reason) == ("in", 5, 77, "truncated")
     assert dead.headers == headers
     again = to_replay(dead, dead.record, "in", 4, 1 << 20, "assay.id")
@@ -66,7 +73,7 @@ def test_a_record_comes_back_as_it_was(
     assert (again.topic, again.partition, again.key) == ("in", 1, key)
     assert again.value == (b"" if key is None and value is None else value)
     assert again.headers[: len(headers)] == headers
-    named = [] if any(name == "assay.id" and value for name, value in headers) else [("assay.id", b"in/5/77")]
+    named = [] if given_id(headers, "assay.id") else [("assay.id", b"in/5/77")]
     story, count = again.headers[len(headers) + len(named) :]
     assert again.headers[len(headers) : -2] == named
     assert count == (REPLAYS, b"1")
@@ -80,10 +87,11 @@ def test_a_record_comes_back_as_it_was(
     }
 
 
-def test_each_replay_adds_to_the_story_and_counts() -> None:
+@pytest.mark.parametrize("source", [None, "/assay"])
+def test_each_replay_adds_to_the_story_and_counts(source: str | None) -> None:
     one = record(headers=[("trace", b"1")])
     for times in range(1, 5):
-        dead = letter(rejected(one))
+        dead = letter(rejected(one, source=source))
         again = to_replay(dead, dead.record, "in", 8, 1 << 20, "assay.id")
         assert again
         one = record(offset=77 + times, headers=again.headers)
@@ -119,9 +127,10 @@ def test_what_is_no_dead_letter_is_none(headers: list[tuple[str, bytes | None]])
     assert found is None or whole <= {name for name, _ in headers}
 
 
-def test_only_its_own_record_stands_for_what_was_left_out() -> None:
-    whole = record(value=bytes(5000), headers=[("h", b"1")])
-    dead = letter(rejected(whole, limit=1500))
+@pytest.mark.parametrize("source", [None, "/assay"])
+def test_only_its_own_record_stands_for_what_was_left_out(source: str | None) -> None:
+    whole = record(value=bytes(5000), headers=[("h", b"1"), ("ce_id", b"1")])
+    dead = letter(rejected(whole, limit=1500, source=source))
     assert dead.omitted == {"assay.omitted": 5000}
     assert dead.is_of(whole)
     for other in ({"value": bytes(4999)}, {"key": b"other"}, {"headers": []}):
@@ -155,11 +164,11 @@ def topics(broker: Broker) -> Topics:
     return Topics(broker, partitions=2).create()
 
 
-def reject(topics: Topics, values: list[bytes | None], **record: Any) -> None:
+def reject(topics: Topics, values: list[bytes | None], source: str | None = None, **record: Any) -> None:
     """Have the door reject them."""
     before = len(topics.read(topics.rejects))
     topics.send(values, **record)
-    with serving(DisorderedCore(), topics.settings()) as served:
+    with serving(DisorderedCore(), topics.settings(cloudevents_source=source)) as served:
         wait_until(lambda: len(topics.read(topics.rejects)) == before + len(values))
         served.door.drain(10)
 
@@ -177,6 +186,18 @@ def test_dead_letters_are_chosen_by_reason_and_sent_once(topics: Topics) -> None
     assert all((one.key, one.headers[0]) == (b"k", ("trace", b"1")) for one in again)
     sums = replayed(topics, reasons=frozenset(["undecodable"]))
     assert (sums.sent, sums.read) == ({}, 0)
+
+
+def test_an_event_that_was_rejected_as_an_event_comes_back(topics: Topics) -> None:
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"17"), ("h", b"1"), ("content-type", b"image/png")]
+    reject(topics, [b"bad"], source="/assay", headers=headers)
+    (dead,) = topics.read(topics.rejects)
+    assert dict(dead.headers)["ce_type"] == b"assay.rejection.v1"
+    assert replayed(topics).sent == {"undecodable": 1}
+    again = topics.read(topics.input)[-1]
+    assert again.value == b"bad"
+    assert again.headers[:-2] == headers
+    assert [name for name, _ in again.headers[-2:]] == [REPLAYED, REPLAYS]
 
 
 def test_a_poisoned_record_does_not_circle(broker: Broker) -> None:
