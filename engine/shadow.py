@@ -5,7 +5,6 @@ image when that is answered, so it can neither delay nor fail an answer. What fi
 counted.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -31,10 +30,10 @@ NICE = 19
 OnScore = Callable[[Verdict, Outcome], None]
 
 
-def chosen(data: bytes, share: float) -> bool:
-    """Whether an image belongs to the share of a stream. A function of its content alone: the same images are
-    chosen everywhere and each time."""
-    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") < share * 2**64
+def chosen(digest: bytes, share: float) -> bool:
+    """Whether an image with this SHA-256 belongs to the share of a stream. A function of its content alone:
+    the same images are chosen everywhere and each time."""
+    return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 class Shadow:
@@ -63,7 +62,7 @@ class Shadow:
     def see(self, ticket: Ticket, verdict: Verdict) -> None:
         """An image was answered. Never raises, and returns at once."""
         try:
-            if chosen(ticket.item.data, self._share):
+            if chosen(ticket.hashed(), self._share):
                 self._take(ticket, verdict)
         except Exception:  # a defect of ours, which must not reach those who answer
             log.exception("the shadow failed")

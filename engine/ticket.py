@@ -1,5 +1,6 @@
 """An item on its way through the core: what the front and its workers hand each other."""
 
+import hashlib
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -20,3 +21,11 @@ class Ticket:
     future: Future[Outcome]
     suspect: bool = False
     failures: int = 0
+    digest: bytes = b""
+    """What `hashed` computed; empty before."""
+
+    def hashed(self) -> bytes:
+        """SHA-256 of the image, which whoever asks first computes."""
+        if not self.digest:
+            self.digest = hashlib.sha256(self.item.data).digest()
+        return self.digest

@@ -127,7 +127,7 @@ class Cache:
             item = replace(ticket.item, deadline=None)
             work = Work(item, ticket.bundle, ticket.header, ticket.bytes, ticket.submitted, Future(), key=key)
             ticket.bytes = 0  # what was reserved for it is the work's
-            work.first, work.version = ticket, bundle.version
+            work.first, work.version, work.digest = ticket, bundle.version, ticket.digest
             work.waiting[ticket] = None
             self._of[ticket] = self._under_way[key] = work
             work.future.add_done_callback(partial(self._done, weakref.ref(work)))
@@ -140,7 +140,7 @@ class Cache:
         if known is not bundle:
             manifest = hashlib.sha256(bundle.manifest.model_dump_json().encode()).digest()
             self._hashes[bundle.name] = bundle, manifest
-        return hashlib.sha256(ticket.item.data).digest() + manifest
+        return ticket.hashed() + manifest
 
     def leave(self, ticket: Ticket) -> bool:
         """Whether `ticket` waited for a computation; it does no more."""

@@ -1,11 +1,12 @@
 """A second bundle beside the one that answers: which images it sees, what is counted, whom it cannot harm."""
 
-import hashlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -76,10 +77,11 @@ def answers(core: Core, data: list[bytes]) -> list[Outcome]:
 
 @given(st.binary(), st.floats(0, 1), st.floats(0, 1))
 def test_a_larger_share_holds_the_smaller_one(data: bytes, one: float, other: float) -> None:
-    assert not chosen(data, 0)
-    assert chosen(data, 1)
-    assert chosen(data, max(one, other)) or not chosen(data, min(one, other))
-    assert chosen(data, one) == (int(hashlib.sha256(data).hexdigest()[:16], 16) / 2**64 < one)
+    digest = sha256(data).digest()
+    assert not chosen(digest, 0)
+    assert chosen(digest, 1)
+    assert chosen(digest, max(one, other)) or not chosen(digest, min(one, other))
+    assert chosen(digest, one) == (int(digest.hex()[:16], 16) / 2**64 < one)
 
 
 def test_the_share_is_scored_and_compared(core: Core, other: Bundle) -> None:
@@ -88,7 +90,7 @@ def test_the_share_is_scored_and_compared(core: Core, other: Bundle) -> None:
     core.on_verdict.append(shadow.see)
     data = images(24)
     outcomes = answers(core, [*data, b"none"])
-    wanted = {str(number) for number, one in enumerate(data) if chosen(one, 0.5)}
+    wanted = {str(number) for number, one in enumerate(data) if chosen(sha256(one).digest(), 0.5)}
     assert 4 < len(wanted) < 20
     until(lambda: seen.pairs.keys() >= wanted)
     shadow.stop()
@@ -188,6 +190,28 @@ def test_one_that_cannot_be_served_says_so(tmp_path: Path) -> None:
     folder = plain_bundle(tmp_path / "broken", graph=b"no graph")
     with pytest.raises(BundleError, match="broken"):
         Shadow(Bundle.load(folder), 0.1, INLINE)
+
+
+def test_an_image_is_hashed_once_by_cache_and_shadow_together(
+    bundle: Bundle, other: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+
+    def counting(data: bytes) -> object:
+        hashed.append(data)
+        return sha256(data)
+
+    monkeypatch.setattr("assay.engine.ticket.hashlib", SimpleNamespace(sha256=counting))
+    data = images(4)
+    for cache in (MIB, 0):
+        core = Core([bundle], INLINE, cache)
+        shadow = Shadow(other, 0.5, INLINE)
+        core.on_verdict.append(shadow.see)
+        answers(core, data)
+        core.stop()
+        shadow.stop()
+        assert sorted(hashed) == sorted(data)
+        hashed.clear()
 
 
 def test_its_defects_stay_with_it(core: Core, other: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
