@@ -17,7 +17,7 @@ from support.server import Server
 
 from assay.engine.client import Client
 from assay.engine.outcome import Label, Reason
-from assay.engine.telemetry import metrics
+from assay.engine.telemetry import metrics, nvml
 
 ROOT = Path(__file__).parent.parent
 BOARD = json.loads((ROOT / "deploy" / "grafana" / "assay.json").read_text("utf-8"))
@@ -26,9 +26,8 @@ RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text
 ]
 PROMETHEUS = {"instance", "job", "le"}
 """Labels that Prometheus adds, and that of a histogram."""
-EXPRESSIONS = [rule["expr"] for rule in RULES] + [
-    target["expr"] for panel in BOARD["panels"] for target in panel["targets"]
-]
+SHOWN = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+EXPRESSIONS = [rule["expr"] for rule in RULES] + SHOWN
 MAIN = "from assay.engine.commands.app import main; main()"
 Known = dict[str, set[str]]
 
@@ -51,6 +50,7 @@ def samples() -> Known:
 
 
 KNOWN = samples()
+GPUS = {name: {"gpu"} for name in nvml.GAUGES}
 
 
 def test_a_live_server_gives_these_names_and_labels(tmp_path: Path) -> None:
@@ -86,19 +86,25 @@ def test_an_expression_asks_for_what_there_is(expression: str) -> None:
     found = SELECTOR.findall(expression)
     assert found
     labels: set[str] = set()
+    known = KNOWN | GPUS
     for name, matchers in found:
-        assert name in KNOWN, name
-        labels |= KNOWN[name]
+        assert name in known, name
+        labels |= known[name]
         parsed = MATCHER.findall(matchers)
         assert MATCHER.sub("", matchers) == ""
         for label, _, value in parsed:
-            assert label in KNOWN[name] | PROMETHEUS, label
+            assert label in known[name] | PROMETHEUS, label
             if label == "outcome":
                 assert set(value.split("|")) <= {*Label, *Reason}
             if label == "priority":
                 assert value in ("interactive", "backlog")
     for names in GROUPING.findall(expression):
         assert {name.strip() for name in names.split(",")} <= labels | PROMETHEUS
+
+
+def test_every_metric_is_on_a_panel() -> None:
+    shown = {re.sub("_(bucket|sum|count)$", "", name) for name, _ in SELECTOR.findall(" ".join(SHOWN))}
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in KNOWN} <= shown
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
