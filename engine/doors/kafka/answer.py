@@ -19,6 +19,7 @@ TOLD = ("assay.reason", "assay.detail", "assay.topic", "assay.partition", "assay
 OMITTED = ("assay.omitted", "assay.omitted.key", "assay.omitted.id", "assay.omitted.headers")
 """Headers that say what was left out of an answer; they come last."""
 CONTEXT = ("traceparent", "tracestate")
+"""Headers of a record that those of its image's trace take the place of, while traces are on."""
 
 Headers = list[tuple[str, bytes]]
 Part = int | str
@@ -67,7 +68,7 @@ def to_answer(
     partition, limit = record.partition % partitions[topic], limits[topic]
     answer = _answer(record, outcome, topic, partition, set(), source, context)
     if answer.size > limit:
-        gone = _largest(record, outcome, answer.size - limit, source)
+        gone = _largest(record, outcome, answer.size - limit, source, context)
         answer = _answer(record, outcome, topic, partition, gone, source, context)
     if answer.size > limit:
         raise Unanswerable(
@@ -77,10 +78,14 @@ def to_answer(
     return answer
 
 
-def _kept(record: Any, outcome: Outcome, source: str | None) -> Iterator[tuple[int, str, bytes]]:
+def _kept(
+    record: Any, outcome: Outcome, source: str | None, context: Sequence[tuple[str, bytes]]
+) -> Iterator[tuple[int, str, bytes]]:
     """Those headers of a record that its answer has, with their numbers."""
     for number, (name, given) in enumerate(record.headers):
         value = given or b""  # kafka-python sends no null header values; consumers see an empty one
+        if context and name.lower() in CONTEXT:
+            continue
         if source is None:
             yield number, name, value
         elif isinstance(outcome, Rejection):
@@ -89,11 +94,13 @@ def _kept(record: Any, outcome: Outcome, source: str | None) -> Iterator[tuple[i
             yield number, name, value
 
 
-def _largest(record: Any, outcome: Outcome, excess: int, source: str | None) -> Set[Part]:
+def _largest(
+    record: Any, outcome: Outcome, excess: int, source: str | None, context: Sequence[tuple[str, bytes]]
+) -> Set[Part]:
     """The fewest parts of an answer that make it shorter by `excess` bytes, or all of them."""
     parts: list[tuple[int, Part]] = [
         (2 + len(name.encode()) + len(value), number)
-        for number, name, value in _kept(record, outcome, source)
+        for number, name, value in _kept(record, outcome, source, context)
     ]
     parts.append((len(record.key or b""), "key"))
     if isinstance(outcome, Rejection):
@@ -119,8 +126,8 @@ def _answer(
     source: str | None,
     context: Sequence[tuple[str, bytes]],
 ) -> Answer:
-    kept = ((name, value) for number, name, value in _kept(record, outcome, source) if number not in gone)
-    headers = [(name, value) for name, value in kept if not (context and name.lower() in CONTEXT)]
+    kept = _kept(record, outcome, source, context)
+    headers = [(name, value) for number, name, value in kept if number not in gone]
     headers += context
     key = None if "key" in gone else record.key
     value: bytes | None

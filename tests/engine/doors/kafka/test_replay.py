@@ -34,11 +34,11 @@ HEADERS = st.lists(st.tuples(NAMES | st.text(max_size=5), st.binary(max_size=5))
 BYTES = st.none() | st.binary(max_size=9)
 
 
-def rejected(record: Any, limit: int = 1 << 20, source: str | None = None) -> Any:
+def rejected(record: Any, limit: int = 1 << 20, **more: Any) -> Any:
     """The dead letter of a record."""
     outcome = Rejection("a", Reason.TRUNCATED, "it ends in row 3")
     sizes = {"partitions": {"o": 1, "r": 1}, "limits": {"o": limit, "r": limit}}
-    answer = to_answer(record, outcome, output="o", rejects="r", source=source, **sizes)
+    answer = to_answer(record, outcome, output="o", rejects="r", **sizes, **more)
     return SimpleNamespace(
         topic="r",
         partition=0,
@@ -135,6 +135,16 @@ def test_only_its_own_record_stands_for_what_was_left_out(source: str | None) ->
     assert dead.is_of(whole)
     for other in ({"value": bytes(4999)}, {"key": b"other"}, {"headers": []}):
         assert not dead.is_of(SimpleNamespace(**{**vars(whole), **other}))
+
+
+@pytest.mark.parametrize("own", [[], [("traceparent", b"00-1"), ("tracestate", b"x" * 2000)]])
+def test_a_trace_does_not_make_its_record_another(own: list[tuple[str, bytes]]) -> None:
+    whole = record(value=bytes(5000), headers=[*own, ("h", b"1" * 3000)])
+    for context in ([], [("traceparent", b"00-2")]):
+        dead = letter(rejected(whole, limit=1000, context=context))
+        assert dead.omitted["assay.omitted.headers"]
+        assert dead.is_of(whole)
+        assert not dead.is_of(record(value=bytes(5000), headers=[*own, *[("h", b"1")] * 4]))
 
 
 def test_a_choice_has_a_name_of_its_own() -> None:
