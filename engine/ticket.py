@@ -8,6 +8,8 @@ from assay.engine.admission import Header
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome
 
+Digest = bytes  # a name of its own, as `Ticket.bytes` is a number
+
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
 class Ticket:
@@ -21,10 +23,10 @@ class Ticket:
     future: Future[Outcome]
     suspect: bool = False
     failures: int = 0
-    digest: bytes = b""
+    digest: Digest = b""
     """What `hashed` computed; empty before."""
 
-    def hashed(self) -> bytes:
+    def hashed(self) -> Digest:
         """SHA-256 of the image, which whoever asks first computes."""
         if not self.digest:
             self.digest = hashlib.sha256(self.item.data).digest()
