@@ -28,7 +28,7 @@ from assay.engine.bundle import DEFAULT, find
 from assay.engine.core import Core
 from assay.engine.doors.kafka import KafkaDoor, KafkaSettings, clients
 from assay.engine.doors.kafka.answer import to_answer
-from assay.engine.doors.kafka.door import Core as Offered
+from assay.engine.doors.kafka.intake import Core as Offered
 from assay.engine.doors.kafka.records import to_item
 from assay.engine.item import Item
 from assay.engine.load.images import made

@@ -9,14 +9,10 @@ an input may get a second outcome, never none), or by the emitter, in one transa
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice, takewhile
-from typing import Any, Protocol
+from typing import Any
 
 from kafka.errors import (
     CommitFailedError,
@@ -27,21 +23,17 @@ from kafka.errors import (
 )
 
 from assay.engine import telemetry
-from assay.engine.core.together import soon, together
+from assay.engine.core.together import soon
 from assay.engine.doors.door import Door, DoorKind, Spread
 from assay.engine.doors.kafka import clients, complaints
 from assay.engine.doors.kafka.assignment import Assignment, Rebalance, offsets
-from assay.engine.doors.kafka.batches import Unreadable
-from assay.engine.doors.kafka.claims import Claims
-from assay.engine.doors.kafka.partition import Partition, Taken
-from assay.engine.doors.kafka.records import Unanswerable, record_size, to_item
-from assay.engine.doors.kafka.references import check_installed, read_root, reference
+from assay.engine.doors.kafka.intake import Core, Intake
+from assay.engine.doors.kafka.partition import Partition
 from assay.engine.doors.kafka.settings import KafkaSettings
 from assay.engine.doors.kafka.stream import StreamEmitter
 from assay.engine.doors.kafka.transactions import TransactionEmitter
 from assay.engine.doors.kafka.watchdog import Watchdog
 from assay.engine.errors import AssayError, SetupError
-from assay.engine.item import Item
 from assay.engine.outcome import Outcome
 
 log = logging.getLogger(__name__)
@@ -58,32 +50,13 @@ NO_MEMBER = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError
 """Errors of a commit while the group is rebalancing; the next poll says what became of the partitions."""
 
 
-class Core(Protocol):
-    """What this door needs of the core."""
-
-    def offer(self, items: Sequence[Item]) -> list[Future[Outcome]]:
-        """Takes items from the front while there is room."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A record that was polled and that the core has not taken yet."""
-
-    partition: Partition
-    record: Any
-    item: Item | None  # of an `Unreadable` none
-    reference: bytes | None = None
-
-
 class KafkaDoor(Door):
     """Scores a topic's records with `core`. Made once, started once, and ended by `drain` or `stop`."""
 
     def __init__(self, core: Core, settings: KafkaSettings) -> None:
-        self._core = core
         self._settings = settings
         self._watchers: list[Callable[[AssayError], None]] = []
         self._assignment = Assignment()
-        self._held: deque[_Held] = deque()
         self._wake = threading.Event()  # something was finished or acknowledged, or the end is near
         self._stopping = threading.Event()
         self._drain_until: float | None = None
@@ -93,21 +66,8 @@ class KafkaDoor(Door):
         self._commits = settings.delivery == "at-least-once"  # else the emitter does
         emitter = StreamEmitter if self._commits else TransactionEmitter
         self._emitter = emitter(settings, self._assignment, self._wake.set, self._fail, self._halt)
-        self._claims = self._claiming() if settings.reference_roots else None
+        self._intake = Intake(core, settings, self._wake.set, self._finished)
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
-
-    def _claiming(self) -> Claims:
-        core: Any = self._core
-        check_installed(self._settings.reference_roots)
-        bundle = next(iter(core.bundles))
-        return Claims(
-            [read_root(url) for url in self._settings.reference_roots],
-            self._settings.reference_seconds,
-            core.settings.limits,
-            self._settings.window,
-            self._wake.set,
-            lambda rejection: telemetry.count(rejection, bundle),
-        )
 
     def on_failure(self, callback: Callable[[AssayError], None]) -> None:
         """Have `callback` called once, from a thread of the door, when it had to stop: with the `EngineFault`
@@ -144,8 +104,7 @@ class KafkaDoor(Door):
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
         self._emitter.close()
-        if self._claims:
-            self._claims.close()
+        self._intake.close()
         self._log.close()
 
     def _halt(self, error: SetupError) -> None:
@@ -207,7 +166,7 @@ class KafkaDoor(Door):
     def _reopened(self) -> Any:
         """A new consumer, which begins at what was committed; None where the door ends before that."""
         self._assignment.assign([])
-        self._held.clear()
+        self._intake.clear()
         while not self._stopping.is_set() and not self._drained():
             try:
                 return clients.open_consumer(self._settings)
@@ -227,7 +186,8 @@ class KafkaDoor(Door):
             # for it, and joins again; so as long as the group is rebalancing, wait in `poll` alone.
             joining = consumer._coordinator.need_rejoin()
             waiting = 0 if self._full() and not joining else POLL_SECONDS
-            self._hold(self._polled(consumer, waiting))
+            polled = self._polled(consumer, waiting)  # which may change what is assigned
+            self._intake.hold(polled, self._assignment.partitions())
             self._offer_until(time.monotonic() + (0 if consumer._coordinator.need_rejoin() else POLL_SECONDS))
             if time.monotonic() >= commit_at:
                 self._commit(consumer)
@@ -261,9 +221,9 @@ class KafkaDoor(Door):
 
     def _full(self) -> bool:
         """Whether nothing more may be polled."""
-        draining = self._drain_until is not None
-        read = self._claims.used if self._claims else 0
-        return draining or bool(self._held) or self._assignment.bytes + read >= self._settings.window
+        if self._drain_until is not None or self._intake:
+            return True
+        return self._assignment.bytes + self._intake.reading >= self._settings.window
 
     def _give_back(self) -> None:
         """Leave to the next member what no worker holds; only once, as nothing is taken from here on."""
@@ -278,66 +238,17 @@ class KafkaDoor(Door):
         else:
             consumer.resume(*consumer.paused())
 
-    def _hold(self, polled: dict[Any, list[Any]]) -> None:
-        owned = self._assignment.partitions()
-        if any(held.partition.closed for held in self._held):  # partitions went away in this poll
-            self._held = deque(held for held in self._held if not held.partition.closed)
-        for name, records in polled.items():
-            if partition := owned.get(name):
-                for record in records:
-                    readable = not isinstance(record, Unreadable)
-                    item = to_item(record, self._settings.id_header) if readable else None
-                    said = reference(record) if item and self._claims else None
-                    self._held.append(_Held(partition, record, item, said))
-
     def _offer_until(self, deadline: float) -> None:
         """Offer what is held, again whenever room was made, until all is taken or the next poll is due."""
         while not self._stopping.is_set() and not self._drained():
             self._wake.clear()
-            self._offer()
+            if self._drain_until is not None:
+                self._intake.clear()
+            self._intake.offer()
             left = deadline - time.monotonic()
             if left <= 0 or not self._full():
                 return
             self._wake.wait(left)
-
-    def _offer(self) -> None:
-        if self._drain_until is not None:
-            self._held.clear()  # neither taken nor committed: the next member polls it again
-        if self._claims and not self._offer_read(self._claims):
-            return
-        while self._held:
-            ahead = list(islice(self._held, OFFER))
-            items = [held.item for held in takewhile(_has_bytes, ahead) if held.item]
-            futures = self._core.offer(items) if items else [self._without_bytes(ahead[0])]
-            with together():  # what is answered at once
-                for held, future in zip(ahead, futures, strict=False):
-                    self._held.popleft()
-                    trace = held.item.trace if held.item else None
-                    held.partition.take(Taken(held.record, record_size(held.record), future, trace))
-                    future.add_done_callback(partial(self._finished, held.partition))
-            if len(futures) < len(items):
-                return
-
-    def _offer_read(self, claims: Claims) -> bool:
-        """Offer what records referred to -> whether the core has room for more."""
-        claims.expire()
-        while claims.read:
-            claim, data = claims.read[0]
-            if claim.outcome.done():  # taken back
-                claims.read.popleft()
-                claims.drop(claim)
-                continue
-            futures = self._core.offer([replace(claim.item, data=data)])
-            if not futures:
-                return False
-            claims.read.popleft()
-            claims.offered(claim, futures[0])
-        return True
-
-    def _without_bytes(self, held: _Held) -> Future[Outcome]:
-        if held.item and held.reference and self._claims:
-            return self._claims.take(held.item, held.reference)
-        return _unreadable(held.record)
 
     def _finished(self, partition: Partition, _: Future[Outcome]) -> None:
         """Called by a thread of the core."""
@@ -369,22 +280,12 @@ class KafkaDoor(Door):
         marks of a transaction, and an idle group has offsets, which autoscalers look for."""
         if self._drain_until is not None:
             return
-        held = {id(held.partition) for held in self._held}
+        waiting = self._intake.partitions()
         for name, partition in self._assignment.partitions().items():
-            if not partition.busy and id(partition) not in held:
+            if not partition.busy and partition not in waiting:
                 position = consumer.position(name, timeout_ms=0)
                 if position is not None:
                     partition.skip_to(position)
-
-
-def _has_bytes(held: _Held) -> bool:
-    return held.item is not None and held.reference is None
-
-
-def _unreadable(record: Unreadable) -> Future[Outcome]:
-    failed: Future[Outcome] = Future()
-    failed.set_exception(Unanswerable(f"it cannot be read: {record.why}"))
-    return failed
 
 
 def _part(settings: KafkaSettings, number: int, count: int) -> KafkaSettings:

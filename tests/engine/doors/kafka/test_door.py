@@ -172,7 +172,7 @@ def test_what_is_taken_is_bounded_by_the_window(topics: Topics) -> None:
         time.sleep(1)
         # One poll may overshoot by all that was fetched ahead: 32 MiB.
         assert core.used <= 40 * MIB + 2 * MIB
-        assert not served.door._held
+        assert not served.door._intake
         assert len(core.taken) < 120
 
 
