@@ -83,7 +83,7 @@ def test_accuracy_of_a_run(data: Path, tmp_path: Path) -> None:
     shifted = {name: value.clone() for name, value in network.state_dict().items()}
     shifted["network.classifier.1.bias"] -= middle  # so that some answers are right and some wrong
     checkpoint.save({"model": shifted}, run / "best.pt")
-    [found] = faces.evaluate([run], samples, varied="nothing")
+    [found], _ = faces.evaluate([run], samples, varied="nothing")
     right = [
         (logit > middle) == bool(one.label) for logit, one in zip(scored.logits, scored.samples, strict=True)
     ]
