@@ -345,6 +345,8 @@ def test_features_are_laid_out(tiny: None, genimage: Path, forensics: Path, tmp_
         for kind in ("photographs", "synthetic images")
     }
     assert text == run(*command)  # of what was kept
+    with pytest.raises(SetupError, match="no images of scene moon; there are lsun_bedroom"):
+        run(*command, "--scene", "moon")
     assert read_csv(out / "features.csv") == rows
 
 
