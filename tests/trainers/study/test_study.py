@@ -12,6 +12,7 @@ from support.photos import write_tree
 from support.tables import read_csv
 
 from assay.engine.errors import SetupError
+from assay.trainers.cli.study_pictures import read_all
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.score import Scored
 from assay.trainers.study import patches, results, robustness, sizes, table
@@ -242,12 +243,13 @@ def test_patches_of_what_is_no_image(tmp_path: Path) -> None:
     text, small = tmp_path / "text.jpg", tmp_path / "small.png"
     text.write_text("not an image")
     Image.new("RGB", (500, 8)).save(small)
-    for file, said in (
-        (text, "text.jpg: This looks like text"),
-        (small, "small.png: its shorter side has 8"),
+    with pytest.raises(SetupError, match=r"text\.jpg: This looks like text"):
+        assay("study", "patches", bundle, text, "--out", out)
+    with pytest.raises(
+        SetupError, match=r"small\.png: its shorter side has 8 pixels, and the bundle needs 9"
     ):
-        with pytest.raises(SetupError, match=said):
-            assay("study", "patches", bundle, file, "--out", out)
+        read_all([small], 9)
+    assert list(read_all([small], 8)) == ["small.png"]
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg"):
         assay("study", "patches", bundle, tmp_path / "nowhere.jpg", "--out", out)
     assert not out.exists()
