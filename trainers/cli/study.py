@@ -1,7 +1,7 @@
 """`assay study`: one command for each table or figure; each writes Markdown, CSV and a plot to a folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,9 +12,6 @@ from assay.trainers.cli import study_apn as apn_cli
 from assay.trainers.cli import study_pictures as pictures
 from assay.trainers.cli.needs import bundle_of, need_torch
 from assay.trainers.study.results import grid, left_out, plot, write
-
-if TYPE_CHECKING:
-    from assay.trainers.study.table import Line
 
 app = commands("Reproduce the tables and figures of the papers.")
 
@@ -48,21 +45,20 @@ def generators(
     from assay.trainers.study import sizes
     from assay.trainers.study import table as study
     from assay.trainers.study.kept import Kept
-    from assay.trainers.study.method import method_of
+    from assay.trainers.study.method import left_out_by, methods_of
 
     samples = of_split(read_samples(data, min_side, only or ()), *(split or ["test"]))
     means = Means(device, executor, precision)
-    compared = [method_of(text, means, Kept(out)) for text in methods]
+    compared = methods_of(methods, means, Kept(out))
     scored = [(one.name, one.score(samples, None)) for one in compared]
     lines = [study.line(*one) for one in scored]
     text = study.markdown(lines)
     write(out, "generators", text, study.records(lines))
     by_size = sizes.records(scored)
     write(out, "sizes", grid(by_size), by_size)
-    bars = {one.method: [(float(place), value) for place, value in enumerate(_columns(one))] for one in lines}
-    names = [*lines[0].families, "Total mAP", "Global AP"]
-    plot(out / "generators.png", bars, "", "average precision in %", names)
-    left_out(out, {one.name: one.left_out for one in compared})
+    names, dots = study.dots(lines)
+    plot(out / "generators.png", dots, "", "average precision in %", names)
+    left_out(out, left_out_by(compared))
     typer.echo(f"{text}\n{grid(by_size)}")
 
 
@@ -88,12 +84,12 @@ def robustness(
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import robustness as study
     from assay.trainers.study.kept import Kept
-    from assay.trainers.study.method import method_of
+    from assay.trainers.study.method import left_out_by, methods_of
 
     samples = of_split(read_samples(data, min_side, only or ()), *(split or ["test"]))
     points = study.strengths(to)
     means = Means(device, executor, precision)
-    compared = [method_of(text, means, Kept(out)) for text in methods]
+    compared = methods_of(methods, means, Kept(out))
     found = study.curves(compared, samples, points)
     header = ["method", *(f"{to} {point.name}" for point in points)]
     rows = [[name, *(round(value, 3) for _, value in curve)] for name, curve in found.items()]
@@ -102,7 +98,7 @@ def robustness(
     label = "Gaussian blur, standard deviation in pixels" if to == "blur" else "JPEG quality"
     ticks = {point.place: point.name for point in points}
     plot(out / f"robustness_{to}.png", found, label, "Total mAP in %", ticks=ticks)
-    left_out(out, {one.name: one.left_out for one in compared})
+    left_out(out, left_out_by(compared))
     typer.echo(text)
 
 
@@ -117,23 +113,22 @@ def patches(
 ) -> None:
     """Pictures of the selected patches: a sheet, and each patch with its attention as Markdown and CSV."""
     need_torch()
-    from assay.trainers.data.read import read_pixels
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import patches as study
 
     chosen = bundle_of("fusing", bundle, "selects no patches")
-    photos = [read_pixels(image) for image in images]
-    found = study.looked_at(chosen, photos, Means(device, executor, precision))
-    header = ["image", "top", "left", "bottom", "right", "attention"]
+    photos = pictures.read_all(images, chosen.manifest.min_side)
+    found = study.looked_at(chosen, list(photos.values()), Means(device, executor, precision))
+    seen = {name: (photos[name], one.evidence) for name, one in zip(photos, found, strict=True)}
+    header = ["image", "patch", "top", "left", "bottom", "right", "attention"]
     rows = [
-        [image.name, *patch["box"], patch["attention"]]
-        for image, detection in zip(images, found, strict=True)
-        for patch in detection.evidence["patches"]
+        [name, number, *patch["box"], patch["attention"]]
+        for name, (_, evidence) in seen.items()
+        for number, patch in enumerate(evidence["patches"], start=1)
     ]
     text = table([header, *rows])
     write(out, "patches", text, [header, *rows])
-    drawn = [study.drawn(photo, one.evidence) for photo, one in zip(photos, found, strict=True)]
-    study.sheet(drawn).save(out / "patches.png")
+    study.sheet(seen).save(out / "patches.png")
     typer.echo(text)
 
 
@@ -161,13 +156,15 @@ def faces(
     from assay.trainers.data.samples import of_split, read_samples
     from assay.trainers.study import faces as study
     from assay.trainers.study.kept import Kept
+    from assay.trainers.study.method import left_out_by
 
     samples = of_split(read_samples(data, min_side, only or ()), *(split or ["test"]))
-    found = study.evaluate(runs, samples, vary, device, Kept(out))
+    found, judged = study.evaluate(runs, samples, vary, device, Kept(out))
     text = table(study.table(found))
     write(out, f"faces_{vary}", text, study.records(found))
     names, curves = study.dots(found)
     plot(out / f"faces_{vary}.png", curves, "", "accuracy in %", names)
+    left_out(out, left_out_by(judged))
     typer.echo(text)
 
 
@@ -179,7 +176,3 @@ app.command("proposals")(pictures.proposals)
 app.command("features")(pictures.features)
 app.command("purified")(pictures.purified)
 app.command("patterns")(pictures.patterns)
-
-
-def _columns(one: "Line") -> list[float]:
-    return [*one.families.values(), one.total, one.pooled]

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from assay.engine.errors import SetupError
+from assay.engine.streams import say
 from assay.trainers.cli import options
 from assay.trainers.cli.needs import need_torch
 from assay.trainers.kinds.apn.run import ApnFiles
@@ -46,10 +47,10 @@ def cross_generator(
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import accuracy
     from assay.trainers.study.kept import Kept
-    from assay.trainers.study.method import method_of
+    from assay.trainers.study.method import methods_of
 
     samples = of_split(read_samples(data, min_side, only or ()), *(split or ["val"]))
-    compared = [method_of(text, Means(device, executor, precision), Kept(out)) for text in methods]
+    compared = methods_of(methods, Means(device, executor, precision), Kept(out))
     found = {one.name: accuracy.by_generator(one.score(samples, None)) for one in compared}
     _report(out, "cross_generator", found, compared)
 
@@ -73,20 +74,16 @@ def shared_photographs(
     Of the paper's eight generators those are judged that are there.
     """
     need_torch()
-    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.data.samples import of_scene, of_split, read_samples
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import accuracy
     from assay.trainers.study.kept import Kept
-    from assay.trainers.study.method import method_of
+    from assay.trainers.study.method import methods_of
 
-    samples = [one for one in of_split(read_samples(data), *(split or ["test"])) if one.pool == scene]
-    if not samples:
-        raise SetupError(f"no images of scene {scene} in {data}")
-    there = {one.group for one in samples if one.label}
-    if missing := set(generator or ()) - there:
-        raise SetupError(f"no images of {', '.join(sorted(missing))}; there are {', '.join(sorted(there))}")
+    samples = of_scene(of_split(read_samples(data), *(split or ["test"])), scene)
+    accuracy.need_generators(samples, generator or ())
     samples = [one for one in samples if not one.label or one.group in (generator or TABLE_2)]
-    compared = [method_of(text, Means(device, executor, precision), Kept(out)) for text in methods]
+    compared = methods_of(methods, Means(device, executor, precision), Kept(out))
     found = {one.name: accuracy.by_folder(one.score(samples, None)) for one in compared}
     _report(out, "shared_photographs", found, compared)
 
@@ -123,7 +120,7 @@ def cross_scene(
     seen, and in the other scene (figure 1 a).
     """
     need_torch()
-    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.data.samples import of_scene, of_split, read_samples
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import accuracy
     from assay.trainers.study.figures import bars
@@ -132,24 +129,27 @@ def cross_scene(
 
     pairs = dict(pair_of(text) for text in pair or PAIRS)
     known = of_split(read_samples(trained), trained_split)
-    new = [one for one in of_split(read_samples(other), other_split) if one.pool == scene]
+    new = of_scene(of_split(read_samples(other), other_split), scene)
+    accuracy.need_generators(known, pairs.keys())
+    accuracy.need_generators(new, pairs.values())
     means, kept, compared, found = Means(device, executor, precision), Kept(out), [], {}
     falls: dict[str, dict[str, float]] = {}
+    if not (stranger := accuracy.of_generator(known, unseen)):
+        say(f"assay: {trained} has no images of {unseen}, whose bars are left out: see --unseen")
     first = next(iter(pairs))
     for name, networks in networks_by_generator(methods, list(pairs)).items():
         loaded = {path: method_of(f"{name}={path}", means, kept) for path in dict.fromkeys(networks.values())}
         compared += list(loaded.values())
         scores = {}
         for generator, path in networks.items():
-            own = [one for one in known if one.group == generator or not one.label]
-            same = [one for one in new if one.group == pairs[generator] or not one.label]
+            own = accuracy.of_generator(known, generator)
+            same = accuracy.of_generator(new, pairs[generator])
             network = loaded[path]
             scores[generator] = (
                 network.score(own, None, generator),
                 network.score(same, None, pairs[generator]),
             )
         found[name] = accuracy.by_scene(scores, pairs)
-        stranger = accuracy.of_generator(known, unseen)
         falls[name] = accuracy.fall(
             scores, pairs, loaded[networks[first]].score(stranger, None, unseen) if stranger else None
         )
@@ -189,7 +189,8 @@ def ablations(
     samples = of_split(read_samples(data, only=only or ()), *(split or ["val"]))
     weights = ApnFiles(weights_spatial=weights_spatial, weights_frequency=weights_frequency).by_branch()
     console = Console(stderr=True)
-    _report(out, f"ablations_{of}", evaluate(run, out, of, samples, weights, workers, console.print, device))
+    found, judged = evaluate(run, out, of, samples, weights, workers, console.print, device)
+    _report(out, f"ablations_{of}", found, judged)
 
 
 def pair_of(text: str, form: str = "A=B, such as --pair ADM=adm") -> tuple[str, str]:
@@ -224,16 +225,20 @@ def networks_by_generator(methods: Sequence[str], generators: Sequence[str]) -> 
     return found
 
 
-def _report(out: Path, name: str, found: "Mapping[str, Columns]", compared: "Sequence[Method]" = ()) -> None:
+def _report(out: Path, name: str, found: "Mapping[str, Columns]", compared: "Sequence[Method]") -> None:
     """Markdown, CSV and a plot of columns by method; and what the methods could not score."""
-    names, rows = list(next(iter(found.values()))), _rows(found)
+    from assay.trainers.study.accuracy import comparable
+    from assay.trainers.study.method import left_out_by
+
+    rows = _rows(found := comparable(found))
+    names = [str(name) for name in rows[0][1:]]
     write(out, name, grid(rows), rows)
     dots = {
-        method: [(float(place), each[one]) for place, one in enumerate(names)]
+        method: [(float(place), each[one]) for place, one in enumerate(names) if one in each]
         for method, each in found.items()
     }
     plot(out / f"{name}.png", dots, "", "accuracy in %", names)
-    left_out(out, {one.name: one.left_out for one in compared})
+    left_out(out, left_out_by(compared))
     typer.echo(grid(rows))
 
 

@@ -3,18 +3,23 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.engine.errors import SetupError
+from assay.engine.outcome import Refused
 from assay.trainers.cli import options
 from assay.trainers.cli.needs import bundle_of, need_torch
 from assay.trainers.cli.study_apn import Out, Split, pair_of
 from assay.trainers.study.results import grid, left_out, write
 
+if TYPE_CHECKING:
+    from assay.trainers.data.augment import Pixels
+
 Data = Annotated[Path, typer.Option(help="Data set, as for `assay evaluate`.")]
 Other = Annotated[Path | None, typer.Option(help="Data set of another scene.")]
+Scene = Annotated[str, typer.Option(help="Of --other, the scene by its folder.")]
 OtherSplit = Annotated[str, typer.Option(help="Split of --other to look at.")]
 Images = Annotated[list[Path], typer.Argument(help="Image files.")]
 
@@ -27,7 +32,7 @@ def proposals(
     only: options.Only = None,
     other: Other = None,
     other_split: OtherSplit = "test",
-    scene: Annotated[str, typer.Option(help="Of --other, the scene by its folder.")] = "lsun_bedroom",
+    scene: Scene = "lsun_bedroom",
     pair: Annotated[
         str, typer.Option(help="With --other, the one generator to look at: its names in both, A=B.")
     ] = "stable_diffusion_v_1_4=sdv1",
@@ -40,9 +45,10 @@ def proposals(
     Curves, and how alike they are. With --other the curves are those of one generator in two scenes.
     """
     need_torch()
-    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.data.samples import of_scene, of_split, read_samples
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study import proposals as study
+    from assay.trainers.study.accuracy import need_generators
     from assay.trainers.study.figures import curves_and_correlations
     from assay.trainers.study.kept import Kept
 
@@ -50,8 +56,10 @@ def proposals(
     samples = of_split(read_samples(data, only=only or ()), *(split or ["val"]))
     if other is not None:
         here, there = pair_of(pair)
-        found = [one for one in of_split(read_samples(other), other_split) if one.pool == scene]
+        found = of_scene(of_split(read_samples(other), other_split), scene)
         both = ((samples, here, "trained scene"), (found, there, scene))
+        for those, generator, _ in both:
+            need_generators(those, [generator])
         samples = [
             replace(one, group=f"{here}, {name}")
             for those, generator, name in both
@@ -60,7 +68,7 @@ def proposals(
         ]
     curves, refused = study.trusted(chosen, samples, Means(device, executor, precision), Kept(out))
     if not curves:
-        raise SetupError(f"no synthetic image of {data} could be read")
+        raise SetupError(f"no synthetic image of {data} could be scored: corrupt or too small")
     side = chosen.manifest.view.size
     places = [round(place / side, 5) for place in range(side // 2 + 1)]
     alike = study.correlations(curves)
@@ -84,6 +92,7 @@ def features(
     split: Split = None,
     other: Other = None,
     other_split: OtherSplit = "test",
+    scene: Scene = "lsun_bedroom",
     only: options.Only = None,
     images: Annotated[int, typer.Option(min=5, help="Of each class at most so many images.")] = 300,
     device: options.Device = "auto",
@@ -96,7 +105,7 @@ def features(
     need_torch()
     import numpy as np
 
-    from assay.trainers.data.samples import of_split, read_samples
+    from assay.trainers.data.samples import of_scene, of_split, read_samples
     from assay.trainers.fit.device import device_of
     from assay.trainers.kinds.apn.fit import trained
     from assay.trainers.study import features as study
@@ -106,8 +115,8 @@ def features(
 
     sets = {data.name: of_split(read_samples(data, only=only or ()), *(split or ["val"]))}
     if other is not None:
-        sets[f"{other.name} (other)" if other.name in sets else other.name] = of_split(
-            read_samples(other), other_split
+        sets[f"{other.name} (other)" if other.name in sets else other.name] = of_scene(
+            of_split(read_samples(other), other_split), scene
         )
     panels, refused, kept = {}, {}, Kept(out)
     rows: list[list[object]] = [["method", "data", "kind", "x", "y"]]
@@ -152,7 +161,6 @@ def purified(
     own, before calibration.
     """
     need_torch()
-    from assay.trainers.data.read import read_pixels
     from assay.trainers.fit.device import device_of
     from assay.trainers.kinds.apn.fit import trained
     from assay.trainers.study import purified as study
@@ -161,7 +169,7 @@ def purified(
     if record.form != "whole":
         raise SetupError(f"{run}: form {record.form!r} is an ablation, which has not all that is drawn")
     network.to(device_of(device))
-    found = {name: study.seen(network, read_pixels(image)) for name, image in named(images).items()}
+    found = {name: study.seen(network, pixels) for name, pixels in read_all(images).items()}
     count = max(len(one.confidence) for one in found.values())
     header = ["image", "probability", *(f"confidence {place + 1}" for place in range(count))]
     cells = [
@@ -185,16 +193,33 @@ def patterns(
 ) -> None:
     """Pictures: faces, their noise patterns and the spectra of these (figure 4 of the face paper)."""
     need_torch()
-    from assay.trainers.data.read import read_pixels
     from assay.trainers.evaluate.means import Means
     from assay.trainers.study.page import page
     from assay.trainers.study.patterns import columns
 
     chosen = bundle_of("lnp", bundle, "finds no noise patterns")
-    faces = {name: read_pixels(image) for name, image in named(images).items()}
+    faces = read_all(images, chosen.manifest.min_side)
     out.mkdir(parents=True, exist_ok=True)
     page(columns(chosen, faces, Means(device, executor, precision))).save(out / "patterns.png")
     typer.echo(out / "patterns.png")
+
+
+def read_all(images: list[Path], min_side: int = 1) -> dict[str, "Pixels"]:
+    """The pixels of the files, by what each is called on a page.
+
+    Raises SetupError about one that is corrupt or has a shorter side below `min_side` pixels.
+    """
+    from assay.trainers.data.read import read_pixels
+
+    found = {}
+    for name, image in named(images).items():
+        try:
+            found[name] = read_pixels(image)
+        except Refused as error:
+            raise SetupError(f"{image}: {error.detail}") from None
+        if (side := min(found[name].shape[:2])) < min_side:
+            raise SetupError(f"{image}: its shorter side has {side} pixels, and the bundle needs {min_side}")
+    return found
 
 
 def named(images: list[Path]) -> dict[str, Path]:

@@ -84,6 +84,15 @@ def of_split(samples: Sequence[Sample], *splits: str) -> list[Sample]:
     return chosen
 
 
+def of_scene(samples: Sequence[Sample], scene: str) -> list[Sample]:
+    """The samples of a scene of DiffusionForensics. Raises SetupError naming those that are there."""
+    chosen = [sample for sample in samples if sample.pool == scene]
+    if not chosen:
+        there = ", ".join(sorted({sample.pool for sample in samples}))
+        raise SetupError(f"no images of scene {scene}; there are {there}")
+    return chosen
+
+
 def _of_manifest(root: Path) -> list[Sample]:
     try:
         records = manifest.read(root)

@@ -9,7 +9,7 @@ from assay.trainers.data.samples import Sample
 from assay.trainers.fit.run import LAST
 from assay.trainers.kinds.apn.fit import make_fit, scorer_of
 from assay.trainers.kinds.apn.run import ApnRun, Branch
-from assay.trainers.study.accuracy import Columns, by_folder, by_generator, shares_photographs
+from assay.trainers.study.accuracy import MAP, Columns, by_folder, by_generator, shares_photographs
 from assay.trainers.study.kept import Kept
 from assay.trainers.study.method import Method, decides_of
 from assay.trainers.study.table import line
@@ -39,8 +39,9 @@ def evaluate(
     workers: int,
     tell: Callable[[str], None] = lambda name: None,
     device: str = "auto",
-) -> dict[str, Columns]:
-    """Accuracy by generator, its average and the mean average precision in percent, for each change.
+) -> tuple[dict[str, Columns], list[Method]]:
+    """Accuracy by generator, its average and the mean average precision in percent, for each change; and what
+    was judged, which knows the files that were left out.
 
     Of the number of proposals accuracy is by folder, as in table 2, where generators share their photographs.
 
@@ -50,6 +51,7 @@ def evaluate(
     base = ApnRun.read(folder)
     columns = by_folder if subject == "proposals" and shares_photographs(samples) else by_generator
     found: dict[str, Columns] = {}
+    judged: list[Method] = []
     for name, change in CHANGES[subject].items():
         tell(name)
         run = base.model_copy(update=change)
@@ -58,10 +60,9 @@ def evaluate(
             _train(run, where, weights, workers, device)
         method = Method(name, scorer_of(where, device), decides_of(where, device), Kept(out))
         scored = method.score(samples, None)
-        if scored.unreadable:
-            tell(f"{len(scored.unreadable)} files were left out, corrupt or too small")
-        found[name] = {**columns(scored), "mAP": line(name, scored).total}
-    return found
+        judged.append(method)
+        found[name] = {**columns(scored), MAP: line(name, scored).total}
+    return found, judged
 
 
 def _train(run: ApnRun, folder: Path, weights: Mapping[Branch, Path], workers: int, device: str) -> None:

@@ -1,7 +1,7 @@
 """Tables 1 to 3 of the APN paper: accuracy at probability 0.5 across generators and across scenes."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,12 @@ from assay.engine.errors import SetupError
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.score import Scored
 
-REAL, AVERAGE = "Real", "Average"
+REAL, AVERAGE, MAP = "Real", "Average", "mAP"
+GENIMAGE = (
+    *("stable_diffusion_v_1_4", "stable_diffusion_v_1_5", "wukong"),
+    *("ADM", "BigGAN", "glide", "Midjourney", "VQDM"),
+)
+"""GenImage's generators by their folders, in the paper's order."""
 Columns = dict[str, float]
 """Accuracy in percent by column of a table, its average last."""
 
@@ -54,9 +59,6 @@ def by_scene(scores: Mapping[str, tuple[Scored, Scored]], pairs: Mapping[str, st
     for one, same in pairs.items():
         trained, other = scores[one]
         known, new = by_generator(trained), by_folder(other)
-        missing = [name for name, there in ((one, known), (same, new)) if name not in there]
-        if missing:
-            raise SetupError(f"no images of {', '.join(missing)}; there are {', '.join([*known, *new])}")
         columns[f"{one}, trained scene"] = known[one]
         columns[f"{one}, other scene"] = (new[REAL] + new[same]) / 2
     for scene in ("trained scene", "other scene"):
@@ -98,6 +100,36 @@ def shares_photographs(samples: Sequence[Sample]) -> bool:
     return any(len(generators) > 1 for generators in beside.values())
 
 
+def need_generators(samples: Sequence[Sample], wanted: Iterable[str]) -> None:
+    """Raises SetupError naming the generators there are where one that is `wanted` has made no sample."""
+    there = as_printed(sample.group for sample in samples if sample.label)
+    if missing := [name for name in wanted if name not in there]:
+        raise SetupError(f"no images of {', '.join(missing)}; there are {', '.join(there)}")
+
+
+def as_printed(names: Iterable[str]) -> list[str]:
+    """Each name once: GenImage's in the paper's order, then others in their own."""
+    places = {name: place for place, name in enumerate(GENIMAGE)}
+    return sorted(dict.fromkeys(names), key=lambda name: places.get(name, len(places)))
+
+
+def comparable(found: Mapping[str, Columns]) -> dict[str, Columns]:
+    """Columns by method, all in one order, means last, without the means of a method that lacks a column.
+
+    A generator is missing where the method could score none of its images.
+    """
+    columns = [name for each in found.values() for name in each if not _is_mean(name)]
+    means = [name for each in found.values() for name in each if _is_mean(name)]
+    return {
+        method: {
+            name: each[name]
+            for name in dict.fromkeys([*columns, *means])
+            if name in each and (not _is_mean(name) or set(columns) <= set(each))
+        }
+        for method, each in found.items()
+    }
+
+
 def told_right(scored: Scored) -> NDArray[np.bool_]:
     """(n,) whether each image is on its side of probability 0.5, before calibration; 0.5 is authentic."""
     right: NDArray[np.bool_] = (scored.logits > 0) == (scored.labels == 1)
@@ -107,8 +139,12 @@ def told_right(scored: Scored) -> NDArray[np.bool_]:
 def _generators(scored: Scored) -> dict[str, NDArray[np.bool_]]:
     groups = np.array([sample.group for sample in scored.samples])
     synthetic = scored.labels == 1
-    names: Sequence[str] = sorted(set(groups[synthetic].tolist()))
+    names = as_printed(sorted(set(groups[synthetic].tolist())))
     return {name: synthetic & (groups == name) for name in names}
+
+
+def _is_mean(name: str) -> bool:
+    return name == MAP or name.startswith(AVERAGE)
 
 
 def _averaged(columns: Columns) -> Columns:

@@ -50,7 +50,7 @@ def variant(run: LnpRun, varied: Varied) -> str:
     if varied == "attention":
         form = "" if run.attention == "normalised" or run.attended == "none" else f", {run.attention}"
         return FUSIONS[run.attended] + form + ("" if run.normalise == "channels" else ", as they are")
-    return "accuracy"
+    return "accuracy in %"
 
 
 def evaluate(
@@ -59,8 +59,9 @@ def evaluate(
     varied: Varied,
     device: str = "auto",
     kept: Kept | None = None,
-) -> list[Judgement]:
-    """Each run's best network on `samples`, computed on `device`, parts that lie in `kept` being taken.
+) -> tuple[list[Judgement], list[Method]]:
+    """Each run's best network on `samples`, computed on `device`, parts that lie in `kept` being taken; and
+    what was judged, which knows the files that were left out.
 
     Raises SetupError where runs differ in what is not compared.
     """
@@ -74,15 +75,17 @@ def evaluate(
                 f"{one} and {other} differ in {', '.join(differing)}: their accuracies do not compare what "
                 f"the table is about ({varied})"
             )
-    found = []
+    found: list[Judgement] = []
+    judged: list[Method] = []
     for folder, run in runs.items():
         method = Method(str(folder), scorer_of(folder, device), decides_of(folder, device), kept)
         scored = method.score(samples, None)
+        judged.append(method)
         right = (scored.logits > 0) == (scored.labels == 1)
         accuracy = 100 * float(np.mean([right[scored.labels == label].mean() for label in (0, 1)]))
         name, title = variant(run, varied), TITLES[run.classifier]
         found.append(Judgement(str(folder), name, title, run.seed, accuracy))
-    return found
+    return found, judged
 
 
 def table(judgements: Sequence[Judgement]) -> list[list[object]]:

@@ -31,7 +31,10 @@ class Method:
     left_out: set[Path] = field(default_factory=set)
 
     def score(self, samples: Sequence[Sample], alter: Alter | None, title: str = "") -> Scored:
-        """`title`: what the bar says beside the name. What `alter` does has to be all in its `repr`."""
+        """`title`: what the bar says beside the name. What `alter` does has to be all in its `repr`.
+
+        Raises SetupError where photographs or synthetic images are missing from what could be scored.
+        """
         if self.kept is None:
             scored = self.scorer(samples, alter)
         else:
@@ -42,7 +45,32 @@ class Method:
                 lambda part: self.scorer(part, alter),
             )
         self.left_out.update(scored.unreadable)
+        for label, kind in enumerate(("photographs", "synthetic images")):
+            if not (scored.labels == label).any():
+                raise SetupError(
+                    f"{self.name} scored {len(scored.samples)} images, no {kind} among them; "
+                    f"{len(scored.unreadable)} files were corrupt or too small for it"
+                )
         return scored
+
+
+def methods_of(texts: Sequence[str], means: Means | None = None, kept: Kept | None = None) -> list[Method]:
+    """As `method_of` says of each. Raises SetupError, too, where two have one name."""
+    found: dict[str, Method] = {}
+    for text in texts:
+        one = method_of(text, means, kept)
+        if one.name in found:
+            raise SetupError(f"two methods are called {one.name}: give each a name of its own")
+        found[one.name] = one
+    return list(found.values())
+
+
+def left_out_by(methods: Sequence[Method]) -> dict[str, set[Path]]:
+    """By name the files that a method's networks, of which it may have several, could not score."""
+    found: dict[str, set[Path]] = {}
+    for one in methods:
+        found.setdefault(one.name, set()).update(one.left_out)
+    return found
 
 
 def method_of(text: str, means: Means | None = None, kept: Kept | None = None) -> Method:

@@ -13,6 +13,7 @@ from assay.engine.outcome import Refused
 from assay.trainers.data.read import read_pixels
 from assay.trainers.data.samples import Sample
 from assay.trainers.evaluate.means import Means, Ready, ready
+from assay.trainers.study.accuracy import as_printed
 from assay.trainers.study.kept import Arrays, Kept, fingerprint
 
 Curve = NDArray[np.float64]
@@ -50,7 +51,7 @@ def trusted(
     for sample, row in zip(there, found["weights"], strict=True):
         sums[sample.group] += row
     refused = [sample.path for sample, here in zip(synthetic, taken, strict=True) if not here]
-    return {name: total / total.sum() for name, total in sorted(sums.items()) if total.sum()}, refused
+    return {name: sums[name] / sums[name].sum() for name in as_printed(sums) if sums[name].sum()}, refused
 
 
 def _weights(sample: Sample, bundle: Bundle, made: Ready) -> Curve | None:

@@ -1,6 +1,7 @@
 """Where the results of a study go: Markdown, CSV and a plot, side by side in a folder."""
 
 import csv
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,8 +9,12 @@ from rich.console import Console
 
 from assay.engine.report.markdown import table
 
-BESIDE = 0.1
-"""Between the dots of two methods, as a share of what is between two places."""
+NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+"""What a method may be called by and a file is not."""
+BESIDE, TOGETHER = 0.1, 0.7
+"""Between the dots of two methods, and of all of them at most, as shares of what is between two places."""
+MARKERS, COLOURS = "os^Dv", 10
+"""Of methods: another one as soon as the colours are all used."""
 
 
 def write(folder: Path, name: str, text: str, rows: Iterable[Sequence[object]]) -> None:
@@ -24,9 +29,10 @@ def left_out(folder: Path, files: Mapping[str, Collection[Path]]) -> None:
     """Says how many files each method could not score, and lists them in a file of the results."""
     for name, paths in files.items():
         if paths:
-            file = folder / f"left_out_{name}.txt"
+            file = folder / f"left_out_{NOT_IN_NAMES.sub('_', name)}.txt"
             file.write_text("".join(f"{path}\n" for path in sorted(paths)), "utf-8")
-            told = f"{name}: {len(paths)} files were left out, corrupt or too small: {file}"
+            count = "1 file was" if len(paths) == 1 else f"{len(paths)} files were"
+            told = f"{name}: {count} left out, corrupt or too small: {file}"
             Console(stderr=True).print(told, highlight=False, soft_wrap=True)
 
 
@@ -43,11 +49,13 @@ def plot(
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
+    apart = beside(len(curves))
     for number, (name, curve) in enumerate(curves.items()):
         lefts, values = zip(*curve, strict=True)
         if names:  # beside each other, so that no dot hides another
-            lefts = tuple(left + BESIDE * (number - (len(curves) - 1) / 2) for left in lefts)
-        axes.plot(lefts, values, marker="o", label=name, linestyle="none" if names else "solid")
+            lefts = tuple(left + apart[number] for left in lefts)
+        marker = MARKERS[number // COLOURS % len(MARKERS)]
+        axes.plot(lefts, values, marker=marker, label=name, linestyle="none" if names else "solid")
     if names:
         axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     if ticks:
@@ -59,6 +67,12 @@ def plot(
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper")  # beside the axes, where it covers nothing
     figure.savefig(file, dpi=150)
+
+
+def beside(count: int) -> list[float]:
+    """How far from its place each of `count` methods has its dots."""
+    apart = min(BESIDE, TOGETHER / count)
+    return [apart * (number - (count - 1) / 2) for number in range(count)]
 
 
 def grid(rows: Sequence[Sequence[object]]) -> str:

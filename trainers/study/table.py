@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,11 +83,12 @@ def line(method: str, scored: Scored) -> Line:
 def markdown(lines: Sequence[Line]) -> str:
     """Methods by families, as the paper prints them; the best of each column in bold."""
     header, rows = _cells(lines, "families")
-    best = [max(row[column] for _, row in rows) for column in range(len(header))]
+    there = [[value for _, row in rows if (value := row[place]) is not None] for place in range(len(header))]
+    best = [max(values, default=None) for values in there]
     printed = [["", *header]]
     for method, row in rows:
         cells = [
-            f"**{value:.3f}**" if value == most else f"{value:.3f}"
+            "" if value is None else f"**{value:.3f}**" if value == most else f"{value:.3f}"
             for value, most in zip(row, best, strict=True)
         ]
         printed.append([method, *cells])
@@ -97,13 +98,36 @@ def markdown(lines: Sequence[Line]) -> str:
 def records(lines: Sequence[Line]) -> list[list[object]]:
     """A header and a row a method, with every generator, for CSV."""
     header, rows = _cells(lines, "generators")
-    return [["method", *header], *([method, *row] for method, row in rows)]
+    rows_there = [[method, *("" if value is None else value for value in row)] for method, row in rows]
+    return [["method", *header], *rows_there]
 
 
-def _cells(lines: Sequence[Line], which: str) -> tuple[list[str], list[tuple[str, list[float]]]]:
-    names = list(getattr(lines[0], which))
+def dots(lines: Sequence[Line]) -> tuple[list[str], dict[str, list[tuple[float, float]]]]:
+    """The columns of `markdown`, and each method's figures by the place of their column."""
+    header, rows = _cells(lines, "families")
+    return header, {
+        method: [(float(place), value) for place, value in enumerate(row) if value is not None]
+        for method, row in rows
+    }
+
+
+def _cells(lines: Sequence[Line], which: str) -> tuple[list[str], list[tuple[str, list[float | None]]]]:
+    """Columns, and a row a method. A generator is missing where the method could score none of its images;
+    the means of such a method would not be over the same as those of the others, and are missing, too."""
+    names = dict.fromkeys(name for one in lines for name in getattr(one, which))
     order = [name for name in FAMILIES if name in names] + [name for name in names if name not in FAMILIES]
-    rows = [
-        (one.method, [*(getattr(one, which)[name] for name in order), one.total, one.pooled]) for one in lines
-    ]
+    everything = {name for one in lines for name in one.generators}
+    rows: list[tuple[str, list[float | None]]] = []
+    for one in lines:
+        values = getattr(one, which)
+        totals = (one.total, one.pooled) if everything == set(one.generators) else (None, None)
+        cells = [values.get(name) if _is_whole(name, one, everything) else None for name in order]
+        rows.append((one.method, [*cells, *totals]))
     return [*order, "Total mAP", "Global AP"], rows
+
+
+def _is_whole(name: str, one: Line, everything: Collection[str]) -> bool:
+    """Whether a method has all generators of a family, or the generator of that name."""
+    return {generator for generator in everything if name in (generator, family(generator))} <= set(
+        one.generators
+    )

@@ -28,6 +28,8 @@ from assay.trainers.kinds.apn.network import APN
 from assay.trainers.study import ablations, accuracy, features, proposals, purified
 
 GENIMAGE = ("ADM", "Midjourney", "stable_diffusion_v_1_4")
+PRINTED = ["stable_diffusion_v_1_4", "ADM", "Midjourney"]
+"""The same in the order of the paper's tables."""
 
 
 def scored(rows: list[tuple[str, str, int, float]]) -> Scored:
@@ -72,8 +74,16 @@ def test_table_3_means() -> None:
     several = accuracy.by_scene({"ADM": (known, new), "MJ": (turned[0], turned[1])}, pairs)
     assert several["ADM, trained scene"] == found["ADM, trained scene"]
     assert several["MJ, trained scene"] == 100 - found["MJ, trained scene"]
-    with pytest.raises(SetupError, match="no images of nowhere"):
-        accuracy.by_scene({"ADM": (known, new)}, {"ADM": "nowhere"})
+    with pytest.raises(SetupError, match="no images of nowhere; there are adm, mj"):
+        accuracy.need_generators(new.samples, ["mj", "nowhere"])
+
+
+def test_means_of_a_method_that_lacks_a_column_are_left_out() -> None:
+    every = {"adm": 90.0, "glide": 80.0, "Average": 85.0, "mAP": 95.0}
+    lacks = {"adm": 70.0, "Average": 70.0, "mAP": 75.0}
+    for found in ({"one": every, "two": lacks}, {"two": lacks, "one": every}):
+        assert accuracy.comparable(found) == {"one": every, "two": {"adm": 70.0}}
+        assert list(accuracy.comparable(found)["one"]) == list(every)
 
 
 def test_shared_photographs_are_seen() -> None:
@@ -180,7 +190,7 @@ def run(*arguments: object) -> str:
 def test_corrupt_files_are_counted(forensics: Path, tmp_path: Path) -> None:
     methods = [f"{name}={bands_bundle(tmp_path / name)}" for name in ("one", "other")]
     result = assay("study", "shared-photographs", *methods, "--data", forensics, "--out", tmp_path / "out")
-    assert result.stderr.count("1 files were left out, corrupt or too small") == 2
+    assert result.stderr.count("1 file was left out, corrupt or too small") == 2
     assert (tmp_path / "out/left_out_one.txt").read_text().endswith("adm/broken.png\n")
     assert [row["adm"] for row in whole(tmp_path / "out", "shared_photographs")] == ["50.0", "50.0"]
 
@@ -197,7 +207,7 @@ def test_tables_by_command(genimage: Path, forensics: Path, tmp_path: Path) -> N
     method, out = f"bands={bands_bundle(tmp_path / 'bundle')}", tmp_path / "out"
     assert "Average" in run("cross-generator", method, "--data", genimage, "--out", out)
     [row] = whole(out, "cross_generator")
-    assert list(row) == ["method", *sorted(GENIMAGE), "Average"]
+    assert list(row) == ["method", *PRINTED, "Average"]
     run("shared-photographs", method, "--data", forensics, "--out", out)
     [row] = whole(out, "shared_photographs")
     assert list(row) == ["method", "Real", "adm", "midjourney", "sdv1", "Average"]
@@ -219,12 +229,20 @@ def test_tables_by_command(genimage: Path, forensics: Path, tmp_path: Path) -> N
     run("cross-scene", *for_each, "--trained", genimage, "--other", forensics, "--out", out)
     assert [list(row.values())[1:]] == [list(own.values())[1:] for own in whole(out, "cross_scene")]
     run("proposals", tmp_path / "bundle", "--data", genimage, "--out", out)
-    assert [row["generator"] for row in whole(out, "proposals")] == sorted(GENIMAGE)
+    assert [row["generator"] for row in whole(out, "proposals")] == PRINTED
     run("proposals", tmp_path / "bundle", "--data", genimage, "--out", out, "--other", forensics)
     assert [row["generator"] for row in whole(out, "proposals")] == [
-        "stable_diffusion_v_1_4, lsun_bedroom",
         "stable_diffusion_v_1_4, trained scene",
+        "stable_diffusion_v_1_4, lsun_bedroom",
     ]
+    both = ("proposals", tmp_path / "bundle", "--data", genimage, "--out", out, "--other", forensics)
+    with pytest.raises(SetupError, match="no images of sdv2; there are adm, ddpm, midjourney, sdv1"):
+        run(*both, "--pair", "ADM=sdv2")
+    for command in (both, scenes):
+        with pytest.raises(SetupError, match="no images of scene moon; there are lsun_bedroom"):
+            run(*command, "--scene", "moon")
+    with pytest.raises(SetupError, match="no images of SD; there are stable_diffusion_v_1_4, ADM"):
+        run(*scenes, "--pair", "SD=sdv1")
     with pytest.raises(SetupError, match="no images of scene"):
         run("shared-photographs", method, "--data", forensics, "--out", out, "--scene", "moon")
     with pytest.raises(SetupError, match="--pair"):
@@ -327,6 +345,8 @@ def test_features_are_laid_out(tiny: None, genimage: Path, forensics: Path, tmp_
         for kind in ("photographs", "synthetic images")
     }
     assert text == run(*command)  # of what was kept
+    with pytest.raises(SetupError, match="no images of scene moon; there are lsun_bedroom"):
+        run(*command, "--scene", "moon")
     assert read_csv(out / "features.csv") == rows
 
 

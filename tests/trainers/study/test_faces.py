@@ -83,7 +83,7 @@ def test_accuracy_of_a_run(data: Path, tmp_path: Path) -> None:
     shifted = {name: value.clone() for name, value in network.state_dict().items()}
     shifted["network.classifier.1.bias"] -= middle  # so that some answers are right and some wrong
     checkpoint.save({"model": shifted}, run / "best.pt")
-    [found] = faces.evaluate([run], samples, varied="nothing")
+    [found], _ = faces.evaluate([run], samples, varied="nothing")
     right = [
         (logit > middle) == bool(one.label) for logit, one in zip(scored.logits, scored.samples, strict=True)
     ]
@@ -124,6 +124,18 @@ def test_rows_follow_from_the_settings_of_runs(data: Path, tmp_path: Path) -> No
     assert "1-channel" in text
 
 
+def test_what_a_run_could_not_score_is_listed(tmp_path: Path) -> None:
+    data = write_tree(tmp_path / "data", {"test/real": 2, "test/fake": 2})
+    bad = data / "test/fake/bad.png"
+    bad.write_bytes(b"\x89PNG\r\n")
+    run, out = write_run(tmp_path / "run", data), tmp_path / "out"
+    told = assay("study", "faces", run, "--data", data, "--out", out)
+    assert f"{run}: 1 file was left out" in told.stderr
+    [listed] = out.glob("left_out*.txt")
+    assert listed.read_text() == f"{bad}\n"
+    assert "| accuracy in % |" in told.stdout
+
+
 def test_runs_that_differ_in_more_are_not_compared(data: Path, tmp_path: Path) -> None:
     one, other = (
         write_run(tmp_path / "one", data),
@@ -148,5 +160,8 @@ def test_patterns_of_faces_are_a_grid(data: Path, tmp_path: Path) -> None:
         for column in range(4):
             cell = pixels[row * 180 + 8 : row * 180 + 150, column * 160 + 8 : column * 160 + 150]
             assert cell.std() > 5
+    (tmp_path / "text.jpg").write_text("not an image")
+    with pytest.raises(SetupError, match=r"text\.jpg: This looks like text"):
+        assay("study", "patterns", bundle, *files, tmp_path / "text.jpg", "--out", tmp_path / "out")
     with pytest.raises(SetupError, match="which finds no noise patterns"):
         assay("study", "patterns", "plain-mobilenet", *files, "--out", tmp_path / "out")

@@ -12,10 +12,11 @@ from support.photos import write_tree
 from support.tables import read_csv
 
 from assay.engine.errors import SetupError
+from assay.trainers.cli.study_pictures import read_all
 from assay.trainers.data.samples import Sample, of_split, read_samples
 from assay.trainers.evaluate.score import Scored
-from assay.trainers.study import patches, robustness, sizes, table
-from assay.trainers.study.method import method_of
+from assay.trainers.study import patches, results, robustness, sizes, table
+from assay.trainers.study.method import method_of, methods_of
 
 
 def scored(rows: list[tuple[str, int, float]]) -> Scored:
@@ -132,7 +133,7 @@ def test_files_that_no_method_can_score_are_counted_and_listed(data: Path, tmp_p
     command = [f"bright={bundle}", "--data", data, "--out", out]
     for chosen in (["generators"], ["robustness", "--to", "blur"]):
         result = assay("study", chosen[0], *command, *chosen[1:])
-        assert "bright: 1 files were left out" in result.stderr
+        assert "bright: 1 file was left out" in result.stderr
         assert (out / "left_out_bright.txt").read_text() == f"{bad}\n"
         (out / "left_out_bright.txt").unlink()
     bad.unlink()
@@ -150,6 +151,52 @@ def test_a_baseline_trains_and_stands_in_a_study(tmp_path: Path) -> None:
 
 def test_a_shipped_bundle_is_a_method_by_its_name() -> None:
     assert method_of("ours=plain-mobilenet").name == "ours"
+
+
+def test_what_a_method_could_not_score_is_empty_and_so_are_its_means() -> None:
+    one = scored([("adm", 0, -1.0), ("biggan", 1, 1.0), ("cyclegan", 1, 2.0), ("gaugan", 1, 3.0)])
+    other = scored([("adm", 0, -1.0), ("biggan", 1, 1.0), ("cyclegan", 1, 2.0)])
+    lines = [table.line("one", one), table.line("other", other)]
+    last = table.markdown(lines).splitlines()[-1]
+    assert last == "| other |  | **100.000** |  |  |"
+    assert table.records(lines)[2] == ["other", 100.0, 100.0, "", "", ""]
+    names, dots = table.dots(lines)
+    assert len(dots["one"]) == len(names) == 4
+    assert dots["other"] == [(1.0, 100.0)]
+    assert table.markdown(lines[::-1]).splitlines()[-2] == last
+
+
+def test_methods_have_names_of_their_own(tmp_path: Path) -> None:
+    bundle = brightness_bundle(tmp_path / "bundle")
+    with pytest.raises(SetupError, match="two methods are called bright"):
+        methods_of([f"bright={bundle}", f"bright={bundle}"])
+    assert [one.name for one in methods_of([f"bright={bundle}", f"again={bundle}"])] == ["bright", "again"]
+
+
+def test_a_class_of_which_nothing_could_be_scored_ends_a_study(tmp_path: Path) -> None:
+    data = write_tree(tmp_path / "data", {"test/0_real": 2, "test/1_fake": 1}, side=64)
+    [only] = (data / "test/1_fake").iterdir()
+    only.write_bytes(b"\x89PNG\r\n")
+    method = f"bright={brightness_bundle(tmp_path / 'bundle')}"
+    with pytest.raises(SetupError, match="bright scored 2 images, no synthetic images among them; 1 files"):
+        assay("study", "generators", method, "--data", data, "--out", tmp_path / "out")
+
+
+def test_the_dots_of_many_methods_stay_beside_their_place(tmp_path: Path) -> None:
+    names = ["a", "b"]
+    curves = {f"method {number}": [(0.0, 50.0), (1.0, 60.0)] for number in range(13)}
+    for count in (2, 13):
+        lefts = results.beside(count)
+        assert len(lefts) == count
+        assert max(lefts) - min(lefts) < 0.75
+        assert sum(lefts) == pytest.approx(0)
+    results.plot(tmp_path / "plot.png", curves, "", "accuracy in %", names)
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_files_left_out_of_a_method_with_a_slash_in_its_name(tmp_path: Path) -> None:
+    results.left_out(tmp_path, {"runs/one": {Path("bad.jpg")}, "two": set()})
+    assert [file.name for file in tmp_path.iterdir()] == ["left_out_runs_one.txt"]
 
 
 @pytest.mark.parametrize("text", ["runs/fusing", "=runs", "name=", "psm=/nowhere"])
@@ -182,4 +229,39 @@ def test_patches_are_drawn_where_they_are(tmp_path: Path) -> None:
     assay("study", "patches", bundle, *files, "--out", tmp_path / "out")
     assert len(read_csv(tmp_path / "out" / "patches.csv")) == 5 * 6
     with Image.open(tmp_path / "out" / "patches.png") as sheet:
-        assert sheet.size == (4 * 384, 2 * 384)
+        assert sheet.width == 4 * 384
+        height = sheet.height // 2
+        assert height * 2 == sheet.height > 2 * 384
+        for number in range(5):
+            row, column = divmod(number, 4)
+            words = (384 * column, height * row + 384, 384 * (column + 1), height * (row + 1))
+            assert sheet.crop(words).convert("L").getextrema()[0] < 100
+
+
+def test_patches_of_what_is_no_image(tmp_path: Path) -> None:
+    bundle, out = brightness_bundle(tmp_path / "bundle"), tmp_path / "out"
+    text, small = tmp_path / "text.jpg", tmp_path / "small.png"
+    text.write_text("not an image")
+    Image.new("RGB", (500, 8)).save(small)
+    with pytest.raises(SetupError, match=r"text\.jpg: This looks like text"):
+        assay("study", "patches", bundle, text, "--out", out)
+    with pytest.raises(
+        SetupError, match=r"small\.png: its shorter side has 8 pixels, and the bundle needs 9"
+    ):
+        read_all([small], 9)
+    assert list(read_all([small], 8)) == ["small.png"]
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg"):
+        assay("study", "patches", bundle, tmp_path / "nowhere.jpg", "--out", out)
+    assert not out.exists()
+
+
+def test_patches_have_names_and_numbers(tmp_path: Path) -> None:
+    bundle, out = brightness_bundle(tmp_path / "bundle"), tmp_path / "out"
+    files = [tmp_path / name / "one.png" for name in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        Image.new("RGB", (300, 300), "white").save(file)
+    assay("study", "patches", bundle, *files, "--out", out)
+    rows = read_csv(out / "patches.csv")
+    assert [row["image"] for row in rows] == ["a/one.png"] * 6 + ["b/one.png"] * 6
+    assert [row["patch"] for row in rows] == [str(number) for number in range(1, 7)] * 2
