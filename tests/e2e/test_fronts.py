@@ -255,6 +255,32 @@ def test_a_front_that_cannot_open_its_doors_ends_the_server_with_its_sentence(bu
     assert "Traceback" not in server.err
 
 
+def test_a_front_is_replaced_while_brokers_are_away(tmp_path: Path, bundle: Path) -> None:
+    """It takes calls at once, and records when there are brokers again."""
+    image = encode(photograph(48, 64))
+    with Broker(tmp_path / "kafka") as broker:
+        topics = Topics(broker, partitions=4).create()
+        sent = topics.send([image] * 20)
+        with started("--bundle", str(bundle), *OPEN, *kafka_options(topics.settings())) as server:
+            wait_until(lambda: topics.lag() == 0, 120)
+            broker.kill()
+            for front in fronts_of(server):
+                os.kill(front, signal.SIGKILL)
+            until(lambda: metric(server, "assay_front_restarts_total") == 2)
+            until(lambda: metric(server, "assay_fronts") == 2)
+            until(lambda: server.get("/readyz")[0] == 200)
+            with Client(f"127.0.0.1:{server.grpc}") as client:
+                assert isinstance(client.score(image), Verdict)
+            until(lambda: server.err.count("; trying again") >= 8, 120)  # each of the two, of two clients
+            broker.start()
+            sent += topics.send([image] * 20)
+            wait_until(lambda: topics.lag() == 0, 120)
+            assert metric(server, "assay_front_restarts_total") == 2
+            server.signal()
+            assert server.wait(60) == 0
+        assert {place(record) for record in topics.answers()} == set(sent)
+
+
 @pytest.mark.parametrize("delivery", [pytest.param("at-least-once", marks=pytest.mark.full), "exactly-once"])
 def test_killed_members_of_a_consumer_group_lose_no_record(
     bundle: Path, broker: Broker, delivery: str
