@@ -130,6 +130,8 @@ def _doors(
         plan = Plan(spread, core.settings, serve_settings.repository, serve_settings.traces)
         fronts = Fronts(core, plan, count)
         control.on_change.append(fronts.publish)
+        for door in doors:
+            door.ready_when(fronts.serving)
         doors.append(fronts)
     return doors
 

@@ -30,6 +30,14 @@ class Door:
         """Lets images in; returns when they can come. Raises SetupError where it cannot."""
         raise NotImplementedError
 
+    def resume(self) -> None:
+        """`start`, in the place of a door that served and ended with its process: what was there then and is
+        away now, such as a broker, is waited for while all else is served."""
+        self.start()
+
+    def ready_when(self, serving: Callable[[], bool]) -> None:
+        """Has what the door says of readiness depend on `serving`, too, where it says something."""
+
     def not_serving(self) -> None:
         """Tells those who ask that the end is near; images are still let in."""
 

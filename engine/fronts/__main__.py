@@ -138,7 +138,7 @@ def run(front: Front, setup: Message) -> None:
     doors = front.doors
     try:
         for name, values in setup["doors"]:
-            doors.append(opened(front, name, values))
+            doors.append(opened(front, name, values, setup["resumes"]))
         front.post({"ready": True})
         while (order := front.orders.get())["order"] != "stop":
             if order["order"] == "not_serving":
@@ -153,15 +153,18 @@ def run(front: Front, setup: Message) -> None:
             door.stop()
 
 
-def opened(front: Front, name: str, values: Message) -> Door:
-    """Raises SetupError where the door does not open."""
+def opened(front: Front, name: str, values: Message, resumes: bool) -> Door:
+    """`resumes`: another front had the door before. Raises SetupError where it does not open."""
     kind = named(DOORS, name, "door")
     if kind.spread is None:
         raise SetupError(f"the door {name!r} cannot be in several processes")
     door: Door = kind.spread.make(front.backend, kind.settings(**values))
     door.on_failure(front.failed)
     door.operate(front.operations)
-    door.start()
+    if resumes:
+        door.resume()
+    else:
+        door.start()
     return door
 
 

@@ -72,6 +72,10 @@ class Fronts(Door):
             raise errors[0]
         log.info("%d fronts", len(self.places))
 
+    def serving(self) -> bool:
+        """Whether any front lets images in."""
+        return any(place.serving for place in self.places)
+
     def not_serving(self) -> None:
         for place in self.places:
             place.not_serving()
@@ -110,7 +114,8 @@ class Fronts(Door):
 
     def begin(self, place: Place) -> tuple[FrontProcess, Link]:
         """A process for a place, with its link, which is the place's from here on."""
-        process = FrontProcess(self._plan, self._core.bundles, place.number, len(self.places))
+        count, resumes = len(self.places), place.was_serving
+        process = FrontProcess(self._plan, self._core.bundles, place.number, count, resumes)
         link = Link(self._core, process.channel, process.ring, self._operations)
         with self._publishing:
             place.link = link

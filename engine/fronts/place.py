@@ -42,6 +42,16 @@ class Place(threading.Thread):
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    @property
+    def serving(self) -> bool:
+        """Whether a process lets images in."""
+        return self._ready
+
+    @property
+    def was_serving(self) -> bool:
+        """Whether one ever did."""
+        return self._was_ready
+
     def wait_ready(self) -> AssayError | None:
         """Until a process is ready, or why none will be."""
         with self._changed:

@@ -40,12 +40,15 @@ class Plan:
 
 
 class FrontProcess:
-    """A front that was started; it is ready when it says so. Raises FrontLost where it ended at once."""
+    """A front that was started; it is ready when it says so. `resumes`: another was in its place. Raises
+    FrontLost where it ended at once."""
 
     program = "assay.engine.fronts"
     """The module that it runs."""
 
-    def __init__(self, plan: Plan, bundles: Mapping[str, Bundle], number: int, count: int) -> None:
+    def __init__(
+        self, plan: Plan, bundles: Mapping[str, Bundle], number: int, count: int, resumes: bool
+    ) -> None:
         self.ring = Ring.create(ring_size(plan.settings))
         ours, theirs = socket.socketpair()
         self.channel = Channel(ours)
@@ -59,7 +62,7 @@ class FrontProcess:
                 stdout=STDERR,
             )
         try:
-            self.channel.send(_setup(plan, bundles, number, count))
+            self.channel.send({**_setup(plan, bundles, number, count), "resumes": resumes})
         except EOFError:
             why = self._end()
             self.kill()

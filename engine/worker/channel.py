@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 READ = 1 << 16
@@ -11,6 +12,12 @@ READ = 1 << 16
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _LENGTH = struct.Struct("<I")
 _TIMEVAL = struct.Struct("@ll")
+
+
+def packed(message: Any) -> bytes:
+    """A message as `Channel.send` sends it."""
+    body = _encode(message).encode()
+    return _LENGTH.pack(len(body)) + body
 
 
 class Channel:
@@ -23,9 +30,22 @@ class Channel:
         self._patience: float | None = None  # seconds that the kernel waits for us
 
     def send(self, message: Any) -> None:
-        body = _encode(message).encode()
+        self.send_all(packed(message))
+
+    def send_all(self, data: bytes) -> int:
+        """Send what `packed` made -> how many bytes that is. Raises EOFError when the other end is gone."""
         try:
-            self._socket.sendall(_LENGTH.pack(len(body)) + body)
+            self._socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            raise EOFError from None
+        return len(data)
+
+    def send_some(self, data: bytes) -> int:
+        """Send as much of it as there is room for now -> how many bytes. Raises EOFError."""
+        try:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
         except (BrokenPipeError, ConnectionResetError):
             raise EOFError from None
 
@@ -68,6 +88,11 @@ class Channel:
         self._ended = not read
         self._read += read
         return True
+
+    def shut(self) -> None:
+        """Have both ends find that the other one is gone; from any thread."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._socket.close()

@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.bundles import plain_bundle
 from support.images import encode, photograph
 from support.kafka import Topics, place, wait_until
+from support.secured import OTHER, TOKEN, Files, trusting
 from support.serve import ASSAY, kafka_options
 from support.server import Server
 
@@ -23,11 +24,13 @@ from assay.bench.broker import Broker
 from assay.engine.client import Client
 from assay.engine.errors import AssayError
 from assay.engine.outcome import Rejection, Verdict
+from assay.engine.wire.assay.v1 import scoring_pb2, scoring_pb2_grpc
 from assay.engine.wire.inference import service_pb2 as pb
 from assay.engine.wire.inference import service_pb2_grpc
 
 OPEN = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--workers", "1", "--fronts", "2")
 ASKED = pb.ModelStatisticsRequest(name="brightness")
+OWN = [("grpc.use_local_subchannel_pool", 1)]  # else there is one connection for all channels
 CALLERS = 8  # connections, so that with near certainty each front has one
 
 
@@ -227,18 +230,92 @@ def test_what_doors_refuse_is_counted_once(server: Server) -> None:
 
 
 def test_any_front_knows_the_statistics_of_all(server: Server) -> None:
-    own = [("grpc.use_local_subchannel_pool", 1)]  # else there is one connection for all channels
     tensor = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[1, 1])
     tensor.contents.bytes_contents.append(encode(photograph(48, 64)))
     request = pb.ModelInferRequest(model_name="brightness", inputs=[tensor])
     with ExitStack() as stack:
         address = f"127.0.0.1:{server.grpc}"
-        channels = [stack.enter_context(grpc.insecure_channel(address, own)) for _ in range(CALLERS)]
+        channels = [stack.enter_context(grpc.insecure_channel(address, OWN)) for _ in range(CALLERS)]
         stubs = [service_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in channels]
         for stub in stubs:
             stub.ModelInfer(request)
         for stub in stubs:
             until(lambda stub=stub: stub.ModelStatistics(ASKED).model_stats[0].inference_count == CALLERS)  # type: ignore[misc]
+
+
+class Secured:
+    """Connections, so many that with near certainty each front has one, to a server that wants certificates
+    of its clients, and tokens."""
+
+    def __init__(self, port: int, files: Files, stack: ExitStack) -> None:
+        self._address = f"localhost:{port}"
+        self._files = files
+        self._stack = stack
+        self.own = files.issue("client")
+
+    def clients(self, token: str | None, own: tuple[Path, Path] | None) -> list[Client]:
+        credentials = trusting(self._files.authority, own)
+        made = [Client(self._address, credentials=credentials, token=token) for _ in range(CALLERS)]
+        return [self._stack.enter_context(client) for client in made]
+
+    def once(self, token: str, data: bytes) -> list[grpc.StatusCode]:
+        """What becomes of a call of each connection that is not tried again."""
+        metadata = [("authorization", f"Bearer {token}")]
+        request = scoring_pb2.ScoreRequest(image=scoring_pb2.Image(data=data))
+        found = []
+        for _ in range(CALLERS):
+            channel = grpc.secure_channel(self._address, trusting(self._files.authority, self.own), OWN)
+            stub = scoring_pb2_grpc.ScoringServiceStub(self._stack.enter_context(channel))  # type: ignore[no-untyped-call]
+            try:
+                stub.Score(request, metadata=metadata, timeout=60)
+                found.append(grpc.StatusCode.OK)
+            except grpc.RpcError as error:
+                found.append(error.code())
+        return found
+
+
+def test_each_front_asks_for_certificates_and_tokens(tmp_path: Path, bundle: Path) -> None:
+    files = Files(tmp_path)
+    files.tokens.write_text(f"free {TOKEN}\nslow {OTHER} 0.00001\n")
+    config = tmp_path / "assay.toml"
+    config.write_text(
+        f"[grpc]\ncertificate_file = '{files.server[0]}'\nkey_file = '{files.server[1]}'\n"
+        f"client_ca_file = '{files.authority}'\ntokens_file = '{files.tokens}'\n"
+    )
+    image = encode(photograph(48, 64))
+    with started("--bundle", str(bundle), "--config", str(config), *OPEN) as server, ExitStack() as stack:
+        until(lambda: metric(server, "assay_fronts") == 2)
+        secured = Secured(server.grpc, files, stack)
+        good = secured.clients(TOKEN, secured.own)
+        for client in good:
+            assert isinstance(client.score(image), Verdict)
+            assert [type(one) for one in client.score_many([("a", image), ("b", b"no")])] in (
+                [Verdict, Rejection],
+                [Rejection, Verdict],
+            )
+        for token in (None, "not-a-token-of-this-server"):
+            for client in secured.clients(token, secured.own):
+                with pytest.raises(AssayError, match="token"):
+                    client.score(image)
+        for client in secured.clients(TOKEN, None):
+            with pytest.raises(AssayError):
+                client.score(image)
+        slow = secured.once(OTHER, image)
+        assert 1 <= slow.count(grpc.StatusCode.OK) <= 2  # each front counts for itself
+        assert set(slow) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+        os.kill(fronts_of(server)[0], signal.SIGKILL)
+        until(lambda: metric(server, "assay_front_restarts_total") == 1)
+        until(lambda: metric(server, "assay_fronts") == 2)
+        for client in good:
+            assert isinstance(client.score(image), Verdict)
+        for client in secured.clients(None, secured.own):
+            with pytest.raises(AssayError, match="token"):
+                client.score(image)
+        server.signal()
+        assert server.wait() == 0
+    assert TOKEN not in server.err
+    assert "Traceback" not in server.err
 
 
 def test_fronts_end_with_the_engine(server: Server) -> None:
@@ -253,6 +330,32 @@ def test_a_front_that_cannot_open_its_doors_ends_the_server_with_its_sentence(bu
         assert server.wait(60) == 2
     assert "127.0.0.1:1" in server.err
     assert "Traceback" not in server.err
+
+
+def test_a_front_is_replaced_while_brokers_are_away(tmp_path: Path, bundle: Path) -> None:
+    """It takes calls at once, and records when there are brokers again."""
+    image = encode(photograph(48, 64))
+    with Broker(tmp_path / "kafka") as broker:
+        topics = Topics(broker, partitions=4).create()
+        sent = topics.send([image] * 20)
+        with started("--bundle", str(bundle), *OPEN, *kafka_options(topics.settings())) as server:
+            wait_until(lambda: topics.lag() == 0, 120)
+            broker.kill()
+            for front in fronts_of(server):
+                os.kill(front, signal.SIGKILL)
+            until(lambda: metric(server, "assay_front_restarts_total") == 2)
+            until(lambda: metric(server, "assay_fronts") == 2)
+            until(lambda: server.get("/readyz")[0] == 200)
+            with Client(f"127.0.0.1:{server.grpc}") as client:
+                assert isinstance(client.score(image), Verdict)
+            until(lambda: server.err.count("; trying again") >= 8, 120)  # each of the two, of two clients
+            broker.start()
+            sent += topics.send([image] * 20)
+            wait_until(lambda: topics.lag() == 0, 120)
+            assert metric(server, "assay_front_restarts_total") == 2
+            server.signal()
+            assert server.wait(60) == 0
+        assert {place(record) for record in topics.answers()} == set(sent)
 
 
 @pytest.mark.parametrize("delivery", [pytest.param("at-least-once", marks=pytest.mark.full), "exactly-once"])

@@ -89,6 +89,10 @@ class HttpDoor(Door):
     def operate(self, control: Operations) -> None:
         self._control = control
 
+    def ready_when(self, serving: Callable[[], bool]) -> None:
+        ready = self._ready
+        self._ready = lambda: ready() and serving()
+
     def start(self) -> None:
         """Raises SetupError where the address cannot be listened on."""
         family = address_family(self._host)

@@ -67,6 +67,7 @@ class KafkaDoor(Door):
         emitter = StreamEmitter if self._commits else TransactionEmitter
         self._emitter = emitter(settings, self._assignment, self._wake.set, self._fail, self._halt)
         self._intake = Intake(core, settings, self._wake.set, self._finished)
+        self._open_consumer: Callable[[], Any] = lambda: clients.open_consumer(settings)
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
 
     def on_failure(self, callback: Callable[[AssayError], None]) -> None:
@@ -82,6 +83,13 @@ class KafkaDoor(Door):
         """
         self._log.enter_context(complaints.throttled())
         self._emitter.start()
+        self._thread.start()
+
+    def resume(self) -> None:
+        """`start` that lasts as long as brokers are away, in the background: the log says so meanwhile."""
+        self._log.enter_context(complaints.throttled())
+        self._open_consumer = self._reopened
+        self._emitter.resume()
         self._thread.start()
 
     def drain(self, timeout: float) -> None:
@@ -133,11 +141,10 @@ class KafkaDoor(Door):
 
     def _run(self) -> None:
         try:
-            consumer = clients.open_consumer(self._settings)
-            while self._stalls(consumer):
+            consumer = self._open_consumer()
+            while consumer is not None and self._stalls(consumer):
                 log.warning("the group did not answer: joining it again, with a new consumer")
-                if (consumer := self._reopened()) is None:
-                    return
+                consumer = self._reopened()
         except KafkaError as error:
             kafka, group = self._settings.brokers, self._settings.group
             self._fail(SetupError(f"Kafka at {kafka} does not serve group {group}: {error}"))

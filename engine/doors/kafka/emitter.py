@@ -101,6 +101,10 @@ class Emitter:
         self._connect()
         self._thread.start()
 
+    def resume(self) -> None:
+        """Begin, and connect as soon as the brokers let it: who was a member before waits for them."""
+        self._thread.start()
+
     def notify(self, partition: Partition) -> None:
         """Some outcome of `partition` is ready. Returns at once; from any thread."""
         self._events.put(partition)
@@ -139,6 +143,8 @@ class Emitter:
 
     def _run(self) -> None:
         try:
+            if self._producer is None:
+                self._reconnect()
             while not self._closing.is_set():
                 if self._fault is not None:
                     self._rebuild(self._fault)
@@ -204,6 +210,10 @@ class Emitter:
         log.warning("outcomes were not delivered (%s): sending them again with a new producer", error)
         if refused:
             self._mend(refused)
+        self._reconnect()
+
+    def _reconnect(self) -> None:
+        """Connect, however long that takes, and send again what was not acknowledged."""
         self._fault = None
         while not self._closing.is_set():
             try:

@@ -69,6 +69,35 @@ def test_each_place_has_a_process_and_is_given_another(make: Callable[[str], Fro
     assert fronts.pids == []
 
 
+def test_one_in_the_place_of_another_knows_it(make: Callable[[str], Fronts]) -> None:
+    begun, resumed = (telemetry.KAFKA_UNANSWERED.labels(each) for each in ("begun", "resumed"))
+    before = gauge(begun), gauge(resumed)
+    fronts = make("serves")
+    fronts.start()
+    assert (gauge(begun), gauge(resumed)) == (before[0] + 2, before[1])
+    os.kill(fronts.pids[0], signal.SIGKILL)
+    until(lambda: gauge(resumed) == before[1] + 1)
+    fronts.stop()
+    assert gauge(begun) == before[0] + 2
+
+
+def test_they_serve_as_long_as_one_of_them_does(make: Callable[[str], Fronts]) -> None:
+    fronts = make("serves")
+    assert not fronts.serving()
+    fronts.start()
+    assert fronts.serving()
+    first, second = fronts.places
+    first.drain(0.0)  # is not replaced
+    os.kill(fronts.pids[0], signal.SIGKILL)
+    first.wait_drained(60.0)
+    assert fronts.serving()
+    second.drain(0.0)
+    os.kill(fronts.pids[0], signal.SIGKILL)
+    second.wait_drained(60.0)
+    assert not fronts.serving()
+    fronts.stop()
+
+
 def test_nobody_is_replaced_while_it_drains(make: Callable[[str], Fronts]) -> None:
     fronts = make("mute")
     fronts.start()

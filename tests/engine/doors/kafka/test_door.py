@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
@@ -20,7 +21,7 @@ from support.kafka import (
 
 from assay.bench.broker import Broker, free_ports
 from assay.engine.doors.kafka import KafkaDoor, KafkaSettings
-from assay.engine.errors import EngineFault, SetupError
+from assay.engine.errors import AssayError, EngineFault, SetupError
 
 MIB = 1 << 20
 
@@ -293,6 +294,34 @@ def test_an_unreachable_broker_is_reported_with_its_cause_within_10_s(topics: To
         door.start()
     door.stop()
     assert time.monotonic() - start < 10
+
+
+def test_a_door_in_the_place_of_another_waits_for_brokers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, delivery: str
+) -> None:
+    with Broker(tmp_path / "kafka") as broker:
+        topics = Topics(broker).create()
+        sent = topics.send([b"good"] * 6)
+        broker.kill()
+        core = DisorderedCore()
+        door = KafkaDoor(core, topics.settings())
+        failures: list[AssayError] = []
+        door.on_failure(failures.append)
+        door.resume()
+        wait_until(lambda: caplog.text.count("; trying again") >= 4, 120)  # consumer and emitter, each again
+        assert not failures
+        broker.start()
+        wait_until(lambda: topics.lag() == 0, 120)
+        door.drain(30)
+        assert not failures
+        assert {place(record) for record in topics.answers()} == set(sent)
+
+
+def test_waiting_for_brokers_ends_when_it_is_told_to(topics: Topics, delivery: str) -> None:
+    door = KafkaDoor(DisorderedCore(), topics.settings(brokers=f"127.0.0.1:{free_ports(1)[0]}"))
+    door.resume()
+    door.drain(30)
+    door.stop()
 
 
 @pytest.mark.parametrize(
