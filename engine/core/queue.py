@@ -54,9 +54,9 @@ class Queue:
 
     def seconds(self, priority: Priority) -> float:
         """What one worker needs, at the present pace, for all that goes before a ticket that comes now."""
+        if not self._count:
+            return 0.0
         with self._lock:
-            if not self._count:
-                return 0.0
             waiting = [(ticket.bundle, 1) for ticket in self._suspects]
             for each, lanes in self._lanes.items():
                 if each <= priority:

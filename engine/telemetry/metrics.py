@@ -37,7 +37,7 @@ IMAGES = Spread(
     ["priority"],
     buckets=IMAGE_EDGES,
 )
-BATCHES = Histogram(
+BATCHES = Spread(
     "assay_batch_images",
     "Images of a batch that a worker scored",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),

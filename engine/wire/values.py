@@ -20,8 +20,7 @@ _ITEM = b"\x0a"
 def encoded(values: Mapping[str, Any]) -> bytes:
     """A `Struct` of `values`. Raises ValueError where they hold what JSON cannot."""
     entries = [
-        _sized(_ITEM, _sized(_KEY, key.encode()) + _sized(_VALUE, _value(each)))
-        for key, each in values.items()
+        sized(_ITEM, sized(_KEY, key.encode()) + sized(_VALUE, _value(each))) for key, each in values.items()
     ]
     return b"".join(entries)
 
@@ -30,9 +29,9 @@ def _value(value: Any) -> bytes:
     if isinstance(value, float):
         return _NUMBER.pack(_DOUBLE, value)
     if isinstance(value, str):
-        return _sized(_STRING, value.encode())
+        return sized(_STRING, value.encode())
     if isinstance(value, (list, tuple)):
-        return _sized(_LIST, b"".join([_element(each) for each in value]))
+        return sized(_LIST, b"".join([_element(each) for each in value]))
     if value is None:
         return _NULL
     if isinstance(value, bool):
@@ -40,17 +39,17 @@ def _value(value: Any) -> bytes:
     if isinstance(value, int):
         return _NUMBER.pack(_DOUBLE, value)
     if isinstance(value, Mapping):
-        return _sized(_STRUCT, encoded(value))
+        return sized(_STRUCT, encoded(value))
     raise ValueError(f"{type(value).__name__} is not what a Struct can hold")
 
 
 def _element(value: Any) -> bytes:
     if type(value) in _NUMBERS:  # as in most lists: boxes, logits
         return _NUMBER_ELEMENT.pack(_ITEM[0], _NUMBER.size, _DOUBLE, value)
-    return _sized(_ITEM, _value(value))
+    return sized(_ITEM, _value(value))
 
 
-def _sized(key: bytes, content: bytes) -> bytes:
+def sized(key: bytes, content: bytes) -> bytes:
     """A field that says its length: `content` behind its key."""
     size = len(content)
     if size < 0x80:

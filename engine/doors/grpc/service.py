@@ -19,7 +19,7 @@ from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item, Priority
 from assay.engine.outcome import Reason, Rejection
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
-from assay.engine.wire.convert import write
+from assay.engine.wire.convert import answer
 from assay.engine.wire.pieces import InvalidMessage, parse
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ STANDSTILL = 30.0
 class ScoringService:
     """`window` bounds the unanswered images of a stream, `max_streams` the streams open at once.
 
-    What carries images takes the bytes of its messages, so that parsing has its turn, too. `Score` reads its
-    message itself, as a stream would, because a call that is refused must not be read first.
+    What carries images takes the bytes of its messages, so that parsing has its turn, too, and gives bytes.
+    `Score` reads its message itself, as a stream would, because a call that is refused must not be read
+    first.
     """
 
     def __init__(self, core: Backend, bridge: Bridge, window: int, max_streams: int) -> None:
@@ -69,12 +70,8 @@ class ScoringService:
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
         """What a server dispatches the calls of the service to."""
         methods = {
-            "Score": grpc.stream_unary_rpc_method_handler(
-                self.score, None, pb.ScoreResponse.SerializeToString
-            ),
-            "ScoreStream": grpc.stream_stream_rpc_method_handler(
-                self.score_stream, None, pb.ScoreStreamResponse.SerializeToString
-            ),
+            "Score": grpc.stream_unary_rpc_method_handler(self.score),
+            "ScoreStream": grpc.stream_stream_rpc_method_handler(self.score_stream),
             "ListBundles": grpc.unary_unary_rpc_method_handler(
                 self.list_bundles,
                 pb.ListBundlesRequest.FromString,
@@ -83,7 +80,7 @@ class ScoringService:
         }
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
-    async def score(self, _requests: object, context: "Context[Any, Any]") -> pb.ScoreResponse:
+    async def score(self, _requests: object, context: "Context[Any, Any]") -> bytes:
         arrived = time.monotonic()
         await self.enter(context)
         try:
@@ -95,9 +92,7 @@ class ScoringService:
             await self.fail(context, error)
         if isinstance(outcome, Rejection):
             await self.refuse(context, outcome)
-        response = pb.ScoreResponse()
-        write(outcome, response.outcome)
-        return response
+        return answer([outcome])
 
     async def score_stream(self, _requests: object, context: "Context[Any, Any]") -> None:
         deadline = until(context)  # images of a stream share the deadline of the call; each may ask for less

@@ -26,7 +26,7 @@ from assay.engine.errors import AssayError, SetupError
 from assay.engine.item import Item
 from assay.engine.outcome import Outcome, Reason, Rejection
 from assay.engine.wire.assay.v1 import scoring_pb2 as pb
-from assay.engine.wire.convert import write
+from assay.engine.wire.convert import answer
 from assay.engine.wire.pieces import Pieces, parse
 
 # Outcomes of a message: a client with the default limit of 4 MiB must be able to read them all.
@@ -139,10 +139,7 @@ class Stream(StreamCall):
             self._changed.clear()
             while self._ready:
                 outcomes = self._batch()
-                message = pb.ScoreStreamResponse()
-                for outcome in outcomes:
-                    write(outcome, message.outcomes.add())
-                await self._context.write(message)
+                await self._context.write(answer(outcomes))
                 for outcome in outcomes:
                     self._ready.popleft()
                     self._ids -= len(outcome.id)
