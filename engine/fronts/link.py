@@ -1,9 +1,9 @@
 """One front, as the engine's process sees it: its items enter the core, its outcomes go back.
 
-One thread reads what the front says; who has something to tell it sends that (`outbox.py`). What the core
-has no room for waits in a lobby, which the front keeps small, and is offered again with every message and
-`RETRY`, by the outbox' thread. What was read is told with the next outcomes, where some will come: a message
-of its own costs both processes the waking of a thread.
+Two threads: one reads what the front says, one (the outbox) sends what it is to be told. What the core has no
+room for waits in a lobby, which the front keeps small, and is offered again with every message and `RETRY`.
+What was read is told with the next outcomes, where some will come: a message of its own costs both processes
+the waking of a thread.
 """
 
 import logging
@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
-from operator import sub
 from typing import TYPE_CHECKING, Any, Protocol
 
 from assay.engine import telemetry
@@ -65,8 +64,7 @@ class Link:
         self._away: dict[int, Future[Outcome]] = {}
         self._done: deque[tuple[int, ImageTrace | None, Future[Outcome]]] = deque()
         self._others: deque[dict[str, Any]] = deque()
-        self._left = [0 for _ in Priority]  # bytes that ever left the lobby
-        self._left_told = [0 for _ in Priority]
+        self._left = [0 for _ in Priority]
         self._read = self._told = 0
         self._asked = False
         self._closed = False
@@ -112,7 +110,7 @@ class Link:
 
     def _must_tell(self) -> bool:
         """Whether the front needs a message now: much is untold, or no outcome will take it along."""
-        untold = max(self._read - self._told, *map(sub, self._left, self._left_told))
+        untold = max(self._read - self._told, *self._left)
         return self._asked or untold >= UNTOLD or (untold > 0 and not self._away)
 
     def close(self) -> None:
@@ -218,7 +216,7 @@ class Link:
                 self._watch(number, item, future)
 
     def gather(self) -> dict[str, Any]:
-        """What the front has to be told. Without a lobby it waits for nobody, such as who enters items."""
+        """What the front has to be told."""
         if self._others:
             return self._others.popleft()
         if any(self._lobby):
@@ -227,12 +225,11 @@ class Link:
         if self._done:
             done = [self._done.popleft() for _ in range(min(ANSWERS, len(self._done)))]
             message["outcomes"] = [wire.answer_of(*each) for each in done]
-        if self._read != self._told:
-            message["read"] = self._told = self._read
-        if self._left != self._left_told:
-            left = self._left.copy()
-            message["left"] = [*map(sub, left, self._left_told)]
-            self._left_told = left
+        with self._lock:
+            if self._read != self._told:
+                message["read"] = self._told = self._read
+            if any(self._left):
+                message["left"], self._left = self._left, [0 for _ in Priority]
         if message or self._asked:
             self._asked = False
             message["pressure"] = self._core.pressure()

@@ -14,12 +14,6 @@ _LENGTH = struct.Struct("<I")
 _TIMEVAL = struct.Struct("@ll")
 
 
-def packed(message: Any) -> bytes:
-    """A message as `Channel.send` sends it."""
-    body = _encode(message).encode()
-    return _LENGTH.pack(len(body)) + body
-
-
 class Channel:
     """One end. `receive` raises `EOFError` when the other end is gone, `TimeoutError` when it is silent."""
 
@@ -30,22 +24,9 @@ class Channel:
         self._patience: float | None = None  # seconds that the kernel waits for us
 
     def send(self, message: Any) -> None:
-        self.send_all(packed(message))
-
-    def send_all(self, data: bytes) -> int:
-        """Send what `packed` made -> how many bytes that is. Raises EOFError when the other end is gone."""
+        body = _encode(message).encode()
         try:
-            self._socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            raise EOFError from None
-        return len(data)
-
-    def send_some(self, data: bytes) -> int:
-        """Send as much of it as there is room for now -> how many bytes. Raises EOFError."""
-        try:
-            return self._socket.send(data, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return 0
+            self._socket.sendall(_LENGTH.pack(len(body)) + body)
         except (BrokenPipeError, ConnectionResetError):
             raise EOFError from None
 

@@ -1,4 +1,4 @@
-"""What one end of a link has to say: sent by who noted it, or by a thread that may wait."""
+"""What one end of a link has to say: sent in order, by a thread that may wait."""
 
 import socket
 import threading
@@ -19,12 +19,10 @@ class End:
         ours, theirs = socket.socketpair()
         self.channel, self.far = Channel(ours), Channel(theirs)
         self.waiting: deque[dict[str, Any]] = deque()
-        self.gathered_by: list[threading.Thread] = []
         self.again: float | None = None
         self.outbox = Outbox(self.channel, self.gather, lambda: self.again)
 
     def gather(self) -> dict[str, Any]:
-        self.gathered_by.append(threading.current_thread())
         return self.waiting.popleft() if self.waiting else {}
 
     def say(self, **message: Any) -> None:
@@ -44,17 +42,16 @@ def end() -> Iterator[End]:
     made.close()
 
 
-def test_whoever_notes_something_sends_it(end: End) -> None:
+def test_what_is_noted_is_sent(end: End) -> None:
     end.outbox.start()
     end.say(first=1)
     end.say(second=2)
     assert [end.far.receive(), end.far.receive()] == [{"first": 1}, {"second": 2}]
-    assert threading.current_thread() in end.gathered_by
 
 
 def test_what_was_noted_before_the_start_is_sent_then(end: End) -> None:
     end.say(early=1)
-    assert not end.gathered_by
+    assert end.waiting
     end.outbox.start()
     assert end.far.receive() == {"early": 1}
 
@@ -66,14 +63,6 @@ def test_nobody_waits_for_an_end_that_does_not_read(end: End) -> None:
     assert [end.far.receive()["number"] for _ in range(64)] == list(range(64))
     end.say(number=64)
     assert end.far.receive() == {"number": 64}
-
-
-def test_what_takes_longer_is_left_to_its_own_thread(end: End) -> None:
-    end.again = 60.0
-    end.outbox.start()
-    end.say(slow=1)
-    assert end.far.receive() == {"slow": 1}
-    assert threading.current_thread() not in end.gathered_by
 
 
 def test_it_looks_again_by_itself_for_as_long_as_it_has_to(end: End) -> None:
@@ -137,9 +126,9 @@ def test_an_end_that_is_gone_harms_nobody(end: End) -> None:
 def test_nothing_is_sent_after_the_close(end: End) -> None:
     end.outbox.start()
     end.say(first=1)
+    assert end.far.receive() == {"first": 1}
     end.outbox.close()
     end.say(second=2)
-    assert end.far.receive() == {"first": 1}
     end.channel.close()
     with pytest.raises(EOFError):
         end.far.receive()
