@@ -143,7 +143,7 @@ def by_kafka(brokers: str, number: int, images: list[bytes]) -> None:
     written = [TopicPartition(f"verdicts-{number}", partition) for partition in range(PARTITIONS)]
 
     def verdicts() -> int:
-        return sum(consumer.end_offsets(written).values())
+        return int(sum(consumer.end_offsets(written).values()))
 
     before = verdicts()
     producer = KafkaProducer(bootstrap_servers=brokers, linger_ms=5)
