@@ -152,7 +152,7 @@ def test_runs_that_differ_in_more_are_not_compared(data: Path, tmp_path: Path) -
 def test_what_is_no_such_run_is_said(data: Path, tmp_path: Path) -> None:
     other = PlainRun(data=data)
     other.write(tmp_path / "plain")
-    with pytest.raises(SetupError, match="plain is a run of assay train plain, not of assay train lnp$"):
+    with pytest.raises(SetupError, match=r"plain is a run of assay train plain, not of assay train lnp$"):
         study(tmp_path / "plain", "--data", data, "--out", tmp_path)
     with pytest.raises(SetupError, match=r"nowhere is not the folder of a training run: it has no run\.json"):
         study(tmp_path / "nowhere", "--data", data, "--out", tmp_path)
