@@ -227,7 +227,7 @@ def networks_by_generator(methods: Sequence[str], generators: Sequence[str]) -> 
 
 def _report(out: Path, name: str, found: "Mapping[str, Columns]", compared: "Sequence[Method]") -> None:
     """Markdown, CSV and a plot of columns by method; and what the methods could not score."""
-    from assay.trainers.study.accuracy import comparable
+    from assay.trainers.study.accuracy import MAP, comparable
     from assay.trainers.study.method import left_out_by
 
     rows = _rows(found := comparable(found))
@@ -237,7 +237,8 @@ def _report(out: Path, name: str, found: "Mapping[str, Columns]", compared: "Seq
         method: [(float(place), each[one]) for place, one in enumerate(names) if one in each]
         for method, each in found.items()
     }
-    plot(out / f"{name}.png", dots, "", "accuracy in %", names)
+    up = "accuracy in %, and mean average precision (mAP)" if MAP in names else "accuracy in %"
+    plot(out / f"{name}.png", dots, "", up, names)
     left_out(out, left_out_by(compared))
     typer.echo(grid(rows))
 

@@ -76,6 +76,9 @@ class RunConfig(BaseModel):
     @classmethod
     def read(cls, folder: Path) -> Self:
         """The run in `folder`. Raises SetupError where there is none, or another kind's or version's."""
+        kind, wanted = kind_of(folder), cls.model_fields["kind"].default
+        if kind != wanted:
+            raise SetupError(f"{folder} is a run of assay train {kind}, not of assay train {wanted}")
         try:
             return cls.model_validate_json((folder / FILE).read_text("utf-8"))
         except (OSError, ValidationError) as error:
@@ -103,6 +106,8 @@ class Files(BaseModel):
 
 def kind_of(folder: Path) -> str:
     """The kind of the run in `folder`. Raises SetupError where there is none."""
+    if not (folder / FILE).is_file():
+        raise SetupError(f"{folder} is not the folder of a training run: it has no {FILE}")
     try:
         return str(json.loads((folder / FILE).read_text("utf-8"))["kind"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -25,7 +25,9 @@ CHANGES: dict[Subject, dict[str, dict[str, Any]]] = {
         "6 channels split, not taken apart": {"form": "split"},
         "7 whole": {"form": "whole"},
     },
-    "proposals": {f"{count} proposals": {"proposals": count} for count in (1, 5, 10, 15, 20, 25)},
+    "proposals": {
+        f"{count} proposal{'s' * (count > 1)}": {"proposals": count} for count in (1, 5, 10, 15, 20, 25)
+    },
     "masks": {"hard masks": {"masks": "hard"}, "soft masks": {"masks": "soft"}},
 }
 

@@ -22,6 +22,12 @@ FREE: Mapping[Varied, frozenset[str]] = {
     "attention": frozenset({"attended", "attention", "normalise"}),
 }
 """Settings in which the runs of a table may differ, beside those of `ALWAYS_FREE`."""
+ABOUT: Mapping[Varied, str] = {
+    "nothing": "the classifier alone",
+    "sam": "whether the face is cut out",
+    "channels": "the channels of a spectrum",
+    "attention": "what is attended to, and how",
+}
 ALWAYS_FREE = frozenset({"classifier", "weights", "seed", "cache"})
 TITLES = {"resnet34": "ResNet-34", "resnet50": "ResNet-50", "mobilenet_v2": "MobileNetV2"}
 FUSIONS = {"none": "AS+PS+LNP", "all": "Att(AS+PS+LNP)", "spectra": "Att(AS+PS)+LNP"}
@@ -73,7 +79,7 @@ def evaluate(
         if differing:
             raise SetupError(
                 f"{one} and {other} differ in {', '.join(differing)}: their accuracies do not compare what "
-                f"the table is about ({varied})"
+                f"the table is about, which is {ABOUT[varied]}; --vary says what it is"
             )
     found: list[Judgement] = []
     judged: list[Method] = []

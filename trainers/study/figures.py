@@ -48,8 +48,9 @@ def curves_and_correlations(
 
 def _matrix(axes: Axes, names: Sequence[str], alike: NDArray[np.float64]) -> None:
     image = axes.imshow(alike, vmin=-1, vmax=1, cmap="RdBu_r")
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    lines = [name.replace(", ", ",\n") for name in names]
+    axes.set_xticks(range(len(names)), lines, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(names)), lines, fontsize=8)
     for (row, column), value in np.ndenumerate(alike):
         colour = "white" if abs(value) > 0.6 else "black"
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)

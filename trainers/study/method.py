@@ -48,8 +48,8 @@ class Method:
         for label, kind in enumerate(("photographs", "synthetic images")):
             if not (scored.labels == label).any():
                 raise SetupError(
-                    f"{self.name} scored {len(scored.samples)} images, no {kind} among them; "
-                    f"{len(scored.unreadable)} files were corrupt or too small for it"
+                    f"{self.name}: there are no {kind} among the images that it could score, "
+                    f"{len(scored.samples)} of {len(samples)}; the others are corrupt or too small for it"
                 )
         return scored
 

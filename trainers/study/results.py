@@ -57,7 +57,9 @@ def plot(
         marker = MARKERS[number // COLOURS % len(MARKERS)]
         axes.plot(lefts, values, marker=marker, label=name, linestyle="none" if names else "solid")
     if names:
-        axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        lines = [name.replace(", ", ",\n") for name in names]  # a long name would leave no room for the axes
+        axes.set_xticks(range(len(names)), lines, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set_xlim(-0.6, len(names) - 0.4)
     if ticks:
         axes.set_xticks(list(ticks), list(ticks.values()))
     if across == "JPEG quality":

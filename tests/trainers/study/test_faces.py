@@ -22,6 +22,7 @@ from assay.trainers.kinds.lnp.bundle import torch_graphs
 from assay.trainers.kinds.lnp.denoiser.network import Student
 from assay.trainers.kinds.lnp.fit import manifest_of, network_of
 from assay.trainers.kinds.lnp.run import LnpFit, LnpRun
+from assay.trainers.kinds.plain.run import PlainRun
 from assay.trainers.study import faces
 from assay.trainers.study.faces import Judgement
 from assay.trainers.study.method import method_of
@@ -146,6 +147,15 @@ def test_runs_that_differ_in_more_are_not_compared(data: Path, tmp_path: Path) -
         study(one, other, *shared, "--vary", "attention")
     with pytest.raises(SetupError, match="differ in attended, size"):
         study(one, other, *shared)
+
+
+def test_what_is_no_such_run_is_said(data: Path, tmp_path: Path) -> None:
+    other = PlainRun(data=data)
+    other.write(tmp_path / "plain")
+    with pytest.raises(SetupError, match=r"plain is a run of assay train plain, not of assay train lnp$"):
+        study(tmp_path / "plain", "--data", data, "--out", tmp_path)
+    with pytest.raises(SetupError, match=r"nowhere is not the folder of a training run: it has no run\.json"):
+        study(tmp_path / "nowhere", "--data", data, "--out", tmp_path)
 
 
 def test_patterns_of_faces_are_a_grid(data: Path, tmp_path: Path) -> None:
