@@ -159,8 +159,8 @@ def of_the_card(manifest: Manifest) -> str:
     """The false alarms and the catch that the bundle's card states."""
     pool = manifest.metrics["all"]
     return (
-        f"{manifest.name} {manifest.version} calls {pool['photos_synthetic']:.0%} of {pool['photos']} photographs "
-        f"and {pool['fakes_synthetic']:.0%} of {pool['fakes']} synthetic images synthetic, "
+        f"{manifest.name} {manifest.version} calls {pool['photos_synthetic']:.0%} of {pool['photos']} "
+        f"photographs and {pool['fakes_synthetic']:.0%} of {pool['fakes']} synthetic images synthetic, "
         "from sources that it was not trained on."
     )
 
