@@ -20,7 +20,9 @@ from rich.live import Live
 from rich.table import Column, Table
 
 from assay.bench.broker import Broker
-from assay.bench.demo.uploads import Upload, uploads
+from assay.bench.demo.uploads import KINDS, Upload, uploads
+from assay.engine import bundle as bundles
+from assay.engine.bundle import Manifest
 from assay.engine.errors import AssayError, SetupError
 
 TOPICS = {"images": 4, "verdicts": 1, "rejects": 1}
@@ -130,6 +132,8 @@ def report(sent: Sequence[Upload], outcomes: dict[str, list[str]], seconds: floa
     for kind, row in sorted(table.items()):
         grid.add_row(kind, *(str(row[column] or "") for column in columns))
     console.print(grid)
+    console.print(of_generators(sent, outcomes))
+    console.print(of_the_card(bundles.find(bundles.DEFAULT).manifest))
     several = [name for name, found in outcomes.items() if len(found) > 1]
     missing = [upload.name for upload in sent if upload.name not in outcomes]
     console.print(f"{len(sent)} images in {seconds:.1f} s: {len(sent) / max(seconds, 1e-9):.0f} images/s.")
@@ -138,6 +142,27 @@ def report(sent: Sequence[Upload], outcomes: dict[str, list[str]], seconds: floa
         return 1
     console.print("Every input has exactly one outcome.")
     return 0
+
+
+def of_generators(sent: Sequence[Upload], outcomes: dict[str, list[str]]) -> str:
+    """Which of the text-to-image models' outputs, as they are stored, got which label."""
+    models: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(upload.name for upload in sent if upload.kind == KINDS["generated"]):
+        if "/" not in name:  # not the crops and re-encodings
+            for label in outcomes.get(name, ["none"]):
+                models[label].append(name.removeprefix("generated-").removesuffix(".jpg"))
+    lines = [f"  {label}: {', '.join(found)}" for label, found in sorted(models.items())]
+    return "\n".join(["Of the text-to-image models, as stored (only synthetic is right):", *lines])
+
+
+def of_the_card(manifest: Manifest) -> str:
+    """The false alarms and the catch that the bundle's card states."""
+    pool = manifest.metrics["all"]
+    return (
+        f"{manifest.name} {manifest.version} calls {pool['photos_synthetic']:.0%} of {pool['photos']} "
+        f"photographs and {pool['fakes_synthetic']:.0%} of {pool['fakes']} synthetic images synthetic, "
+        "from sources that it was not trained on."
+    )
 
 
 if __name__ == "__main__":

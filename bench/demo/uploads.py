@@ -12,11 +12,13 @@ from PIL import Image
 IMAGES = Path(__file__).parent / "images"
 CROP = 256
 SEED = 7
+KINDS = {"real": "photograph", "generated": "text-to-image", "fake": "remade photograph"}
+"""What an image is, by the first part of its file's name."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One record: `kind` is what it really is ("photograph", "synthetic", "no image")."""
+    """One record: `kind` is what it really is: one of `KINDS`, "drawing" or "no image"."""
 
     name: str
     kind: str
@@ -24,11 +26,11 @@ class Upload:
 
 
 def uploads() -> list[Upload]:
-    """Some three hundred records in an order that mixes all kinds; the same every time."""
+    """Some four hundred records in an order that mixes all kinds; the same every time."""
     random = np.random.default_rng(SEED)
     made = [*_bad()]
     for file in sorted(IMAGES.glob("*.jpg")):
-        kind = "photograph" if file.name.startswith("real-") else "synthetic"
+        kind = KINDS[file.name.split("-")[0]]
         made.append(Upload(file.name, kind, file.read_bytes()))
         with Image.open(file) as image:
             made += [Upload(f"{file.stem}/{name}", kind, data) for name, data in _variants(image, random)]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.bench.demo.__main__ import report
-from assay.bench.demo.uploads import Upload, uploads
+from assay.bench.demo.__main__ import of_generators, of_the_card, report
+from assay.bench.demo.uploads import KINDS, Upload, uploads
+from assay.engine import bundle as bundles
 from assay.engine.admission import admit
 from assay.engine.outcome import Reason, Refused
 from assay.engine.settings import Limits
@@ -25,7 +26,7 @@ def test_the_uploads_are_what_they_are_said_to_be() -> None:
         except Refused as refusal:
             refused[upload.name] = refusal.reason
     assert refused == {"notes.txt": Reason.UNSUPPORTED_FORMAT}
-    assert {upload.kind for upload in sent} == {"photograph", "synthetic", "drawing", "no image"}
+    assert {upload.kind for upload in sent} == {*KINDS.values(), "drawing", "no image"}
 
 
 def test_a_lost_or_doubled_outcome_is_an_error() -> None:
@@ -33,6 +34,26 @@ def test_a_lost_or_doubled_outcome_is_an_error() -> None:
     assert report(sent, {"a": ["authentic"], "b": ["truncated"]}, 1.0) == 0
     assert report(sent, {"a": ["authentic"]}, 1.0) == 1
     assert report(sent, {"a": ["authentic"], "b": ["synthetic", "synthetic"]}, 1.0) == 1
+
+
+def test_each_generators_label_is_told() -> None:
+    sent = uploads()
+    generated = [
+        upload.name for upload in sent if upload.kind == KINDS["generated"] and "/" not in upload.name
+    ]
+    assert len(generated) == 12
+    outcomes = {name: ["synthetic"] for name in generated} | {"generated-lens.jpg": ["authentic"]}
+    title, authentic, synthetic = of_generators(sent, outcomes).splitlines()
+    assert "only synthetic is right" in title
+    assert authentic == "  authentic: lens"
+    assert len(synthetic.split(", ")) == 11
+
+
+def test_the_cards_figures_are_told() -> None:
+    manifest = bundles.find(bundles.DEFAULT).manifest
+    told = of_the_card(manifest)
+    assert manifest.version in told
+    assert f"{manifest.metrics['all']['fakes_synthetic']:.0%} of" in told
 
 
 @pytest.mark.full

@@ -1,4 +1,5 @@
-"""Makes the demo's committed images: small photographs that may be redistributed, and synthetic ones.
+"""Makes the demo's committed images, all of which may be redistributed: small photographs, what networks
+remade of them, and outputs of text-to-image models.
 
 Run as `python -m assay.trainers.benchmark.demo FOLDER`. None of the photographs is in the benchmark: the
 files are named in `sources.DEMO`, and scikit-image is no source of it.
@@ -29,6 +30,24 @@ _APACHE = "Apache-2.0 AND BSD-3-Clause (OpenCV, as the package's copyright file 
 
 FAMILY_LICENCES = {"span_x4": "BSD-3-Clause", "rrdn_gan_ps_x4": "MIT"}
 """The families that make the demo's synthetic images, and the licences of the packages that carry them."""
+
+_TEMPLATES = pypi("comfyui-workflow-templates-media-image", "0.3.160")
+
+GENERATED = {
+    "chroma1-hd": "image_chroma_text_to_image-1.webp",
+    "ernie-image-turbo": "image_ernie_image_turbo-1.webp",
+    "flux.1-schnell": "flux_schnell_full_text_to_image-1.webp",
+    "flux.2-klein-4b": "image_flux2_klein_text_to_image-1.webp",
+    "hidream-i1-full": "hidream_i1_full-1.webp",
+    "kandinsky-5-lite": "image_kandinsky5_t2i-1.webp",
+    "lens": "image_lens_t2i-1.webp",
+    "longcat-image": "image_longcat_text_to_image-1.webp",
+    "omnigen2": "image_omnigen2_t2i-1.webp",
+    "qwen-image": "image_qwen_image-1.webp",
+    "sdxl-turbo": "sdxlturbo_example-1.webp",
+    "z-image-turbo": "image_z_image_turbo-1.webp",
+}
+"""Text-to-image models and the thumbnail of each one's template, which is an output of it."""
 
 _LONGER_SIDE = 512
 _QUALITIES = (92, 85, 88, 95)
@@ -63,11 +82,11 @@ def make(folder: Path, store: Store) -> list[Path]:
     """Writes `folder/images` and `folder/LICENCES.md`; returns the images.
 
     Every photograph is shown whole, at most 512 pixels wide or high, some also as a detail at stored size.
-    The families take turns in making one synthetic image of each.
+    The families take turns in remaking each once. Outputs of text-to-image models keep their size.
     """
     families = [family for family in FAMILIES if family.name in FAMILY_LICENCES]
     networks = [family.network(store, folder) for family in families]
-    rows = [["file", "what it is", "photograph", "author", "licence"]]
+    rows = [["file", "what it is", "taken from", "author", "licence"]]
     paths = []
     for number, (exhibit, kind, image) in enumerate(_images(store)):
         publication = Publication(_QUALITIES[number % len(_QUALITIES)], "4:2:0")
@@ -84,6 +103,14 @@ def make(folder: Path, store: Store) -> list[Path]:
             made = maker_licence if maker else "photograph"
             photograph = f"{exhibit.package}: {exhibit.name}"
             rows.append([path.name, made, photograph, exhibit.author, exhibit.licence])
+    for number, (generator, name) in enumerate(GENERATED.items()):
+        (stored,) = store.path(_TEMPLATES).rglob(name)
+        publication = Publication(_QUALITIES[number % len(_QUALITIES)], "4:2:0")
+        path = folder / "images" / f"generated-{generator}{publication.suffix}"
+        with Image.open(stored) as image:
+            publication.save(np.asarray(image.convert("RGB")), path)
+        paths.append(path)
+        rows.append([path.name, f"output of {generator}", f"{_TEMPLATES}: {name}", "Comfy-Org", "MIT"])
     (folder / "LICENCES.md").write_text(_HEADER + table(rows, numbers=False), encoding="utf-8")
     return paths
 
@@ -92,9 +119,11 @@ _HEADER = """# Where the demo's images come from
 
 The photographs are carried by the packages named here, whose own copyright notices (for scikit-image the
 notes of `skimage.data`, for palapeli-data the file beside each image) state author and licence. They were
-reduced or cropped and stored as JPEG again. Each synthetic image (`fake-`) is such a photograph,
-reduced and brought back by a super-resolution network; it is under the photograph's licence. None of them is
-in the training data.
+reduced or cropped and stored as JPEG again. Each remade image (`fake-`) is such a photograph,
+reduced and brought back by a super-resolution network; it is under the photograph's licence. Outputs of
+text-to-image models (`generated-`) are the thumbnails of ComfyUI's workflow templates, reduced and stored as
+WebP by their authors and as JPEG here; the file's name says the template, and so the model. Their licence is
+in the package's metadata; the package carries no notice besides. None of the images is in the training data.
 
 """
 

@@ -31,16 +31,19 @@ def test_every_committed_image_has_a_licence() -> None:
     images = {path.name: path for path in (COMMITTED / "images").iterdir()}
     rows = licensed(COMMITTED)
     assert set(images) == set(rows)
-    assert 30 <= len(images) <= 50
+    assert 40 <= len(images) <= 60
     assert sum(path.stat().st_size for path in images.values()) < 4_000_000
-    for name, (_, _, photograph, author, licence) in rows.items():
-        assert photograph, name
+    for name, (_, _, origin, author, licence) in rows.items():
+        assert origin, name
         assert author, name
-        assert licence.startswith(("CC0", "public domain", "Apache-2.0")), name
-    synthetic = [name for name in images if name.startswith("fake-")]
-    families = {name.removesuffix(".jpg").rsplit("-", 1)[1] for name in synthetic}
+        assert licence.startswith(("CC0", "public domain", "Apache-2.0", "MIT")), name
+    remade = [name for name in images if name.startswith("fake-")]
+    families = {name.removesuffix(".jpg").rsplit("-", 1)[1] for name in remade}
     assert families == set(demo.FAMILY_LICENCES)
-    assert 2 * len(synthetic) == len(images)
+    generated = {name for name in images if name.startswith("generated-")}
+    assert generated == {f"generated-{generator}.jpg" for generator in demo.GENERATED}
+    photographs = [name for name in images if name.startswith("real-")]
+    assert len(photographs) == len(remade) == len(images) - len(remade) - len(generated)
 
 
 def test_committed_pairs_share_size_and_quality() -> None:
@@ -64,7 +67,7 @@ def test_every_photograph_of_opencv_lomiri_and_palapeli_is_named_as_the_demos() 
     assert shown == named
 
 
-def test_the_script_makes_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_makes_pairs_and_takes_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trees: dict[Package, Path] = {NETWORKS: tmp_path / "networks"}
     (tmp_path / "networks").mkdir()
     for number, exhibit in enumerate(demo.EXHIBITS):
@@ -72,6 +75,10 @@ def test_the_script_makes_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         path = folder / "data" / exhibit.name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene(np.random.default_rng(number), 330, 600)).save(path)
+    templates = trees.setdefault(demo._TEMPLATES, tmp_path / "templates")
+    templates.mkdir()
+    for number, name in enumerate(demo.GENERATED.values()):
+        Image.fromarray(scene(np.random.default_rng(number), 400, 400)).save(templates / name)
     families = [
         Family(name, "train", 2, NETWORKS, lambda root: lambda planes: planes.repeat(2, 0).repeat(2, 1), 0.1)
         for name in demo.FAMILY_LICENCES
@@ -79,7 +86,7 @@ def test_the_script_makes_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(demo, "FAMILIES", families)
     made = demo.make(tmp_path / "demo", Store(tmp_path / "store", archives(trees)))
     details = sum(exhibit.detail for exhibit in demo.EXHIBITS)
-    assert len(made) == 2 * (len(demo.EXHIBITS) + details)
+    assert len(made) == 2 * (len(demo.EXHIBITS) + details) + len(demo.GENERATED)
     assert {path.name for path in made} == set(licensed(tmp_path / "demo"))
     sizes = {np.asarray(Image.open(path)).shape for path in made}
-    assert sizes == {(282, 512, 3), (320, 320, 3)}
+    assert sizes == {(282, 512, 3), (320, 320, 3), (400, 400, 3)}
