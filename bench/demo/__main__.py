@@ -27,7 +27,7 @@ from assay.engine.errors import AssayError, SetupError
 
 TOPICS = {"images": 4, "verdicts": 1, "rejects": 1}
 PATIENCE = 100.0
-"""Seconds without an outcome that end the demo: a stall must not hang it, a slow machine may take its time."""
+"""Seconds without an outcome that end the demo: a stall must not hang it, a slow machine may be slow."""
 AFTERWARDS = 1.0
 """Seconds in which a second outcome of an input would still be seen."""
 
