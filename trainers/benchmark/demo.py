@@ -107,8 +107,8 @@ def make(folder: Path, store: Store) -> list[Path]:
         (stored,) = store.path(_TEMPLATES).rglob(name)
         publication = Publication(_QUALITIES[number % len(_QUALITIES)], "4:2:0")
         path = folder / "images" / f"generated-{generator}{publication.suffix}"
-        with Image.open(stored) as image:
-            publication.save(np.asarray(image.convert("RGB")), path)
+        with Image.open(stored) as output:
+            publication.save(np.asarray(output.convert("RGB")), path)
         paths.append(path)
         rows.append([path.name, f"output of {generator}", f"{_TEMPLATES}: {name}", "Comfy-Org", "MIT"])
     (folder / "LICENCES.md").write_text(_HEADER + table(rows, numbers=False), encoding="utf-8")

@@ -98,8 +98,10 @@ def markdown(lines: Sequence[Line]) -> str:
 def records(lines: Sequence[Line]) -> list[list[object]]:
     """A header and a row a method, with every generator, for CSV."""
     header, rows = _cells(lines, "generators")
-    rows_there = [[method, *("" if value is None else value for value in row)] for method, row in rows]
-    return [["method", *header], *rows_there]
+    printed: list[list[object]] = [["method", *header]]
+    for method, row in rows:
+        printed.append([method, *("" if value is None else value for value in row)])
+    return printed
 
 
 def dots(lines: Sequence[Line]) -> tuple[list[str], dict[str, list[tuple[float, float]]]]:
