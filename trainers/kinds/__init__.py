@@ -15,7 +15,7 @@ from assay.trainers.kinds.baseline.run import BaselineFiles, BaselineRun
 from assay.trainers.kinds.fusing.run import FusingRun
 from assay.trainers.kinds.lnp.denoiser.run import DenoiserFiles, DenoiserRun
 from assay.trainers.kinds.lnp.run import LnpFiles, LnpRun
-from assay.trainers.kinds.plain.run import PlainRun
+from assay.trainers.kinds.plain.run import PlainFiles, PlainRun
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ CROPS: dict[str, Crop] = {
 }
 """What a bundle looks at of a large image, by the name that `assay export` has for it."""
 KINDS: dict[str, Kind] = {
-    "plain": Kind(PlainRun, Files, "assay.trainers.kinds.plain.fit", several_crops=True),
+    "plain": Kind(PlainRun, PlainFiles, "assay.trainers.kinds.plain.fit", several_crops=True),
     "baseline": Kind(
         BaselineRun, BaselineFiles, "assay.trainers.kinds.baseline.fit", several_crops=True, argument="name"
     ),

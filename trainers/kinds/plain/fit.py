@@ -26,12 +26,14 @@ from assay.trainers.fit.run import BEST
 from assay.trainers.kinds import Crop
 from assay.trainers.kinds.plain.network import Plain
 from assay.trainers.kinds.plain.run import PlainRun, Views
-from assay.trainers.kinds.plain.stages import Mix
+from assay.trainers.kinds.plain.stages import Mix, Stages
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 
 
-def make_fit(run: PlainRun, folder: Path, weights: Path | None, workers: int, device: str = "auto") -> Fit:
+def make_fit(
+    run: PlainRun, folder: Path, weights: Path | None, traces: Path | None, workers: int, device: str = "auto"
+) -> Fit:
     """The fit of a run, ready to start or to resume. Raises SetupError about data, weights or processes."""
     start = begin(run, device)
     rank = start.rank
@@ -39,6 +41,9 @@ def make_fit(run: PlainRun, folder: Path, weights: Path | None, workers: int, de
     model = network_of(run)
     if weights is not None:
         model.load_backbone(weights)
+    if traces is not None:
+        assert isinstance(model.network, Stages)
+        model.network.load_traces(traces)
     model.to(memory_format=torch.channels_last)
     rules = {"stored": native_view(run.crop_side), "reduced": reduced_view(run.crop_side)}
     chosen = rules.values() if run.views == "both" else [rules[run.views]]
@@ -63,13 +68,13 @@ def make_fit(run: PlainRun, folder: Path, weights: Path | None, workers: int, de
         settings=run.fit,
         folder=folder,
         rank=rank,
-        lr_scales={"network.branches.0.layers": run.layers_lr_scale},
+        lr_scales={"network.features": run.layers_lr_scale} if run.trained_layers else {},
     )
 
 
 def network_of(run: PlainRun) -> Plain:
     """The network of a run, its weights at random."""
-    return Plain(run.backbone, trained_layers=run.trained_layers, kept=run.kept_layers)
+    return Plain(run.backbone, trained_layers=run.trained_layers, traces=bool(run.traces))
 
 
 def native_view(size: int, crop: Crop = "centre") -> ViewRule:

@@ -23,16 +23,16 @@ class Plain(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone = "resnet50", *, trained_layers: int = 0, kept: bool = False
+        self, backbone: Backbone = "resnet50", *, trained_layers: int = 0, traces: bool = False
     ) -> None:
-        """`trained_layers`, `kept`: as of `Stages`, for `stages` alone."""
+        """`trained_layers`, `traces`: as of `Stages`, for `stages` alone."""
         super().__init__()
         if backbone not in BACKBONES:
             raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, not {backbone!r}")
         self._head = "classifier.1." if backbone == "mobilenet_v2" else "fc."
         self._cut_off: tuple[str, ...] = ()
         if backbone == "stages":
-            self.network: nn.Module = Stages(trained_layers=trained_layers, kept=kept)
+            self.network: nn.Module = Stages(trained_layers=trained_layers, traces=traces)
             self._head = "classifier."
             return
         if backbone == "patch_forensics":

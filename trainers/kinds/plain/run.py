@@ -1,11 +1,12 @@
 """What a run of the kind `plain` is: its options, its record. Needs no torch."""
 
-from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from assay.trainers.data.samples import Balance
-from assay.trainers.fit.run import RunConfig
+from assay.trainers.fit.run import Files, RunConfig
 from assay.trainers.fit.settings import Epochs, FitSettings
 
 Backbone: TypeAlias = Literal["resnet50", "mobilenet_v2", "no_down", "patch_forensics", "stages"]
@@ -20,6 +21,17 @@ class PlainFit(FitSettings):
     """At most this many epochs."""
     monitor: Literal["accuracy", "map"] = "accuracy"
     """Validated figure that picks the best epoch."""
+
+
+class PlainFiles(Files):
+    traces: Path | None = None
+    """For stages: a second network beside the first, the classify.onnx of a MobileNetV2 bundle."""
+
+    def names(self) -> dict[str, str]:
+        return {**super().names(), "traces": self.traces.name if self.traces else ""}
+
+    def arguments(self) -> tuple[Any, ...]:
+        return self.weights, self.traces
 
 
 class PlainRun(RunConfig):
@@ -41,9 +53,8 @@ class PlainRun(RunConfig):
     """For stages: what share of the rate these layers get."""
     mixup: Annotated[float, Field(ge=0)] = 0.0
     """For stages: alpha of mixup behind the layers that stay as they are; 0: none."""
-    kept_layers: bool = False
-    """For stages: whether these layers as they were stand beside the trained ones, with a head of their own;
-    the logit is the mean of both."""
+    traces: str = ""
+    """File name of the graph of a second network; empty where there is none."""
     size: Annotated[int, Field(ge=32)] = 224
     """Side of the served view in pixels."""
     crop: Annotated[int, Field(ge=32)] | None = None
@@ -59,12 +70,10 @@ class PlainRun(RunConfig):
 
     @model_validator(mode="after")
     def _keeps_to_stages_what_is_theirs(self) -> Self:
-        for name in ("trained_layers", "kept_layers", "mixup"):
+        for name in ("traces", "trained_layers", "mixup"):
             if getattr(self, name) and self.backbone != "stages":
                 option = name.replace("_", "-")
                 raise ValueError(f"--{option} stands beside --backbone stages, not {self.backbone}")
-        if self.kept_layers and not self.trained_layers:
-            raise ValueError("--kept-layers stands beside --trained-layers: without these nothing is changed")
         return self
 
     @property

@@ -4,13 +4,13 @@ What generators leave is weak and lies at every depth: grain in the first stages
 head on all of them generalises better than one on the last alone. The last layers may be trained on with
 the head, slowly; the first ones stay ImageNet's.
 
-Layers that are trained on forget, on few thousand images, some of what ImageNet taught them. So the same
-layers as they were may stand beside them with a head of their own: the two err on different images.
+A second network may stand beside it, one that was trained to find what networks leave in remade photographs:
+where it is sure by itself, the image is synthetic.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -18,13 +18,18 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import mobilenet_v2
 
+from assay.engine.errors import SetupError
+from assay.trainers.kinds.from_onnx import read_graph
+
 STAGES = (1, 3, 6, 10, 13, 17, 18)
 """The last layers of MobileNetV2's stages."""
 LAYERS = 19
-_SEEN = 2 * (16 + 24 + 32 + 64 + 96 + 320 + 1280)
-"""Means and deviations of the channels of all stages."""
 _LARGEST = 8.0
 """Normalised values beyond are cut off: an odd image must not be far more certain than any in training."""
+
+
+GAIN, SURE = 2.0, 1.0
+"""The second network's own logit counts from `SURE` on, `GAIN` times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,82 +55,84 @@ class Stages(nn.Module):
     """(B, 3, S, S) -> (B, 1) logits, of each channel's mean and standard deviation at seven stages.
 
     Batch normalisation is folded into the convolutions: with few sources its statistics would be learnt by
-    heart, and on a CPU it takes half of the time.
+    heart, and on a CPU it takes half of the time. While the head is trained, logits are its own; then, with
+    `traces`, they are log(exp(head) + exp(`GAIN` * (logit of `traces` - `SURE`))).
     """
 
     def __init__(
-        self, hidden: int = 128, dropout: float = 0.3, trained_layers: int = 0, kept: bool = False
+        self, hidden: int = 128, dropout: float = 0.3, trained_layers: int = 0, traces: bool = False
     ) -> None:
-        """`trained_layers`: how many of the last of `LAYERS` are trained with the head. `kept`: these layers
-        as they were stand beside them, and the logit is the mean of both."""
+        """`trained_layers`: how many of the last of `LAYERS` are trained with the head."""
         super().__init__()
-        layers = list(_folded(mobilenet_v2(weights=None).features))
-        self.shared = nn.Sequential(*layers[: LAYERS - trained_layers])
-        branches = [Branch(nn.Sequential(*layers[LAYERS - trained_layers :]), hidden, dropout)]
-        if kept:
-            branches.append(Branch(deepcopy(branches[0].layers), hidden, dropout))
-        self.branches = nn.ModuleList(branches)
+        self.features = _folded(mobilenet_v2(weights=None).features)
+        self.traces = mobilenet_v2(weights=None, num_classes=1) if traces else None
+        self.frozen = LAYERS - trained_layers
         self.requires_grad_(False)
-        for branch in branches:
-            branch.head.requires_grad_(True)
-        branches[0].layers.requires_grad_(True)
-
-    def take_features(self, donor: nn.Module) -> None:
-        """Takes the layers of a torchvision MobileNetV2, whose batch normalisation is folded, in place."""
-        features = donor.get_submodule("features")
-        assert isinstance(features, nn.Sequential)
-        layers = _folded(features)
-        first = len(self.shared)
-        self.shared.load_state_dict(layers[:first].state_dict())
-        for branch in self.branches:
-            branch.get_submodule("layers").load_state_dict(nn.Sequential(*layers[first:]).state_dict())
-
-    def forward(self, image: Tensor, mix: Mix | None = None) -> Tensor:
-        """Images are mixed behind the layers that all share, as these see only real ones
-        (manifold mixup, Verma et al. 2019)."""
-        seen: list[Tensor] = []
-        for number, layer in enumerate(self.shared):
-            image = layer(image)
-            if number in STAGES:
-                seen.append(moments(image))
-        if mix:
-            image, seen = mix(image), [mix(one) for one in seen]
-        logits = [branch(image, seen, len(self.shared)) for branch in self.branches]
-        return torch.stack(logits).mean(0)
-
-
-class Branch(nn.Module):
-    """The last layers and the head that judges what all layers see."""
-
-    def __init__(self, layers: nn.Sequential, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = layers
-        self.normalise = nn.BatchNorm1d(_SEEN, affine=False)
+        self.features[self.frozen :].requires_grad_(True)
+        with torch.no_grad():
+            width = self.seen(torch.zeros(1, 3, 64, 64)).shape[1]
+        self.normalise = nn.BatchNorm1d(width, affine=False)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
-            nn.Linear(_SEEN, hidden),
+            nn.Linear(width, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, 1),
         )
 
-    def forward(self, image: Tensor, seen: list[Tensor], first: int) -> Tensor:
-        """`image`: (B, C, H, W) behind the layers before number `first`; `seen`: the moments at the stages
-        among those -> (B, 1) logits."""
-        for number, layer in enumerate(self.layers, first):
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.traces is not None:
+            self.traces.eval()
+        return self
+
+    def take_features(self, donor: nn.Module) -> None:
+        """Takes the layers of a torchvision MobileNetV2, whose batch normalisation is folded, in place."""
+        features = donor.get_submodule("features")
+        assert isinstance(features, nn.Sequential)
+        self.features.load_state_dict(_folded(features).state_dict())
+
+    def load_traces(self, file: Path) -> None:
+        """Takes the second network from the graph of a `plain` bundle with a MobileNetV2.
+
+        Raises SetupError where the file is no such graph.
+        """
+        import onnx
+
+        assert self.traces is not None
+        state = read_graph(self.traces, file)
+        graph = onnx.load(file).graph
+        stored = {one.name.removeprefix("network."): one for one in graph.initializer}
+        for name in ("classifier.1.weight", "classifier.1.bias"):
+            if name not in stored or list(stored[name].dims) != list(self.traces.get_parameter(name).shape):
+                raise SetupError(f"{file} is no MobileNetV2 with one logit: {name} is not of one")
+            state[name] = torch.tensor(onnx.numpy_helper.to_array(stored[name]))
+        self.traces.load_state_dict(state)
+
+    def seen(self, image: Tensor, mix: Mix | None = None) -> Tensor:
+        """(B, 3, S, S) -> (B, F): of each stage the means, then the deviations of its channels.
+
+        Images are mixed behind the layers that stay as they are, as these see only real ones
+        (manifold mixup, Verma et al. 2019).
+        """
+        found: list[Tensor] = []
+        for number, layer in enumerate(self.features):
+            if mix and number == self.frozen:
+                image, found = mix(image), [mix(one) for one in found]
             image = layer(image)
             if number in STAGES:
-                seen = [*seen, moments(image)]
-        normal = self.normalise(torch.cat(seen, 1))
-        logit: Tensor = self.head(normal.clamp(-_LARGEST, _LARGEST))
-        return logit
+                mean = image.mean((2, 3), keepdim=True)
+                found += [mean.flatten(1), ((image - mean).square().mean((2, 3)) + 1e-6).sqrt()]
+        seen = torch.cat(found, 1)
+        return mix(seen) if mix and self.frozen == LAYERS else seen
 
-
-def moments(image: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, 2 C): the channels' means, then their standard deviations."""
-    mean = image.mean((2, 3), keepdim=True)
-    deviation = ((image - mean).square().mean((2, 3)) + 1e-6).sqrt()
-    return torch.cat([mean.flatten(1), deviation], 1)
+    def forward(self, image: Tensor, mix: Mix | None = None) -> Tensor:
+        seen = self.normalise(self.seen(image, mix))
+        logit: Tensor = self.head(seen.clamp(-_LARGEST, _LARGEST))
+        if self.traces is None or self.training:
+            return logit
+        sure = GAIN * (self.traces(image) - SURE)
+        return torch.maximum(logit, sure) + torch.log1p(torch.exp(-(logit - sure).abs()))
 
 
 def _folded(features: nn.Sequential) -> nn.Sequential:

@@ -9,11 +9,13 @@ from torch import nn
 from torchvision.models import get_model
 
 from assay.engine.errors import SetupError
+from assay.trainers.export.bundle import export_graph
 from assay.trainers.fit import checkpoint
 from assay.trainers.fit.losses import binary_cross_entropy
+from assay.trainers.kinds.plain.fit import manifest_template
 from assay.trainers.kinds.plain.network import BACKBONES, Plain
 from assay.trainers.kinds.plain.run import Backbone, PlainRun
-from assay.trainers.kinds.plain.stages import Mix, Stages
+from assay.trainers.kinds.plain.stages import GAIN, STAGES, SURE, Mix, Stages
 
 
 @pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "stages"])
@@ -150,8 +152,7 @@ def test_stages_are_those_of_the_file_and_the_first_stay_as_they_are(
     assert isinstance(model.network, Stages)
     images, labels = torch.randn(8, 3, 64, 64), torch.arange(8) % 2
     with torch.no_grad():
-        shown = model.network.branches[0].layers(model.network.shared(images))  # type: ignore[operator, union-attr]
-        assert torch.allclose(shown, donor.features(images), atol=1e-4)
+        assert torch.allclose(model.network.features(images), donor.features(images), atol=1e-4)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0.1)
     for _ in range(3):
@@ -159,8 +160,9 @@ def test_stages_are_those_of_the_file_and_the_first_stay_as_they_are(
         optimizer.zero_grad()
         binary_cross_entropy(model.train()(images, mix), labels.float()).backward()
         optimizer.step()
+    last = tuple(f"network.features.{number}." for number in range(19 - trained_layers, 19))
     for name, value in model.state_dict().items():
-        changed = name.startswith("network.branches.")
+        changed = name.startswith(("network.head.", "network.normalise.", *last))
         assert torch.equal(value, before[name]) != changed, name
 
 
@@ -170,22 +172,17 @@ def test_images_are_mixed_behind_the_layers_that_stay(trained_layers: int) -> No
     torch.manual_seed(4)
     network = Stages(trained_layers=trained_layers).eval()
     images, others = torch.randn(4, 3, 64, 64), torch.tensor([2, 0, 3, 1])
-    seen = []
-    network.branches[0].normalise.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():
-        for mix in (None, Mix(1.0, others), Mix(0.25, others)):
-            network(images, mix)
-    plain, same, mixed = seen
-    assert torch.allclose(same, plain, atol=1e-5)
-    exact = 0.25 * plain + 0.75 * plain[others]
-    first = 2 * (16 + 24 + 32) if trained_layers else plain.shape[1]
+        seen = network.seen(images)
+        assert torch.allclose(network.seen(images, Mix(1.0, others)), seen, atol=1e-5)
+        mixed = network.seen(images, Mix(0.25, others))
+    exact = 0.25 * seen + 0.75 * seen[others]
+    first = 2 * (16 + 24 + 32) if trained_layers else seen.shape[1]
     assert torch.allclose(mixed[:, :first], exact[:, :first], atol=1e-5)
-    assert first == plain.shape[1] or not torch.allclose(
-        mixed[:, first:], exact[:, first:], rtol=1e-5, atol=0
-    )
+    assert first == seen.shape[1] or not torch.allclose(mixed[:, first:], exact[:, first:], rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("option", ["--trained-layers 3", "--kept-layers 1", "--mixup 0.4"])
+@pytest.mark.parametrize("option", ["--trained-layers 3", "--mixup 0.4"])
 def test_what_is_meant_for_stages_is_refused_elsewhere(option: str) -> None:
     name, value = option.removeprefix("--").replace("-", "_").split()
     with pytest.raises(ValueError, match="stands beside --backbone stages, not resnet50"):
@@ -193,37 +190,51 @@ def test_what_is_meant_for_stages_is_refused_elsewhere(option: str) -> None:
 
 
 def test_stages_see_means_and_deviations() -> None:
-    """Of the first stage, computed by hand."""
+    """Of the first stage, computed by hand; a flat image has next to no deviation in its middle."""
     network = Stages().eval()
     images = torch.randn(2, 3, 64, 64)
-    seen = []
-    network.branches[0].normalise.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    with torch.no_grad():
-        network(images)
-        first = network.shared[:2](images)
-    assert torch.allclose(seen[0][:, :16], first.mean((2, 3)), atol=1e-6)
-    assert torch.allclose(seen[0][:, 16:32], first.flatten(2).std(2, unbiased=False), atol=1e-3)
+    first = network.features[:2](images)
+    seen = network.seen(images)
+    assert torch.allclose(seen[:, :16], first.mean((2, 3)), atol=1e-6)
+    assert torch.allclose(seen[:, 16:32], first.flatten(2).std(2, unbiased=False), atol=1e-3)
+    assert seen.shape[1] == 2 * sum(network.features[: n + 1](images).shape[1] for n in STAGES)
 
 
-def test_kept_layers_stay_and_count_half() -> None:
-    """The trained branch and the kept one start alike but for their heads; a step changes one of them."""
+def test_a_second_network_counts_where_it_is_sure(tmp_path: Path) -> None:
+    """It comes out of an exported bundle's graph; the logit is the larger of the two, softly."""
     torch.manual_seed(3)
-    network = Stages(trained_layers=12, kept=True)
-    trained, kept = network.branches
-    weights = [value.clone() for value in kept.layers.parameters()]  # type: ignore[union-attr]
-    assert all(map(torch.equal, trained.layers.parameters(), weights))  # type: ignore[union-attr]
-    images = torch.randn(8, 3, 64, 64)
-    optimizer = torch.optim.AdamW(network.parameters(), 1e-2, weight_decay=0.1)
-    binary_cross_entropy(network.train()(images), (torch.arange(8) % 2).float()).backward()
-    optimizer.step()
-    assert all(map(torch.equal, kept.layers.parameters(), weights))  # type: ignore[union-attr]
-    assert not any(map(torch.equal, trained.layers.parameters(), weights))  # type: ignore[union-attr]
-    network.eval()
+    second = Plain("mobilenet_v2").eval()
+    for layer in second.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.bias, std=0.3)
+    head = second.network.get_submodule("classifier.1")
+    nn.init.normal_(head.weight, std=3.0)  # type: ignore[arg-type]
+    nn.init.constant_(head.bias, 0.5)  # type: ignore[arg-type]
+    export_graph(second, manifest_template(64).graphs["classify"], tmp_path / "classify.onnx")
+    model = Plain("stages", traces=True)
+    assert isinstance(model.network, Stages)
+    model.network.load_traces(tmp_path / "classify.onnx")
+    images = torch.randn(6, 3, 64, 64)
     with torch.no_grad():
-        both = network(images)
-        alone = []
-        for branch in (trained, kept):
-            network.branches = nn.ModuleList([branch])
-            alone.append(network(images))
-    assert torch.allclose(both, (alone[0] + alone[1]) / 2, atol=1e-5)
-    assert not torch.allclose(alone[0], alone[1], atol=1e-3)
+        sure = GAIN * (second(images) - SURE)
+        served = model.eval()(images)
+        head = model.network.head(model.network.normalise(model.network.seen(images)).clamp(-8, 8))
+    assert torch.allclose(served, torch.logaddexp(head, sure), rtol=1e-3, atol=1e-2)
+    assert not torch.allclose(served, head, atol=0.1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()(images).sum().backward()
+    assert all(
+        torch.equal(value, before[name]) for name, value in model.state_dict().items() if "traces" in name
+    )
+    assert all(one.grad is None for one in model.network.traces.parameters())  # type: ignore[union-attr]
+
+
+def test_a_second_network_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "none.onnx").write_bytes(b"no graph")
+    model = Plain("stages", traces=True).network
+    assert isinstance(model, Stages)
+    with pytest.raises(SetupError, match="not an ONNX graph"):
+        model.load_traces(tmp_path / "none.onnx")
+    export_graph(Plain("patch_forensics"), manifest_template(64).graphs["classify"], tmp_path / "other.onnx")
+    with pytest.raises(SetupError, match=r"no features\.0\.0\.weight"):
+        model.load_traces(tmp_path / "other.onnx")

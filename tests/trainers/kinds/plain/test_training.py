@@ -82,27 +82,30 @@ def test_a_run_says_what_it_did(run: Path, data: Path) -> None:
     assert json.loads((run / "run.json").read_text())["recipe"] == "cnn_aug"
 
 
-def test_a_head_on_stages_is_trained_and_served_with_both_views(data: Path, tmp_path: Path) -> None:
-    """With all that goes with it: kept layers, the shared recipe, draws by source, resumption."""
+def test_a_head_on_stages_is_trained_and_served_with_both_views(
+    data: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    """With all that goes with it: a second network, the shared recipe, draws by source, resumption."""
     torch.manual_seed(0)
     torch.save(Plain("mobilenet_v2").network.state_dict(), tmp_path / "weights.pth")
     options = (
         "--backbone stages --recipe mixed --balance sources --views both --batch 8 --size 64 --workers 0 "
-        "--trained-layers 2 --kept-layers --layers-lr-scale 0.3 --mixup 0.4 --ema-decay 0.9"
+        "--trained-layers 2 --layers-lr-scale 0.3 --mixup 0.4 --ema-decay 0.9"
     )
     given = ("--data", data, "--out", tmp_path / "run", "--weights", tmp_path / "weights.pth")
-    assay("train", "plain", *given, *options.split(), "--epochs", 1)
+    second = ("--traces", bundle.path / "classify.onnx")
+    assay("train", "plain", *given, *second, *options.split(), "--epochs", 1)
     assay("train", "plain", "--data", data, "--out", tmp_path / "run", "--resume")
     assay("export", tmp_path / "run", tmp_path / "bundle", "--name", "heads")
     assay("calibrate", tmp_path / "bundle", "--data", data)
     made = Bundle.load(tmp_path / "bundle")
     assert [rule["resize"] for rule in made.manifest.parameters["more_views"]] == ["short_side"]
-    assert made.manifest.trained_on["kept_layers"] is True
+    assert made.manifest.trained_on["traces"] == "classify.onnx"
     printed = assay("evaluate", made.path, "--data", data, "--split", "test", "--alike").stdout
     assert "gan" in printed
     assert printed != assay("evaluate", made.path, "--data", data, "--split", "test").stdout
-    with pytest.raises(SetupError, match="--kept-layers stands beside --backbone stages"):
-        assay("train", "plain", "--data", data, "--out", tmp_path / "other", "--kept-layers")
+    with pytest.raises(SetupError, match="--traces stands beside --backbone stages"):
+        assay("train", "plain", "--data", data, "--out", tmp_path / "other", *second)
 
 
 def test_a_run_is_not_overwritten_and_resumes_with_its_own_settings(run: Path, data: Path) -> None:
