@@ -223,7 +223,8 @@ LAYERS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
     "scale": ("Mul", ["bias"], {}),
     "linear": ("MatMul", ["weight"], {}),
     "softmax": ("Softmax", [], {"axis": -1}),
-    "norm": ("LayerNormalization", ["gain"], {"axis": -1}),
+    # With its usual epsilon a norm of equal numbers blows up what rounding makes of them.
+    "norm": ("LayerNormalization", ["gain"], {"axis": -1, "epsilon": 1.0}),
     "mean": ("ReduceMean", ["axes"], {}),
     "turn": ("Transpose", [], {"perm": [1, 0]}),
     "self": ("Add", ["<x>"], {}),
