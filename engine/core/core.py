@@ -17,11 +17,11 @@ from time import monotonic
 from typing import Literal
 
 from assay.engine import telemetry
+from assay.engine.admission import admit
 from assay.engine.bundle import Bundle
-from assay.engine.core.budget import Budget
+from assay.engine.core.budget import BACKLOG_SHARE, Budget
 from assay.engine.core.cache import Cache, Work
 from assay.engine.core.deadlines import Deadlines
-from assay.engine.core.entrance import Entrance
 from assay.engine.core.fleet import Fleet
 from assay.engine.core.fleets import Fleets
 from assay.engine.core.pressure import Pressure
@@ -29,12 +29,17 @@ from assay.engine.core.refusals import not_served, overloaded, too_many
 from assay.engine.core.runner import too_late
 from assay.engine.errors import BundleError, EngineFault, SetupError
 from assay.engine.item import Item, Priority
-from assay.engine.outcome import Outcome, Rejection, Verdict
-from assay.engine.settings import Settings
+from assay.engine.outcome import Outcome, Reason, Refused, Rejection, Verdict
+from assay.engine.settings import MIB, Settings
 from assay.engine.ticket import Ticket
 
 log = logging.getLogger(__name__)
 
+PIXEL_BYTES = 3
+"""Bytes of a decoded pixel."""
+DRAWING = 64 * MIB
+"""Bytes that drawing the evidence of an image takes at most, beside copies of its pixels."""
+DRAWN_PIXEL_BYTES = 2 * PIXEL_BYTES
 _PRIORITIES = {priority: priority.name.lower() for priority in Priority}
 STREAM_SHARE = 0.5
 """Of `queue_seconds` that items may fill which can wait where they are: those of a stream. Else one that is
@@ -56,8 +61,8 @@ class Core:
     def __init__(self, bundles: Sequence[Bundle], settings: Settings | None = None, cache: int = 0) -> None:
         self._pid = os.getpid()
         self.settings = settings = settings or Settings()
+        self._intermediate: dict[str, int] = {}
         self._budget = Budget(settings.memory)
-        self._entrance = Entrance(settings, self._budget)
         self._deadlines = Deadlines(self._late)
         self._cache = Cache(cache, self) if cache else None
         self._lock = threading.Lock()
@@ -66,7 +71,7 @@ class Core:
         self.on_verdict: list[Callable[[Ticket, Verdict], None]] = []
         """Told of each verdict that was computed, once it is given, by the thread that gave it. They neither
         raise nor block."""
-        self._fleets = Fleets(bundles, settings, self, self._entrance.prepare, self._lost)
+        self._fleets = Fleets(bundles, settings, self, self._prepare, self._lost)
         self._show()
         fleet = self._fleets.current
         fleet.start()
@@ -75,6 +80,19 @@ class Core:
             raise cause if isinstance(cause, BundleError | SetupError) else self._fault
         for name, error in fleet.never_ready:
             log.error("%s was given up: %s", name, error)
+
+    def _prepare(self, fleet: Fleet) -> None:
+        """Raises SetupError where the budget is too small for it."""
+        limits = self.settings.limits
+        most = limits.max_bytes + PIXEL_BYTES * limits.max_pixels
+        most += max(fleet.intermediate.values())
+        if most > self.settings.memory * BACKLOG_SHARE:
+            raise SetupError(
+                f"a memory budget of {self.settings.memory // MIB} MiB is too small: the largest image that "
+                f"the limits admit needs {most // MIB} MiB of its {BACKLOG_SHARE:.0%}; raise `memory`, "
+                "or lower `limits.max_pixels` or `limits.max_bytes`"
+            )
+        self._intermediate |= fleet.intermediate
 
     @property
     def bundles(self) -> Mapping[str, Bundle]:
@@ -169,14 +187,14 @@ class Core:
         owners = [_bundle(item, fleet) for item in items]  # an unknown name must not leave half of them taken
         futures: list[Future[Outcome]] = []
         entered: list[Ticket] = []
-        look, ahead = self._entrance.look, self._fleets.seconds()
+        ahead = self._fleets.seconds()
         most = self.settings.queue_seconds * (STREAM_SHARE if when_full == "leave" else 1)
         for item, bundle in zip(items, owners, strict=True):
             future: Future[Outcome] = Future()
             waits_too_long = item.priority is Priority.INTERACTIVE and when_full != "wait" and ahead > most
             if waits_too_long and when_full == "leave":
                 break
-            found = too_many(item, ahead, most) if waits_too_long else look(item, bundle, future)
+            found = too_many(item, ahead, most) if waits_too_long else self._look(item, bundle, future)
             if isinstance(found, Ticket) and not self._budget.reserve(found.bytes, item.priority):
                 if when_full == "leave":
                     break
@@ -197,6 +215,36 @@ class Core:
                 ahead += self._fleets.cost(bundle.name)
         self._take(entered, fleet)
         return futures
+
+    def _look(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket | Rejection:
+        """What an item becomes, from its headers and its deadline alone."""
+        try:
+            ticket = self._admit(item, bundle, future)
+        except Refused as refused:
+            return refused.rejection(item.id)
+        except Exception as error:  # a defect of ours, which must not take a door down with it
+            log.exception("admission of %r failed", item.id, extra=telemetry.about(item))
+            detail = f"Reading the headers of this image failed: {type(error).__name__}: {error}"
+            return Rejection(item.id, Reason.INTERNAL, detail)
+        return too_late(item) if item.deadline is not None and monotonic() > item.deadline else ticket
+
+    def _admit(self, item: Item, bundle: Bundle, future: Future[Outcome]) -> Ticket:
+        header = item.header
+        if header is None or min(header.width, header.height) < bundle.manifest.min_side:
+            header = admit(item.data, self.settings.limits, bundle.manifest.min_side)
+        need = len(item.id) + len(item.data) + header.peak_bytes + self._intermediate[bundle.name]
+        if item.drawn:
+            need += DRAWING + DRAWN_PIXEL_BYTES * header.pixels
+        most = self._budget.limit(Priority.BACKLOG)
+        if need > most:
+            raise Refused(
+                Reason.TOO_MANY_PIXELS,
+                f"Decoding this {header.name} of {header.width}x{header.height} pixels takes "
+                f"{need // MIB} MiB; the memory budget has {most // MIB} MiB for one image.",
+                bytes=need,
+                limit=most,
+            )
+        return Ticket(item, bundle.name, header, need, monotonic(), future)
 
     def _take(self, tickets: Sequence[Ticket], fleet: Fleet) -> None:
         if self._cache:

@@ -148,7 +148,7 @@ def test_an_image_that_takes_more_memory_than_was_reserved_is_refused_and_costs_
     def admit(data: bytes, *limits: Any) -> Header:
         return replace(real_admit(data, *limits), multiscan=False, held=0)  # so that too little is reserved
 
-    monkeypatch.setattr("assay.engine.core.entrance.admit", admit)
+    monkeypatch.setattr("assay.engine.core.core.admit", admit)
     core = Core([Bundle.load(plain_bundle(tmp_path / "bundle"))], Settings(workers=1))
     try:
         (pid,) = core.pids()

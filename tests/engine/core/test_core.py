@@ -78,7 +78,7 @@ def test_a_defect_of_admission_hurts_only_the_image_that_found_it(
             raise OverflowError("too large an index")
         return real_admit(data, *limits)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("assay.engine.core.entrance.admit", admit)
+    monkeypatch.setattr("assay.engine.core.core.admit", admit)
     outcomes = [future.result(60) for future in inline.submit([*items(2), Item("bad", DARK), *items(2)])]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Rejection)]
     assert [(outcome.id, outcome.reason) for outcome in refused] == [("bad", Reason.INTERNAL)]
@@ -92,9 +92,7 @@ def test_an_unknown_bundle_takes_none_of_the_items(core: Core) -> None:
 
 
 def test_an_id_is_in_the_budget(inline: Core, bundle: Bundle) -> None:
-    short, long = (
-        inline._entrance._admit(Item("i" * size, BRIGHT), bundle, Future()).bytes for size in (1, 1001)
-    )
+    short, long = (inline._admit(Item("i" * size, BRIGHT), bundle, Future()).bytes for size in (1, 1001))
     assert long - short == 1000
 
 

@@ -67,7 +67,6 @@ def core(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Core]:
     NullWorker.free.set()
     monkeypatch.setattr("assay.engine.inline.InlineWorker", NullWorker)
     monkeypatch.setattr("assay.engine.core.core.monotonic", NullWorker.clock)
-    monkeypatch.setattr("assay.engine.core.entrance.monotonic", NullWorker.clock)
     monkeypatch.setattr("assay.engine.core.runner.monotonic", NullWorker.clock)
     core = Core([bundle], Settings(workers=0, queue_seconds=1))
     core.submit(items(1))[0].result(10)
@@ -175,7 +174,6 @@ def test_a_call_past_its_deadline_is_answered_while_every_worker_is_busy(
 ) -> None:
     before = core._budget.used
     monkeypatch.setattr("assay.engine.core.core.monotonic", time.monotonic)
-    monkeypatch.setattr("assay.engine.core.entrance.monotonic", time.monotonic)
     late = core.submit(items(3, deadline=time.monotonic() + 0.2))
     assert reasons(late) == [Reason.DEADLINE.value] * 3
     until(lambda: core._budget.used == before)

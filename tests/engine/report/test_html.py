@@ -17,7 +17,8 @@ from support.images import encode, evil, good, photograph
 
 from assay.engine.bundle import Bundle
 from assay.engine.commands import scan as scan_command
-from assay.engine.core import Core, entrance
+from assay.engine.core import Core
+from assay.engine.core import core as core_module
 from assay.engine.doors.files import scan
 from assay.engine.errors import SetupError
 from assay.engine.outcome import Label, Reason, Rejection, Verdict
@@ -238,7 +239,7 @@ def test_what_is_too_large_to_be_drawn_is_scored(bundle_folder: Path, tmp_path: 
     (tmp_path / "1.png").write_bytes(encode(photograph(90, 130), "PNG"))
     core = Core([Bundle.load(bundle_folder)], Settings(workers=0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entrance, "DRAWING", 1 << 50)
+        patch.setattr(core_module, "DRAWING", 1 << 50)
         [(_, outcome)] = scan(core, [tmp_path / "1.png"], drawn=1)
     core.stop()
     assert isinstance(outcome, Verdict)
