@@ -50,7 +50,7 @@ def answer_of(number: int, trace: "ImageTrace | None", future: Future[Outcome]) 
         outcome = future.result()
     except BaseException as error:
         return [number, None, error_of(error)]
-    batch = None if trace is None else getattr(trace, "batch", None)
+    batch = getattr(trace, "batch", None)
     return [number, outcome.to_dict(), batch] if batch else [number, outcome.to_dict()]
 
 

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from assay.trainers.study.results import in_lines
+
 Points = Sequence[tuple[float, float]]
 
 
@@ -48,7 +50,7 @@ def curves_and_correlations(
 
 def _matrix(axes: Axes, names: Sequence[str], alike: NDArray[np.float64]) -> None:
     image = axes.imshow(alike, vmin=-1, vmax=1, cmap="RdBu_r")
-    lines = [name.replace(", ", ",\n") for name in names]
+    lines = in_lines(names)
     axes.set_xticks(range(len(names)), lines, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(names)), lines, fontsize=8)
     for (row, column), value in np.ndenumerate(alike):

@@ -57,8 +57,7 @@ def plot(
         marker = MARKERS[number // COLOURS % len(MARKERS)]
         axes.plot(lefts, values, marker=marker, label=name, linestyle="none" if names else "solid")
     if names:
-        lines = [name.replace(", ", ",\n") for name in names]  # a long name would leave no room for the axes
-        axes.set_xticks(range(len(names)), lines, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set_xticks(range(len(names)), in_lines(names), rotation=30, ha="right", rotation_mode="anchor")
         axes.set_xlim(-0.6, len(names) - 0.4)
     if ticks:
         axes.set_xticks(list(ticks), list(ticks.values()))
@@ -69,6 +68,11 @@ def plot(
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper")  # beside the axes, where it covers nothing
     figure.savefig(file, dpi=150)
+
+
+def in_lines(names: Iterable[str]) -> list[str]:
+    """Names of places, broken at commas: a long one would leave no room for the axes."""
+    return [name.replace(", ", ",\n") for name in names]
 
 
 def beside(count: int) -> list[float]:
