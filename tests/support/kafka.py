@@ -183,8 +183,23 @@ class Topics:
         """All records of both topics that are written."""
         return self.read(self.output) + self.read(self.rejects)
 
+    def open_transactions(self) -> bool:
+        """Whether a member that was killed left one that the brokers have not ended: what is committed behind
+        its records is not read before."""
+        with (
+            consumer(self.broker) as reader,
+            consumer(self.broker, isolation_level="read_uncommitted") as all_,
+        ):
+            names = [
+                TopicPartition(topic, number)
+                for topic in (self.output, self.rejects)
+                for number in reader.partitions_for_topic(topic)
+            ]
+            return bool(reader.end_offsets(names) != all_.end_offsets(names))
+
     def check_exactly_once(self, sent: Iterable[tuple[int, int]]) -> None:
         """Whoever reads what is committed finds one outcome for each input, in the order of its partition."""
+        wait_until(lambda: not self.open_transactions(), 60)
         topics = [self.read(topic) for topic in (self.output, self.rejects)]
         assert Counter(place(record) for topic in topics for record in topic) == Counter(sent)
         for topic in topics:
@@ -230,9 +245,8 @@ def consumer(broker: Broker, **options: Any) -> Iterator[Any]:
         bootstrap_servers=broker.bootstrap,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        isolation_level="read_committed",
         max_partition_fetch_bytes=LARGE,
-        **options,
+        **{"isolation_level": "read_committed", **options},
     )
     try:
         yield made
